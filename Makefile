@@ -1,0 +1,32 @@
+# `make demo` runs the main job, `make test` passes the tests; each makes the environment it needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo test check soak bench clean
+
+setup: .venv/.ready
+
+# The lock of what is tested is constraints.txt; without it pip would pull a newer, far larger torch.
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[profiling,notebooks,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/placement demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf .venv out

@@ -1,0 +1,46 @@
+"""Every error this package raises for a misuse, in one tree:
+
+    PlacementError
+    |- SpecError          a TaskSpec, NodeSpec or spec function that makes no sense   (ValueError)
+    |- OptionError        an unknown or contradictory option, policy or device        (ValueError)
+    |- SelectorError      a selector file that is broken or foreign                   (ValueError)
+    |- LogError           a log that cannot be read or has nothing to learn from      (ValueError)
+    |- RayVersionError    a Ray outside the tested range                              (RuntimeError)
+    |- NotServedError     a request that no node of the cluster can serve             (RuntimeError)
+    `- ControlPlaneError  the placement actor cannot be reached or started            (RuntimeError)
+
+Each message says what was wrong, what is valid, and what to do next. What the user's own code raises is
+never wrapped.
+"""
+
+
+class PlacementError(Exception):
+    """Base of all errors of this package."""
+
+
+class SpecError(PlacementError, ValueError):
+    """A TaskSpec, a NodeSpec or a spec function that makes no sense."""
+
+
+class OptionError(PlacementError, ValueError):
+    """An unknown or contradictory option, policy or device."""
+
+
+class SelectorError(PlacementError, ValueError):
+    """A selector file that is broken or foreign; the one in service stays."""
+
+
+class LogError(PlacementError, ValueError):
+    """A log that cannot be read, or that holds nothing to learn from."""
+
+
+class RayVersionError(PlacementError, RuntimeError):
+    """A Ray outside the tested range."""
+
+
+class NotServedError(PlacementError, RuntimeError):
+    """A request that no node of the cluster can serve."""
+
+
+class ControlPlaneError(PlacementError, RuntimeError):
+    """The placement actor cannot be reached or started."""

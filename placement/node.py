@@ -1,0 +1,104 @@
+"""What a kind of node has, and what kinds a cluster has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from importlib import resources
+
+from placement.errors import SpecError
+from placement.task import quantity_fault
+
+QUANTITIES = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "ram_gb", "cpu_tdp_w", "gpu_tdp_w")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """What one kind of node has. None means unknown, or that there is none (`gpus` tells which).
+
+    config: the kind's name, carried as a Ray node label.  cpus: logical CPUs that Ray may grant.  gpus: how many.
+    cpu_gflops, gpu_gflops: measured, sustained FP32 throughput of the whole processor and of one GPU, GFLOP/s.
+    cpu_tdp_w, gpu_tdp_w: thermal design power, W.  gpu_memory_gb, ram_gb: 1e9 bytes.
+    probes: seconds of each representative kernel timed on the node, by name (see `placement.probe`).
+    estimated: names of the figures that were estimated, not measured on the node (a TDP no counter told, say).
+    emulated: the figures come from a configuration, not from a probe of this node.
+    """
+
+    config: str
+    cpus: int
+    gpus: int = 0
+    cpu_name: str | None = None
+    gpu_name: str | None = None
+    cpu_gflops: float | None = None
+    gpu_gflops: float | None = None
+    gpu_memory_gb: float | None = None
+    ram_gb: float | None = None
+    cpu_tdp_w: float | None = None
+    gpu_tdp_w: float | None = None
+    probes: Mapping[str, float] = field(default_factory=dict, hash=False)
+    estimated: tuple[str, ...] = ()
+    emulated: bool = False
+
+    def __post_init__(self) -> None:
+        faults = [fault for name in QUANTITIES if (fault := quantity_fault(name, getattr(self, name), 0))]
+        faults += [fault for name in ("cpus", "gpus") if (fault := quantity_fault(name, getattr(self, name), 0))]
+        if not isinstance(self.config, str) or not self.config:
+            faults.append(f"config={self.config!r} must be a name")
+        if faults:
+            raise SpecError("not a valid NodeSpec: " + "; ".join(faults) + ". Give None for what is not known.")
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON-able data."""
+        return {**asdict(self), "probes": dict(self.probes)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> NodeSpec:
+        """The NodeSpec of `to_dict`'s data; SpecError on fields it does not know."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise SpecError(f"not a NodeSpec: unknown fields {unknown}; valid are {sorted(known)}.")
+        values = {**data, "estimated": tuple(data.get("estimated", ()))}  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of node in a cluster: its spec and the nodes of that kind."""
+
+    spec: NodeSpec
+    node_ids: tuple[str, ...] = ()
+    labelled: bool = True
+    """The nodes carry `config` as a Ray label, so that Ray can be asked for the kind by name."""
+
+    @property
+    def count(self) -> int:
+        return len(self.node_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The kinds of node of a cluster, by config, largest GPU first."""
+
+    kinds: tuple[Kind, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [kind.spec.config for kind in self.kinds]
+        if len(set(names)) != len(names):
+            raise SpecError(f"an Inventory names each config once, not {names}.")
+
+    @property
+    def gpu_kinds(self) -> tuple[Kind, ...]:
+        return tuple(kind for kind in self.kinds if kind.spec.gpus)
+
+    def spec(self, config: str) -> NodeSpec | None:
+        return next((kind.spec for kind in self.kinds if kind.spec.config == config), None)
+
+
+@cache
+def paper_configs() -> dict[str, NodeSpec]:
+    """The paper's four configurations A-D (Table 4), as emulated NodeSpecs; the figures' sources are in the file."""
+    text = resources.files("placement").joinpath("data/configs.json").read_text()
+    return {name: NodeSpec.from_dict(spec) for name, spec in json.loads(text)["configs"].items()}

@@ -1,0 +1,109 @@
+"""What a task is, before it runs: plain data, made by `placement.describe` or by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from placement.errors import SpecError
+
+Device = Literal["cpu", "gpu"]
+DEVICES: tuple[Device, Device] = ("cpu", "gpu")
+
+OperationKind = Literal["matmul", "conv", "grouped_conv", "memory", "tree", "pipeline"]
+OPERATION_KINDS: tuple[OperationKind, ...] = ("matmul", "conv", "grouped_conv", "memory", "tree", "pipeline")
+
+
+class Operation(NamedTuple):
+    """All operations of one kind in one step, summed.
+
+    kind: one of OPERATION_KINDS. `memory` is work bound by bandwidth (element-wise, normalisation, pooling,
+        copies); `pipeline` runs on the CPU whichever the device (decoding a batch's files) and overlaps with the rest.
+    flops: floating-point operations, a multiply-add counted as two; bytes: read plus written; launches: kernels.
+    """
+
+    kind: OperationKind
+    flops: float
+    bytes: float
+    launches: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """What a task is, before it runs. None means unknown, never zero.
+
+    flops: of one step (a whole batch; forward and backward where it trains), a multiply-add counted as two.
+    input_bytes: bytes a step reads as input (a whole batch).
+    batch_size: samples in a step.  parameters: of the model.  steps: how many steps the task runs.
+    memory_bytes: device memory needed.  kernels: launches of one step.  framework: what runs it ("torch", "xgboost").
+    operations: one step's work by kind, for time models; its flops add up to `flops`.
+
+    Raises SpecError that names every fault at once.
+    """
+
+    flops: float | None = None
+    input_bytes: float | None = None
+    batch_size: int | None = None
+    parameters: int | None = None
+    steps: int = 1
+    memory_bytes: float | None = None
+    kernels: int | None = None
+    framework: str | None = None
+    operations: tuple[Operation, ...] | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            fault
+            for name, least in (
+                ("flops", 0),
+                ("input_bytes", 0),
+                ("batch_size", 1),
+                ("parameters", 0),
+                ("memory_bytes", 0),
+                ("kernels", 0),
+            )
+            if (fault := quantity_fault(name, getattr(self, name), least))
+        ]
+        if self.steps is None or (fault := quantity_fault("steps", self.steps, 1)):
+            faults.append(f"steps={self.steps!r} must be a whole number of at least 1")
+        if self.framework is not None and not isinstance(self.framework, str):
+            faults.append(f"framework={self.framework!r} must be a string or None")
+        faults += operations_faults(self.operations)
+        if faults:
+            raise SpecError(
+                "not a valid TaskSpec: " + "; ".join(faults) + ". Give None for what is not known; "
+                "placement.describe makes specs of modules, trees and arguments."
+            )
+
+
+def quantity_fault(name: str, value: Any, least: float) -> str | None:
+    """What is wrong with an optional quantity, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        if not hasattr(value, "__float__") or isinstance(value, str | bytes):
+            return f"{name}={value!r} must be a number or None, not {type(value).__name__}"
+        value = float(value)
+    if not math.isfinite(value) or value < least:
+        return f"{name}={value!r} must be finite and at least {least}"
+    return None
+
+
+def operations_faults(operations: Iterable[Operation] | None) -> list[str]:
+    """What is wrong with the operations of a spec; empty where nothing is."""
+    if operations is None:
+        return []
+    if not isinstance(operations, tuple):
+        return [f"operations must be a tuple of Operation or None, not {type(operations).__name__}"]
+    faults = []
+    for operation in operations:
+        if not isinstance(operation, Operation) or operation.kind not in OPERATION_KINDS:
+            faults.append(f"operations holds {operation!r}; each must be an Operation of kind {OPERATION_KINDS}")
+            continue
+        for name in ("flops", "bytes", "launches"):
+            fault = quantity_fault(f"operations[{operation.kind}].{name}", getattr(operation, name), 0)
+            if fault:
+                faults.append(fault)
+    return faults

@@ -1,0 +1,1 @@
+"""Profiling sweeps, the emulator, the data set, refit, evaluation and the command line."""

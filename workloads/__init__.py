@@ -1,0 +1,1 @@
+"""The workloads of the paper: real models at their real sizes, on real file formats."""
