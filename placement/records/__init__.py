@@ -1,0 +1,32 @@
+"""The log as Parquet files: one schema, whole files only, no pickles.
+
+    schema   SCHEMA and `table_of`: rows -> table
+    files    where files lie (a path or any pyarrow filesystem URI) and how one is written whole
+    writer   LogWriter appends; `compact` merges many small files
+    reader   read_log, readout, done_cells
+
+A record itself is `placement.record.TaskRecord`, which needs no pyarrow.
+"""
+
+from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, TaskRecord, row
+from placement.records.reader import LogReadout, done_cells, read_log, readout
+from placement.records.schema import SCHEMA, records_of, table_of
+from placement.records.writer import LogWriter, compact
+
+__all__ = [
+    "COLUMNS",
+    "NAMES",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Column",
+    "LogReadout",
+    "LogWriter",
+    "TaskRecord",
+    "compact",
+    "done_cells",
+    "read_log",
+    "readout",
+    "records_of",
+    "row",
+    "table_of",
+]

@@ -1,0 +1,119 @@
+"""Where the log's files lie, and how one is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+from placement.errors import LogError
+
+SUFFIX = ".parquet"
+_ONE_PUT = frozenset({"s3", "gcs", "abfs"})
+"""Object stores: a file is seen when its upload is closed, never before, so it needs no temporary name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of log files on a filesystem."""
+
+    filesystem: fs.FileSystem
+    folder: str
+
+    @classmethod
+    def of(cls, uri: str | os.PathLike[str]) -> Place:
+        """A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a URI that it does not."""
+        text = os.fspath(uri)
+        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:", text):
+            return cls(fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
+        try:
+            filesystem, folder = fs.FileSystem.from_uri(text)
+        except (pa.ArrowException, ValueError) as fault:
+            raise LogError(
+                f"not a place for a log: {text!r} ({fault}). Give a path or a URI like s3://bucket/log."
+            ) from fault
+        return cls(filesystem, folder.rstrip("/"))
+
+    def create(self) -> None:
+        """Makes the folder. Raises OSError where it cannot be."""
+        self.filesystem.create_dir(self.folder, recursive=True)
+
+    def list(self) -> list[str] | None:
+        """Paths of the log files in order of their names; a file's own path gives that; None where nothing is."""
+        info = self.filesystem.get_file_info(self.folder)
+        if info.type == fs.FileType.NotFound:
+            return None
+        if info.type == fs.FileType.File:
+            return [self.folder]
+        found = self.filesystem.get_file_info(fs.FileSelector(self.folder))
+        return sorted(
+            i.path for i in found if i.is_file and i.base_name.endswith(SUFFIX) and i.base_name[0] not in "._"
+        )
+
+    def read(self, path: str) -> pa.Buffer:
+        """The file's bytes. Raises FileNotFoundError where it is gone, OSError where the store fails."""
+        with self.filesystem.open_input_file(path) as source:
+            return source.read_buffer()
+
+    def write(self, data: pa.Buffer) -> str:
+        """Writes one new file, whole or not at all, and returns its path. OSError after cleaning up."""
+        name = (
+            f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() % 10**9:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
+        )
+        path = f"{self.folder}/{name}"
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            _write_local(Path(path), data)
+        elif self.filesystem.type_name in _ONE_PUT:
+            self._put(path, path, data)
+        else:
+            self._put(f"{self.folder}/.{name}", path, data)
+        return path
+
+    def _put(self, at: str, path: str, data: pa.Buffer) -> None:
+        try:
+            with self.filesystem.open_output_stream(at) as sink:
+                sink.write(data)
+            if at != path:
+                self.filesystem.move(at, path)
+        except BaseException:
+            self.delete(at)
+            raise
+
+    def delete(self, path: str) -> None:
+        """Deletes a file; one that is gone already, or cannot be deleted, is left."""
+        try:
+            self.filesystem.delete_file(path)
+        except (OSError, pa.ArrowException):
+            return
+
+
+def _new_name() -> str:
+    """Sorts by time; the random part keeps two writers apart."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
+
+
+def _write_local(path: Path, data: pa.Buffer) -> None:
+    """Temporary file beside the final one, fsync, rename, fsync of the folder: a kill leaves all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

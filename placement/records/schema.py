@@ -1,0 +1,58 @@
+"""The Parquet schema of the log, and rows as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from placement.errors import LogError
+from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, TaskRecord
+
+VERSION_KEY = b"placement.schema_version"
+"""In the schema's metadata: what makes a Parquet file one of ours."""
+
+_ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+_TIME = NAMES.index("time_utc")
+_MICROSECONDS = 1_000_000
+
+
+def _field(column: Column) -> pa.Field:
+    metadata = {"what": column.what} | ({"unit": column.unit} if column.unit else {})
+    kind = pa.timestamp("us", tz="UTC") if column.name == "time_utc" else _ARROW[column.type]
+    return pa.field(column.name, kind, metadata=metadata)
+
+
+SCHEMA = pa.schema([_field(column) for column in COLUMNS], metadata={VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+def table_of(rows: Iterable[TaskRecord | Sequence[Any]]) -> pa.Table:
+    """Records, or tuples in the order of COLUMNS, as one table of SCHEMA. NaN becomes null: not measured.
+
+    Raises LogError that names the column whose values are not of its type.
+    """
+    values = [entry.to_tuple() if isinstance(entry, TaskRecord) else entry for entry in rows]
+    if any(len(entry) != len(NAMES) for entry in values):
+        raise LogError(f"a row of the log has {len(NAMES)} values, in the order of placement.record.NAMES.")
+    columns = list(zip(*values, strict=True)) if values else [()] * len(NAMES)
+    return pa.Table.from_arrays([_array(i, column) for i, column in enumerate(columns)], schema=SCHEMA)
+
+
+def _array(index: int, values: Sequence[Any]) -> pa.Array:
+    kind = SCHEMA.field(index).type
+    if values.count(None) == len(values):  # many columns are: the quick way out
+        return pa.nulls(len(values), kind)
+    try:
+        if index == _TIME:
+            return pa.array([None if v is None else round(v * _MICROSECONDS) for v in values], pa.int64()).cast(kind)
+        array = pa.array(values, kind)  # not from_pandas=True, which would import pandas to find the NaNs
+        return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(kind) else array
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as fault:
+        raise LogError(f"column {NAMES[index]!r} of a row cannot be written as {kind}: {fault}") from fault
+
+
+def records_of(table: pa.Table) -> list[TaskRecord]:
+    """The rows of a table that has at least the required columns, as records."""
+    return [TaskRecord.from_dict(entry) for entry in table.to_pylist()]
