@@ -75,6 +75,7 @@ class Kind:
 
     @property
     def count(self) -> int:
+        """How many nodes are of this kind."""
         return len(self.node_ids)
 
 
@@ -91,9 +92,11 @@ class Inventory:
 
     @property
     def gpu_kinds(self) -> tuple[Kind, ...]:
+        """The kinds that have a GPU."""
         return tuple(kind for kind in self.kinds if kind.spec.gpus)
 
     def spec(self, config: str) -> NodeSpec | None:
+        """The NodeSpec of a config; None where the cluster has none such."""
         return next((kind.spec for kind in self.kinds if kind.spec.config == config), None)
 
 

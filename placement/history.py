@@ -1,0 +1,194 @@
+"""Timings seen so far, by function, size and kind of node. With the selector as prior they give the posterior."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+from placement.rule import JointThreshold
+from placement.selector import Estimate, Spread, probability_worth
+from placement.task import Device, TaskSpec
+
+LARGEST_KEYS = 10_000  # design.md: (function, size) keys kept, the least recently seen dropped first
+SIZES_PER_DOUBLING = 8  # two tasks within 9 % of each other in a quantity count as one size
+SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by on a quiet machine
+PRIOR_STD = 0.7  # of log speed-up, for a selector that gives a probability alone
+DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
+DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
+COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
+
+Size = tuple[int | None, ...]
+Key = tuple[str, Size]
+
+
+class Place(NamedTuple):
+    """Where a timing was taken."""
+
+    config: str
+    device: Device
+    cpus: float
+
+
+def size_of(task: TaskSpec) -> Size:
+    """What counts as the same size: each quantity's logarithm in steps of 9 %; None where it is unknown."""
+    quantities = (task.flops, task.input_bytes, task.batch_size, task.parameters, task.steps)
+    return tuple(None if q is None else round(SIZES_PER_DOUBLING * math.log2(q + 1)) for q in quantities)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Warm runs of one size at one place, as log seconds. runs: how many; the first, cold one is not among them.
+
+    mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the measured ones.
+    strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
+    """
+
+    runs: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+    joules: float | None = None
+    strays: int = 0
+    cold: bool = False
+
+    def add(self, seconds: float, joules: float | None) -> Timings:
+        """With one more run; the very first is set aside as cold; drift starts the entry anew."""
+        if not self.cold:
+            return replace(self, cold=True)
+        x = math.log(max(seconds, 1e-9))
+        stray = self.runs > 0 and abs(x - self.mean) > math.log(1 + DRIFT)
+        if stray and self.strays + 1 >= DRIFT_SAMPLES:
+            return Timings(1, x, 0.0, joules, 0, True)
+        runs = self.runs + 1
+        mean = self.mean + (x - self.mean) / runs
+        variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
+        kept = (
+            self.joules
+            if joules is None
+            else joules
+            if self.joules is None
+            else self.joules + (joules - self.joules) / runs
+        )
+        return Timings(runs, mean, variance, kept, self.strays + 1 if stray else 0, True)
+
+    @property
+    def spread(self) -> Spread:
+        """Belief about the mean log seconds; few runs leave it wide."""
+        return Spread(self.mean, math.sqrt(max(self.variance, SMALLEST_STD**2) / max(self.runs, 1)))
+
+    @property
+    def seconds(self) -> float | None:
+        """Typical warm seconds (the geometric mean); None before the first warm run."""
+        return math.exp(self.mean) if self.runs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one function and size: timings by place, and where it did not fit or failed."""
+
+    timings: Mapping[Place, Timings] = field(default_factory=dict)
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """config -> why the GPU is not tried there again ("cuda_out_of_memory", ...)."""
+
+    def at(self, config: str, device: Device, cpus: float) -> Timings:
+        """The timings at a place; those of another number of CPUs do not count."""
+        return self.timings.get(Place(config, device, cpus), Timings())
+
+    def warm_runs(self, device: Device) -> int:
+        """Warm runs on that device on any kind of node."""
+        return sum(t.runs for place, t in self.timings.items() if place.device == device)
+
+
+class History:
+    """The bounded memory of timings. Owned by the control plane; callers hold copies of what changed."""
+
+    def __init__(self, largest: int = LARGEST_KEYS) -> None:
+        self._seen: OrderedDict[Key, Seen] = OrderedDict()
+        self._largest = largest
+        self._changed: set[Key] = set()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._seen)
+
+    def get(self, key: Key) -> Seen | None:
+        """What was seen under a key."""
+        return self._seen.get(key)
+
+    def observe(self, key: Key, place: Place, seconds: float, joules: float | None = None) -> None:
+        """Adds one run's warm seconds (and joules, where measured)."""
+        seen = self._seen.get(key, Seen())
+        timings = seen.timings.get(place, Timings()).add(seconds, joules)
+        self._put(key, replace(seen, timings={**seen.timings, place: timings}))
+
+    def mark_unfit(self, key: Key, config: str, why: str) -> None:
+        """Remembers that the GPU of a config could not take a task of this size."""
+        seen = self._seen.get(key, Seen())
+        self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
+
+    def changes(self) -> dict[Key, Seen]:
+        """What changed since the last call; dropped keys are not told, callers keep their own bound."""
+        changed = {key: self._seen[key] for key in self._changed if key in self._seen}
+        self._changed.clear()
+        return changed
+
+    def update(self, changes: Mapping[Key, Seen]) -> None:
+        """Takes over what changed elsewhere."""
+        for key, seen in changes.items():
+            self._put(key, seen)
+
+    def everything(self) -> dict[Key, Seen]:
+        """All of it, for a new caller."""
+        return dict(self._seen)
+
+    def _put(self, key: Key, seen: Seen) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        self._changed.add(key)
+        while len(self._seen) > self._largest:
+            dropped, _ = self._seen.popitem(last=False)
+            self._changed.discard(dropped)
+
+
+def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:
+    """The prior sharpened by runs seen on both devices: two normal beliefs about log speed-up, multiplied.
+
+    Runs on one device alone say nothing of the ratio, so they leave P(GPU) as it was; their seconds are told.
+    """
+    if not (cpu.runs and gpu.runs):
+        return prior and replace(
+            prior, cpu_seconds=cpu.seconds or prior.cpu_seconds, gpu_seconds=gpu.seconds or prior.gpu_seconds
+        )
+    a, b = cpu.spread, gpu.spread
+    speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
+    energy = prior.energy_ratio if prior else None
+    if cpu.joules and gpu.joules:
+        energy = Spread(math.log(gpu.joules / cpu.joules), SMALLEST_STD)
+    p_gpu, decides = probability_worth(speedup, energy, thresholds)
+    return Estimate(
+        p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
+        source="history", energy_decides=decides or energy is None,
+    )  # fmt: skip
+
+
+def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:
+    """The prior's belief about log speed-up; that of a bare probability is the normal with the same P(GPU)."""
+    if prior is None or prior.speedup is not None:
+        return prior.speedup if prior else None
+    p = min(max(prior.p_gpu, 1e-6), 1 - 1e-6)
+    return Spread(math.log(thresholds.speedup) + PRIOR_STD * NormalDist().inv_cdf(p), PRIOR_STD)
+
+
+def combined(a: Spread | None, b: Spread) -> Spread:
+    """The product of two normal beliefs, normalised."""
+    if a is None or b.std == 0:
+        return b
+    if a.std == 0:
+        return a
+    wa, wb = a.std**-2, b.std**-2
+    return Spread((a.mean * wa + b.mean * wb) / (wa + wb), (wa + wb) ** -0.5)

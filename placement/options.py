@@ -1,0 +1,85 @@
+"""The options of placed_remote: ours in one frozen record, Ray's handed through untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from placement.errors import OptionError
+from placement.policies import Policy, policy_of
+from placement.task import DEVICES
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementOptions:
+    """What a user may say of a placed function beside Ray's own options.
+
+    spec: a TaskSpec, or a function of the task's own arguments that gives one (or None: nothing known this time).
+    devices: "any" declares that the function can run on either device; without it and without spec it is never placed.
+    device: pins "cpu" or "gpu".  policy: a name or an object with choose(); None: the cluster's.
+    strict: no exploration, no second run on CPU after a GPU failure.
+    side_effects: the body must not run twice, so a failed GPU run is not repeated on CPU.
+    cpu_options, gpu_options: Ray options that hold on that device only (num_cpus, memory, ...).
+    """
+
+    spec: Any = None
+    devices: str | None = None
+    device: str | None = None
+    policy: str | Policy | None = None
+    strict: bool = False
+    side_effects: bool = False
+    cpu_options: Mapping[str, Any] = field(default_factory=dict)
+    gpu_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.spec is not None and not callable(self.spec) and type(self.spec).__name__ != "TaskSpec":
+            faults.append(f"spec={self.spec!r} must be a TaskSpec or a function of the task's arguments that gives one")
+        if self.devices not in (None, "any"):
+            faults.append(f'devices={self.devices!r} must be "any" (it runs on either) or left out')
+        if self.device is not None and self.device not in DEVICES:
+            faults.append(f"device={self.device!r} must be one of {DEVICES}")
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        faults += [
+            f"{name}={given[name]!r} must be True or False"
+            for name in ("strict", "side_effects")
+            if not isinstance(given[name], bool)
+        ]
+        faults += [
+            f"{name} must be a dict of Ray options, not {type(given[name]).__name__}"
+            for name in ("cpu_options", "gpu_options")
+            if not isinstance(given[name], Mapping)
+        ]
+        if self.policy is not None:
+            try:
+                policy_of(self.policy)
+            except OptionError as error:
+                faults.append(str(error))
+        if faults:
+            raise OptionError("placed_remote: " + "; ".join(faults) + ".")
+
+    @property
+    def placeable(self) -> bool:
+        """It says that it can run on either device."""
+        return self.spec is not None or self.devices == "any" or self.device is not None
+
+    def with_(self, given: Mapping[str, Any]) -> PlacementOptions:
+        """A copy with what was given; what was not stays."""
+        return replace(self, **given) if given else self
+
+
+PLACEMENT_OPTIONS: tuple[str, ...] = tuple(f.name for f in fields(PlacementOptions))
+
+
+def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(ours, Ray's) of the keywords given to placed_remote or .options(). Both are copies."""
+    ours = {name: value for name, value in given.items() if name in PLACEMENT_OPTIONS}
+    return ours, {name: value for name, value in given.items() if name not in PLACEMENT_OPTIONS}
+
+
+def spec_function(spec: Any) -> Callable[..., Any] | None:
+    """The spec as a function of the task's arguments; None where there is none."""
+    if spec is None or callable(spec):
+        return spec  # type: ignore[no-any-return]
+    return lambda *args, **kwargs: spec  # noqa: ARG005

@@ -1,0 +1,281 @@
+"""The paper's selector: nine features -> 16 -> 16 -> one probability that the GPU is worth it; and the selector file.
+
+A selector file is JSON, checked on load: nothing of it is ever executed or unpickled. 9 -> 16 -> 16 -> 1 has
+9*16+16 + 16*16+16 + 16+1 = 449 parameters and 2*(9*16 + 16*16 + 16) = 832 FLOPs, the paper's two numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
+
+from placement.errors import OptionError, SelectorError
+from placement.features import FEATURES, FEATURES_VERSION, features
+from placement.node import NodeSpec
+from placement.rule import JointThreshold
+from placement.task import TaskSpec
+
+SCHEMA_VERSION = 1
+LAYERS = (len(FEATURES), 16, 16, 1)
+PARAMETERS = sum(a * b + b for a, b in pairwise(LAYERS))
+FLOPS = sum(2 * a * b for a, b in pairwise(LAYERS))
+LARGEST_FILE_BYTES = 16 * 2**20
+EXTRAPOLATION_MARGIN = 0.05  # of a feature's log range, on either side of it
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A normal belief about the natural logarithm of a quantity: its mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def above(self, threshold: float) -> float:
+        """Probability that the quantity is above a positive threshold."""
+        if self.std == 0:
+            return float(self.mean >= math.log(threshold))
+        return 0.5 * math.erfc((math.log(threshold) - self.mean) / (self.std * math.sqrt(2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is believed of a task on a kind of node. None = not known.
+
+    p_gpu: probability that the GPU is worth it (JointThreshold holds).  speedup: T_cpu / T_gpu.
+    energy_ratio: E_gpu / E_cpu.  cpu_seconds, gpu_seconds: warm seconds of the whole task.
+    extrapolating: the task or the node lies outside what the selector was fitted on.
+    source: who says so ("selector", "history").  energy_decides: False where the energy was too uncertain to.
+    """
+
+    p_gpu: float
+    speedup: Spread | None = None
+    energy_ratio: Spread | None = None
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    cpu_joules: float | None = None
+    gpu_joules: float | None = None
+    extrapolating: bool = False
+    source: str = "selector"
+    energy_decides: bool = True
+
+
+ENERGY_SURE = 0.95  # the share of the belief that must lie on one side of T_e before energy decides
+
+
+def probability_worth(speedup: Spread, energy_ratio: Spread | None, thresholds: JointThreshold) -> tuple[float, bool]:
+    """(P(GPU is worth it), whether energy was certain enough to have a say).
+
+    Energy decides only where its interval clears the threshold; else the time test decides alone.
+    """
+    p_fast = speedup.above(thresholds.speedup)
+    if energy_ratio is None:
+        return p_fast, False
+    p_costly = energy_ratio.above(thresholds.energy_ratio)
+    if p_costly >= ENERGY_SURE:
+        return 0.0, True
+    return p_fast, p_costly <= 1 - ENERGY_SURE
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Features -> Estimate. Its version goes with every decision and record."""
+
+    @property
+    def version(self) -> str:
+        """Names the fitted weights."""
+        ...
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
+        """The estimate, or None where a feature that it needs is unknown."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """The selector file's content."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The paper's net. weights: per layer an (inputs, outputs) matrix; biases: per layer (outputs,).
+
+    mean, std: of log1p(feature), by which the net's inputs are normalised; low, high: log1p(feature)'s range in training.
+    """
+
+    version: str
+    weights: Any
+    biases: Any
+    mean: Any
+    std: Any
+    low: Any
+    high: Any
+    thresholds: JointThreshold = field(default_factory=JointThreshold)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
+        """One prediction; None where a feature is unknown."""
+        row = features(task, node, cpus)
+        if row is None:
+            return None
+        import numpy as np
+
+        x = np.log1p(np.array(row))
+        margin = EXTRAPOLATION_MARGIN * (self.high - self.low)
+        outside = bool(((x < self.low - margin) | (x > self.high + margin)).any())
+        return Estimate(float(self.probabilities(x)), extrapolating=outside)
+
+    def probabilities(self, log_features: Any) -> Any:
+        """P(GPU) of log1p(features), shape (9,) or (n, 9)."""
+        import numpy as np
+
+        hidden = (log_features - self.mean) / self.std
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = np.maximum(hidden @ weight + bias, 0.0)
+        logit = (hidden @ self.weights[-1] + self.biases[-1])[..., 0]
+        return 1.0 / (1.0 + np.exp(-np.clip(logit, -60, 60)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The selector file's content."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "classifier",
+            "version": self.version,
+            "features_version": FEATURES_VERSION,
+            "features": list(FEATURES),
+            "normalisation": {
+                "transform": "log1p",
+                **{name: getattr(self, name).tolist() for name in ("mean", "std", "low", "high")},
+            },
+            "layers": [
+                {"weights": weight.tolist(), "bias": bias.tolist()}
+                for weight, bias in zip(self.weights, self.biases, strict=True)
+            ],
+            "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+        }
+
+
+def classifier_of(data: Mapping[str, Any]) -> Classifier:
+    """The Classifier of a checked selector file; SelectorError names the first fault of each kind."""
+    if data.get("features_version") != FEATURES_VERSION or data.get("features") != list(FEATURES):
+        raise SelectorError(
+            f"selector file: its features {data.get('features')!r} (version {data.get('features_version')!r}) are not "
+            f"this package's {list(FEATURES)} (version {FEATURES_VERSION}). Refit it: placement refit LOG -o FILE."
+        )
+    scale = _mapping(data, "normalisation")
+    if scale.get("transform") != "log1p":
+        raise SelectorError(f"selector file: normalisation.transform is {scale.get('transform')!r}, not 'log1p'.")
+    mean, std, low, high = (
+        _array(scale.get(n), (LAYERS[0],), f"normalisation.{n}") for n in ("mean", "std", "low", "high")
+    )
+    if (std <= 0).any():
+        raise SelectorError("selector file: normalisation.std has entries that are not positive.")
+    layers = data.get("layers")
+    if not isinstance(layers, Sequence) or len(layers) != len(LAYERS) - 1:
+        raise SelectorError(f"selector file: needs {len(LAYERS) - 1} layers of sizes {LAYERS}.")
+    shapes = list(pairwise(LAYERS))
+    named = [_mapping({"layer": layer}, "layer") for layer in layers]
+    weights, biases = (
+        tuple(
+            _array(layer.get(name), shape[cut:], f"layers[{i}].{name}")
+            for i, (layer, shape) in enumerate(zip(named, shapes, strict=True))
+        )
+        for name, cut in (("weights", 0), ("bias", 1))
+    )
+    return Classifier(
+        version=version_of(data),
+        weights=weights,
+        biases=biases,
+        mean=mean, std=std, low=low, high=high,
+        thresholds=thresholds_of(data),
+        training=_mapping(data, "training"),
+        metrics=_mapping(data, "metrics"),
+    )  # fmt: skip
+
+
+def thresholds_of(data: Mapping[str, Any]) -> JointThreshold:
+    """The thresholds a selector file was fitted for."""
+    thresholds = _mapping(data, "thresholds")
+    try:
+        return JointThreshold(**thresholds)
+    except (TypeError, OptionError) as error:
+        raise SelectorError(f"selector file: thresholds {thresholds!r} are not valid: {error}") from None
+
+
+def version_of(data: Mapping[str, Any]) -> str:
+    """The name of the fitted weights: given in the file, else the first 12 hex digits of its SHA-256."""
+    version = data.get("version")
+    if version is None:
+        text = json.dumps({**data, "version": None}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+    if not isinstance(version, str) or not 0 < len(version) <= 100 or not version.isprintable():
+        raise SelectorError(f"selector file: version {version!r} must be a name of at most 100 characters.")
+    return version
+
+
+READERS = {"classifier": classifier_of}
+"""Kind of selector -> the function that makes it of a file's content."""
+
+
+def selector_of(data: Any) -> Selector:
+    """The selector of a file's content; SelectorError says what is wrong with it."""
+    if not isinstance(data, Mapping):
+        raise SelectorError(f"selector file: must hold one JSON object, not {type(data).__name__}.")
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        hint = "It is newer: upgrade ray-placement." if newer else "Refit it: placement refit LOG -o FILE."
+        raise SelectorError(f"selector file: schema version {version!r} is not {SCHEMA_VERSION}. {hint}")
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in READERS:
+        raise SelectorError(f"selector file: kind {kind!r} is not one of {sorted(READERS)}.")
+    return READERS[kind](data)
+
+
+def parse_selector(text: str | bytes, name: str = "selector file") -> Selector:
+    """The selector of a file's text; SelectorError says what is wrong with it."""
+    if len(text) > LARGEST_FILE_BYTES:
+        raise SelectorError(
+            f"{name}: {len(text)} bytes is more than the {LARGEST_FILE_BYTES} a selector file may have."
+        )
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise SelectorError(f"{name}: not JSON ({error}). Write one with: placement refit LOG -o FILE.") from None
+    return selector_of(data)
+
+
+def shipped_selector() -> Selector:
+    """The selector that serves where none is given: fitted on emulated A-D data, as its file says."""
+    return parse_selector(resources.files("placement").joinpath("data/selector.json").read_bytes(), "shipped selector")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name, {})
+    if not isinstance(value, Mapping):
+        raise SelectorError(f"selector file: {name} must be an object, not {type(value).__name__}.")
+    return value
+
+
+def _array(value: Any, shape: tuple[int, ...], name: str) -> Any:
+    """A finite float array of that shape, or SelectorError."""
+    import numpy as np
+
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise SelectorError(f"selector file: {name} is not an array of numbers of shape {shape}.") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise SelectorError(f"selector file: {name} must be finite numbers of shape {shape}, not shape {array.shape}.")
+    return array
