@@ -1,0 +1,231 @@
+"""One step of a module on the meta device, operation by operation. Imports torch; `describe.module` calls it.
+
+FLOPs are torch.utils.flop_counter's formulas, with one replaced: its grouped convolution's backward over-counts by
+the number of groups (torch 2.14: 3.9 GFLOP for a MobileNetV3-Small step whose convolutions take a tenth of that).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from placement.errors import SpecError
+from placement.task import Operation, OperationKind
+
+aten = torch.ops.aten
+CONVOLUTIONS = {aten.convolution, aten._convolution, aten.cudnn_convolution, aten.convolution_backward}
+GROUPS_ARGUMENT = {aten.convolution_backward: 9, aten.cudnn_convolution: 6}
+LAUNCH_NOTHING = {
+    "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "_unsafe_view", "detach", "alias",
+    "lift_fresh", "_reshape_alias", "set_", "resize_", "_local_scalar_dense", "is_same_size",
+}  # fmt: skip
+"""Operations besides views that only make or relabel a tensor."""
+
+
+
+def batch_norm(source: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Output, saved mean and saved deviation."""
+    return torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1])
+
+
+def batch_norm_backward(grad: torch.Tensor, source: torch.Tensor, weight: Any, *rest: Any) -> tuple[Any, Any, Any]:
+    """The gradients asked for of input, weight and bias."""
+    made = (torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1]))
+    return tuple(tensor if asked else None for tensor, asked in zip(made, rest[-1], strict=True))  # type: ignore[return-value]
+
+
+SHORT_CUTS: dict[Any, Callable[..., Any]] = {
+    aten.native_batch_norm: batch_norm,
+    aten.cudnn_batch_norm: batch_norm,
+    aten.native_batch_norm_backward: batch_norm_backward,
+}
+"""What torch has no meta kernel for: its Python decomposition takes half the trace of a MobileNet."""
+
+ADAM_MOMENTS = 2
+ADAM_PASSES = 7
+"""Reads of parameter, gradient and two moments, writes of parameter and two moments."""
+ADAM_LAUNCHES = 12
+"""torch's multi-tensor Adam: about so many grouped launches, whatever the number of tensors. An estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One step: FLOPs, bytes and launches by kind, and the memory it needs in bytes."""
+
+    flops: float
+    input_bytes: float
+    parameters: int
+    memory_bytes: float
+    kernels: int
+    operations: tuple[Operation, ...]
+
+
+class Counter(TorchDispatchMode):
+    """Counts what passes through the dispatcher, by kind of operation; `largest_bytes`: of one operation's operands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sums: dict[OperationKind, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
+        self.largest_bytes = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        if packet in SHORT_CUTS:
+            result = SHORT_CUTS[packet](*args)
+            self.add(packet, args, kwargs, result)
+            return result
+        if packet not in flop_registry and func._can_decompose():
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if func.is_view or packet.__name__ in LAUNCH_NOTHING:
+            return result
+        self.add(packet, args, kwargs, result)
+        return result
+
+    def add(self, packet: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Adds one operation that launches a kernel."""
+        moved = sum(map(tensor_bytes, tensors_in((args, kwargs)))) + sum(map(tensor_bytes, tensors_in(result)))
+        self.largest_bytes = max(self.largest_bytes, moved)
+        sums = self.sums[kind_of(packet, args)]
+        sums[0] += flops_of(packet, args, kwargs, result)
+        sums[1] += moved
+        sums[2] += 1
+
+
+def trace_step(
+    factory: Callable[[], torch.nn.Module], args: Iterable[Any], kwargs: Mapping[str, Any], train: bool
+) -> Trace:
+    """Builds the module under `torch.device("meta")` and runs one step of it; `args`, `kwargs` hold `module.Shape`s.
+
+    The tensors that autograd saves are those a training step holds at the end of its forward pass.
+    """
+    with torch.device("meta"):
+        module = factory()
+    if not isinstance(module, torch.nn.Module):
+        raise SpecError(f"of_module: the factory returned a {type(module).__name__}, not a torch.nn.Module.")
+    module = module.to("meta").train(train)  # .to: a buffer made from a numpy array ignores torch.device
+    inputs = [meta_tensor(shape) for shape in args], {name: meta_tensor(shape) for name, shape in kwargs.items()}
+    counter, saved = Counter(), Saved(module)
+    try:
+        with torch.set_grad_enabled(train), counter, torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack):
+            outputs = module(*inputs[0], **inputs[1])
+            if train:
+                backward(outputs)
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise
+        raise SpecError(
+            f"of_module cannot trace {type(module).__name__} without data ({str(error).splitlines()[0]}). "
+            "Write its TaskSpec by hand: TaskSpec(flops=..., input_bytes=..., batch_size=..., parameters=...)."
+        ) from error
+    return summed(module, tree_leaves(inputs), counter, saved, train)
+
+
+def backward(outputs: Any) -> None:
+    """A backward pass from the loss where the module returns one, else from every output."""
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    roots = [loss] if loss is not None else [tensor for tensor in tensors_in(outputs) if tensor.requires_grad]
+    if not roots:
+        raise SpecError("of_module(train=True): no output of the module needs a gradient. Trace it with train=False.")
+    torch.autograd.backward(roots, [torch.empty_like(root) for root in roots])
+
+
+class Saved:
+    """The storages that autograd keeps for the backward pass, the module's own parameters left out."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.own = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
+        self.bytes_by_storage: dict[int, float] = {}
+        self.kept: list[Any] = []  # a storage freed would lend its identity to the next one
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.own:
+            self.bytes_by_storage[storage._cdata] = storage.nbytes()
+            self.kept.append(storage)
+        return tensor
+
+    def unpack(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+
+def summed(module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool) -> Trace:
+    parameters = list(module.parameters())
+    weights = sum(map(tensor_bytes, parameters))
+    trained = sum(tensor_bytes(parameter) for parameter in parameters if parameter.requires_grad)
+    if train:
+        update = counter.sums["memory"]
+        update[1] += ADAM_PASSES * trained
+        update[2] += ADAM_LAUNCHES
+    input_bytes = float(sum(map(tensor_bytes, inputs)))
+    memory = weights + sum(map(tensor_bytes, module.buffers())) + input_bytes + counter.largest_bytes
+    if train:
+        memory += (1 + ADAM_MOMENTS) * trained + sum(saved.bytes_by_storage.values())
+    operations = tuple(
+        Operation(kind, flops, moved, int(launches)) for kind, (flops, moved, launches) in sorted(counter.sums.items())
+    )
+    return Trace(
+        flops=sum(operation.flops for operation in operations),
+        input_bytes=input_bytes,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        memory_bytes=memory,
+        kernels=sum(operation.launches for operation in operations),
+        operations=operations,
+    )
+
+
+def flops_of(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
+    """FLOPs of one operation, a multiply-add counted as two; 0 where it has no formula (element-wise work)."""
+    if packet is aten.convolution_backward:
+        return convolution_backward_flops(args)
+    formula = flop_registry.get(packet)
+    return float(formula(*args, **kwargs, out_val=result)) if formula else 0.0
+
+
+def convolution_backward_flops(args: Any) -> float:
+    """Each gradient asked for (input, weight) takes as many multiply-adds as the forward pass.
+
+    Forward: for each output pixel of each sample, every weight once; the weight's own shape (channels out, channels
+    in / groups, kernel) makes this right for any number of groups. Transposed, the input's pixels take that place.
+    """
+    grad_output, source, weight = args[0], args[1], args[2]
+    transposed, output_mask = args[7], args[10]
+    pixels = (source if transposed else grad_output).shape[2:]
+    forward = 2.0 * grad_output.shape[0] * math.prod(pixels) * weight.numel()
+    return forward * (bool(output_mask[0]) + bool(output_mask[1]))
+
+
+def kind_of(packet: Any, args: Any) -> OperationKind:
+    """matmul, conv, grouped_conv, or memory for what no FLOP formula knows."""
+    if packet in CONVOLUTIONS:
+        position = GROUPS_ARGUMENT.get(packet, 8)
+        return "grouped_conv" if len(args) > position and args[position] > 1 else "conv"
+    return "matmul" if packet in flop_registry else "memory"
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def tensor_bytes(tensor: torch.Tensor) -> int:
+    """Bytes an operation touches of a tensor: an expanded one has fewer in memory than its shape says."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def meta_tensor(shape: Any) -> torch.Tensor:
+    dtype = getattr(torch, shape.dtype, None)
+    if not isinstance(dtype, torch.dtype):
+        raise SpecError(f"of_module: torch has no type {shape.dtype!r}; give tensors or arrays of numbers.")
+    return torch.empty(shape.sizes, dtype=cast(torch.dtype, dtype), device="meta")
