@@ -104,7 +104,7 @@ class Selector(Protocol):
 class Classifier:
     """The paper's net. weights: per layer an (inputs, outputs) matrix; biases: per layer (outputs,).
 
-    mean, std: of log1p(feature), by which the net's inputs are normalised; low, high: log1p(feature)'s range in training.
+    mean, std: of log1p(feature), by which the net's inputs are normalised; low, high: its range in training.
     """
 
     version: str

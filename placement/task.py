@@ -16,6 +16,10 @@ OperationKind = Literal["matmul", "conv", "grouped_conv", "memory", "tree", "pip
 OPERATION_KINDS: tuple[OperationKind, ...] = ("matmul", "conv", "grouped_conv", "memory", "tree", "pipeline")
 
 
+Kind = Literal["train", "infer", "preprocess", "other"]
+KINDS: tuple[Kind, ...] = ("train", "infer", "preprocess", "other")
+
+
 class Operation(NamedTuple):
     """All operations of one kind in one step, summed.
 
@@ -38,6 +42,7 @@ class TaskSpec:
     input_bytes: bytes a step reads as input (a whole batch).
     batch_size: samples in a step.  parameters: of the model.  steps: how many steps the task runs.
     memory_bytes: device memory needed.  kernels: launches of one step.  framework: what runs it ("torch", "xgboost").
+    kind: "train", "infer", "preprocess" or "other".
     operations: one step's work by kind, for time models; its flops add up to `flops`.
 
     Raises SpecError that names every fault at once.
@@ -51,6 +56,7 @@ class TaskSpec:
     memory_bytes: float | None = None
     kernels: int | None = None
     framework: str | None = None
+    kind: Kind | None = None
     operations: tuple[Operation, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +76,8 @@ class TaskSpec:
             faults.append(f"steps={self.steps!r} must be a whole number of at least 1")
         if self.framework is not None and not isinstance(self.framework, str):
             faults.append(f"framework={self.framework!r} must be a string or None")
+        if self.kind is not None and self.kind not in KINDS:
+            faults.append(f"kind={self.kind!r} must be one of {KINDS} or None")
         faults += operations_faults(self.operations)
         if faults:
             raise SpecError(
