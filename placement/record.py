@@ -94,7 +94,7 @@ class TaskRecord:
     error: str | None = _col("what the task raised")
     synthetic: bool | None = _col("its input data were generated")
     task_id: str | None = _col("Ray's id of the task")
-    preset: str | None = _col("name of the sweep's cell")
+    preset: str | None = _col("name of the sweep's cell; an imported pair's number")
     cpu_name: str | None = _col("the node's processor")
     gpu_name: str | None = _col("the node's GPU, on CPU rows too: it is the other half of the pair")
     source_name: str | None = _col("whose measurements these are, where imported; hold-outs by source go by it")
