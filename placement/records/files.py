@@ -85,6 +85,15 @@ class Place:
             self.delete(at)
             raise
 
+    def delete_leftovers(self, older_than_s: float = 3600.0) -> None:
+        """Deletes the temporary files of writers that were killed; those younger may still be written."""
+        if self.list() is None:
+            return
+        for info in self.filesystem.get_file_info(fs.FileSelector(self.folder)):
+            ours = info.base_name.startswith(".") and (SUFFIX in info.base_name)
+            if ours and info.mtime_ns is not None and info.mtime_ns < time.time_ns() - older_than_s * 1e9:
+                self.delete(info.path)
+
     def delete(self, path: str) -> None:
         """Deletes a file; one that is gone already, or cannot be deleted, is left."""
         try:

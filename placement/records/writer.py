@@ -54,6 +54,7 @@ def compact(uri: str | os.PathLike[str], keep_days: float | None = None) -> str 
     Raises LogError where there is a file of a newer schema version, OSError where the store fails.
     """
     place = Place.of(uri)
+    place.delete_leftovers()
     files, _ = read_files(place)
     if not files or (len(files) == 1 and keep_days is None):
         return None
