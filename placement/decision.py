@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from placement.history import COLD_START_RUNS, History, Key, Seen, posterior, size_of
 from placement.node import Inventory, Kind, NodeSpec
-from placement.policies import Candidate, Choice, Policy, SelectorPolicy, name_of
+from placement.policies import Candidate, Choice, Policy, Random, SelectorPolicy, name_of, on
 from placement.rule import JointThreshold
 from placement.selector import Estimate, Selector
 from placement.task import DEVICES, Device, TaskSpec
@@ -125,7 +126,7 @@ def decide(
     candidates = [c for c, fault in _considered(task, limits, snapshot, seen) if fault is None]
     if not candidates:
         choice = Choice("cpu", (), "no_candidate")
-    elif isinstance(policy, SelectorPolicy) and not any(c.estimate for c in candidates):
+    elif isinstance(policy, SelectorPolicy) and not any(c.estimate for c in on("gpu", candidates)):
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)
@@ -134,8 +135,8 @@ def decide(
 
 def cold_start(candidates: list[Candidate], seen: Seen | None, limits: Limits, chance: Callable[[], float]) -> Choice:
     """For a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
-    gpu = tuple(c.config for c in candidates if c.device == "gpu")
-    cpu = tuple(c.config for c in candidates if c.device == "cpu")
+    gpu = tuple(c.config for c in on("gpu", candidates))
+    cpu = tuple(c.config for c in on("cpu", candidates))
     if not cpu or not gpu:
         return Choice("gpu" if gpu else "cpu", gpu or cpu, "only_device")
     if limits.strict or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
@@ -148,7 +149,13 @@ def cold_start(candidates: list[Candidate], seen: Seen | None, limits: Limits, c
 def explain(
     task: TaskSpec, function: str, limits: Limits, snapshot: Snapshot, *, policy: Policy | None = None
 ) -> Explanation:
-    """decide(), with every candidate of the snapshot and the reason it was or was not taken."""
+    """decide(), with every candidate of the snapshot and the reason it was or was not taken.
+
+    Tells what decide() would do next, without a hand in it: a coin is thrown on a copy, a cold start does not explore.
+    """
+    policy = policy or snapshot.policy
+    if isinstance(policy, Random):
+        policy = deepcopy(policy)
     decision = decide(task, function, limits, snapshot, policy=policy, chance=lambda: 1.0)
     seen = snapshot.history.get((function, size_of(task)))
     rows = []
@@ -162,7 +169,7 @@ def explain(
 def _why_not(candidate: Candidate, decision: Decision) -> str:
     if candidate.device != decision.device:
         return f"the {decision.device} was taken: {decision.reason}"
-    return "another config promises more"
+    return "another config promises more" if candidate.estimate else "nothing is known of it there"
 
 
 def _considered(

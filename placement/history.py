@@ -43,7 +43,8 @@ def size_of(task: TaskSpec) -> Size:
 class Timings:
     """Warm runs of one size at one place, as log seconds. runs: how many; the first, cold one is not among them.
 
-    mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the measured ones.
+    mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
+    ones.  joules_error: the largest relative error told with them (0.5 is +-50 %).
     strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
     """
 
@@ -53,26 +54,29 @@ class Timings:
     joules: float | None = None
     strays: int = 0
     cold: bool = False
+    joules_runs: int = 0
+    joules_error: float = 0.0
 
-    def add(self, seconds: float, joules: float | None) -> Timings:
+    def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
         """With one more run; the very first is set aside as cold; drift starts the entry anew."""
         if not self.cold:
             return replace(self, cold=True)
         x = math.log(max(seconds, 1e-9))
         stray = self.runs > 0 and abs(x - self.mean) > math.log(1 + DRIFT)
         if stray and self.strays + 1 >= DRIFT_SAMPLES:
-            return Timings(1, x, 0.0, joules, 0, True)
+            return Timings(cold=True).add(seconds, joules, joules_error)
         runs = self.runs + 1
         mean = self.mean + (x - self.mean) / runs
         variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
-        kept = (
-            self.joules
-            if joules is None
-            else joules
-            if self.joules is None
-            else self.joules + (joules - self.joules) / runs
+        strays = self.strays + 1 if stray else 0
+        timed = replace(self, runs=runs, mean=mean, variance=variance, strays=strays)
+        return timed if joules is None else timed._with_joules(joules, joules_error)
+
+    def _with_joules(self, joules: float, error: float) -> Timings:
+        runs, mean = self.joules_runs + 1, self.joules or 0.0
+        return replace(
+            self, joules=mean + (joules - mean) / runs, joules_runs=runs, joules_error=max(self.joules_error, error)
         )
-        return Timings(runs, mean, variance, kept, self.strays + 1 if stray else 0, True)
 
     @property
     def spread(self) -> Spread:
@@ -108,7 +112,7 @@ class History:
     def __init__(self, largest: int = LARGEST_KEYS) -> None:
         self._seen: OrderedDict[Key, Seen] = OrderedDict()
         self._largest = largest
-        self._changed: set[Key] = set()
+        self._changed: dict[Key, None] = {}  # in the order seen, so that a copy drops the same keys
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -120,10 +124,20 @@ class History:
         """What was seen under a key."""
         return self._seen.get(key)
 
-    def observe(self, key: Key, place: Place, seconds: float, joules: float | None = None) -> None:
-        """Adds one run's warm seconds (and joules, where measured)."""
+    def observe(
+        self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0
+    ) -> None:
+        """Adds one run's warm seconds, and its joules where known, with their relative error (0.5 is +-50 %).
+
+        What is no time (negative, NaN, infinite) is left out, and so are joules that are no energy: one such row would
+        spoil the entry for good.
+        """
+        if not 0 <= seconds < math.inf:
+            return
+        if joules is not None and not 0 < joules < math.inf:
+            joules = None
         seen = self._seen.get(key, Seen())
-        timings = seen.timings.get(place, Timings()).add(seconds, joules)
+        timings = seen.timings.get(place, Timings()).add(seconds, joules, joules_error)
         self._put(key, replace(seen, timings={**seen.timings, place: timings}))
 
     def mark_unfit(self, key: Key, config: str, why: str) -> None:
@@ -132,7 +146,7 @@ class History:
         self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
 
     def changes(self) -> dict[Key, Seen]:
-        """What changed since the last call; dropped keys are not told, callers keep their own bound."""
+        """What changed since the last call, oldest first; dropped keys are not told, callers keep their own bound."""
         changed = {key: self._seen[key] for key in self._changed if key in self._seen}
         self._changed.clear()
         return changed
@@ -149,10 +163,11 @@ class History:
     def _put(self, key: Key, seen: Seen) -> None:
         self._seen[key] = seen
         self._seen.move_to_end(key)
-        self._changed.add(key)
+        self._changed.pop(key, None)
+        self._changed[key] = None
         while len(self._seen) > self._largest:
             dropped, _ = self._seen.popitem(last=False)
-            self._changed.discard(dropped)
+            self._changed.pop(dropped, None)
 
 
 def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:
@@ -168,7 +183,9 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
     energy = prior.energy_ratio if prior else None
     if cpu.joules and gpu.joules:
-        energy = Spread(math.log(gpu.joules / cpu.joules), SMALLEST_STD)
+        # A joule estimated from TDP is off by half: its interval must clear the threshold too.
+        errors = math.hypot(SMALLEST_STD, math.log1p(cpu.joules_error), math.log1p(gpu.joules_error))
+        energy = Spread(math.log(gpu.joules / cpu.joules), errors)
     p_gpu, decides = probability_worth(speedup, energy, thresholds)
     return Estimate(
         p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,

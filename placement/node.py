@@ -43,7 +43,11 @@ class NodeSpec:
 
     def __post_init__(self) -> None:
         faults = [fault for name in QUANTITIES if (fault := quantity_fault(name, getattr(self, name), 0))]
-        faults += [fault for name in ("cpus", "gpus") if (fault := quantity_fault(name, getattr(self, name), 0))]
+        faults += [
+            fault if (fault := quantity_fault(name, value, 0, whole=True)) else f"{name}=None must be a number"
+            for name in ("cpus", "gpus")
+            if (value := getattr(self, name)) is None or quantity_fault(name, value, 0, whole=True)
+        ]
         if not isinstance(self.config, str) or not self.config:
             faults.append(f"config={self.config!r} must be a name")
         if faults:
@@ -60,7 +64,10 @@ class NodeSpec:
         unknown = sorted(set(data) - known)
         if unknown:
             raise SpecError(f"not a NodeSpec: unknown fields {unknown}; valid are {sorted(known)}.")
-        values = {**data, "estimated": tuple(data.get("estimated", ()))}  # type: ignore[arg-type]
+        missing = sorted({"config", "cpus"} - set(data))
+        if missing:
+            raise SpecError(f"not a NodeSpec: missing fields {missing}; optional are {sorted(known - set(missing))}.")
+        values = {**data, "estimated": tuple(data.get("estimated") or ())}  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]
 
 
@@ -89,6 +96,9 @@ class Inventory:
         names = [kind.spec.config for kind in self.kinds]
         if len(set(names)) != len(names):
             raise SpecError(f"an Inventory names each config once, not {names}.")
+        # One order, however the nodes were found: two clusters alike decide alike.
+        kinds = sorted(self.kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))
+        object.__setattr__(self, "kinds", tuple(kinds))
 
     @property
     def gpu_kinds(self) -> tuple[Kind, ...]:

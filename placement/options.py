@@ -8,7 +8,7 @@ from typing import Any
 
 from placement.errors import OptionError
 from placement.policies import Policy, policy_of
-from placement.task import DEVICES
+from placement.task import DEVICES, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PlacementOptions:
 
     def __post_init__(self) -> None:
         faults = []
-        if self.spec is not None and not callable(self.spec) and type(self.spec).__name__ != "TaskSpec":
+        if self.spec is not None and not callable(self.spec) and not isinstance(self.spec, TaskSpec):
             faults.append(f"spec={self.spec!r} must be a TaskSpec or a function of the task's arguments that gives one")
         if self.devices not in (None, "any"):
             faults.append(f'devices={self.devices!r} must be "any" (it runs on either) or left out')
@@ -51,6 +51,8 @@ class PlacementOptions:
             for name in ("cpu_options", "gpu_options")
             if not isinstance(given[name], Mapping)
         ]
+        if isinstance(self.cpu_options, Mapping) and self.cpu_options.get("num_gpus"):
+            faults.append("cpu_options asks for num_gpus, but a task on the CPU gets none; put it into gpu_options")
         if self.policy is not None:
             try:
                 policy_of(self.policy)

@@ -144,7 +144,7 @@ class SelectorPolicy:
         gpu = on("gpu", candidates)
         if not gpu or not on("cpu", candidates):
             return pick("cpu", candidates, "only_device")
-        known = sorted(((c.estimate.p_gpu, c) for c in gpu if c.estimate), key=lambda pair: -pair[0])
+        known = sorted(((c.estimate.p_gpu, c) for c in gpu if c.estimate), key=lambda pair: (-pair[0], pair[1].config))
         if not known:
             return pick("cpu", candidates, "nothing_known")
         worth = [(p, c) for p, c in known if p >= self.p_least]

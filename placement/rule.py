@@ -68,12 +68,16 @@ class JointThreshold:
             return Label("cpu", "gpu_did_not_finish", 0.0, None)
         if cpu.censored:
             return Label("gpu", "cpu_did_not_finish", math.inf, None)
+        if not (cpu.seconds >= 0 and gpu.seconds >= 0 and 0 < cpu.seconds + gpu.seconds < math.inf):
+            return None  # NaN, negative, or both below the clock's resolution
         energy_ratio = gpu.joules / cpu.joules if cpu.joules and gpu.joules else None
         return self.decide(cpu.seconds / gpu.seconds if gpu.seconds else math.inf, energy_ratio)
 
     def decide(self, speedup: float, energy_ratio: float | None) -> Label:
-        """The device for a speed-up and an energy ratio; an unknown energy (None) never wins an argument."""
-        if speedup < self.speedup:
+        """The device for a speed-up and an energy ratio; an unknown energy (None, NaN) never wins an argument."""
+        if energy_ratio is not None and math.isnan(energy_ratio):
+            energy_ratio = None
+        if not speedup >= self.speedup:  # NaN is not fast enough
             return Label("cpu", "too_little_speedup", speedup, energy_ratio)
         if energy_ratio is None:
             return Label("gpu", "fast_enough_energy_unknown", speedup, None)

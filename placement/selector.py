@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from importlib import resources
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
@@ -26,6 +27,9 @@ LAYERS = (len(FEATURES), 16, 16, 1)
 PARAMETERS = sum(a * b + b for a, b in pairwise(LAYERS))
 FLOPS = sum(2 * a * b for a, b in pairwise(LAYERS))
 LARGEST_FILE_BYTES = 16 * 2**20
+LARGEST_NUMBER = 1e6  # of a weight or a scale in a file: what is beyond overflows into NaN, and no fit gives it
+SMALLEST_STD = 1e-6
+REFIT = "Refit it: placement refit LOG -o FILE."  # the next step wherever a file is no good
 EXTRAPOLATION_MARGIN = 0.05  # of a feature's log range, on either side of it
 
 
@@ -166,20 +170,25 @@ def classifier_of(data: Mapping[str, Any]) -> Classifier:
     """The Classifier of a checked selector file; SelectorError names the first fault of each kind."""
     if data.get("features_version") != FEATURES_VERSION or data.get("features") != list(FEATURES):
         raise SelectorError(
-            f"selector file: its features {data.get('features')!r} (version {data.get('features_version')!r}) are not "
-            f"this package's {list(FEATURES)} (version {FEATURES_VERSION}). Refit it: placement refit LOG -o FILE."
+            f"selector file: its features {_short(data.get('features'))} (version "
+            f"{_short(data.get('features_version'))}) are not "
+            f"this package's {list(FEATURES)} (version {FEATURES_VERSION}). {REFIT}"
         )
     scale = _mapping(data, "normalisation")
     if scale.get("transform") != "log1p":
-        raise SelectorError(f"selector file: normalisation.transform is {scale.get('transform')!r}, not 'log1p'.")
+        raise SelectorError(
+            f"selector file: normalisation.transform is {_short(scale.get('transform'))}, not 'log1p'. {REFIT}"
+        )
     mean, std, low, high = (
         _array(scale.get(n), (LAYERS[0],), f"normalisation.{n}") for n in ("mean", "std", "low", "high")
     )
-    if (std <= 0).any():
-        raise SelectorError("selector file: normalisation.std has entries that are not positive.")
+    if (std < SMALLEST_STD).any():
+        raise SelectorError(f"selector file: normalisation.std has entries that are not positive. {REFIT}")
+    if (low > high).any():
+        raise SelectorError(f"selector file: normalisation.low is above normalisation.high. {REFIT}")
     layers = data.get("layers")
-    if not isinstance(layers, Sequence) or len(layers) != len(LAYERS) - 1:
-        raise SelectorError(f"selector file: needs {len(LAYERS) - 1} layers of sizes {LAYERS}.")
+    if not isinstance(layers, list) or len(layers) != len(LAYERS) - 1:
+        raise SelectorError(f"selector file: needs {len(LAYERS) - 1} layers of sizes {LAYERS}. {REFIT}")
     shapes = list(pairwise(LAYERS))
     named = [_mapping({"layer": layer}, "layer") for layer in layers]
     weights, biases = (
@@ -202,11 +211,14 @@ def classifier_of(data: Mapping[str, Any]) -> Classifier:
 
 def thresholds_of(data: Mapping[str, Any]) -> JointThreshold:
     """The thresholds a selector file was fitted for."""
-    thresholds = _mapping(data, "thresholds")
+    given = _mapping(data, "thresholds")
+    names = [f.name for f in fields(JointThreshold)]
+    if sorted(given) != sorted(names):
+        raise SelectorError(f"selector file: thresholds {_short(dict(given))} must give {names}, no more. {REFIT}")
     try:
-        return JointThreshold(**thresholds)
-    except (TypeError, OptionError) as error:
-        raise SelectorError(f"selector file: thresholds {thresholds!r} are not valid: {error}") from None
+        return JointThreshold(**given)
+    except OptionError as error:
+        raise SelectorError(f"selector file: thresholds are not valid: {error} {REFIT}") from None
 
 
 def version_of(data: Mapping[str, Any]) -> str:
@@ -216,7 +228,9 @@ def version_of(data: Mapping[str, Any]) -> str:
         text = json.dumps({**data, "version": None}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
     if not isinstance(version, str) or not 0 < len(version) <= 100 or not version.isprintable():
-        raise SelectorError(f"selector file: version {version!r} must be a name of at most 100 characters.")
+        raise SelectorError(
+            f"selector file: version {_short(version)} must be a name of at most 100 characters. {REFIT}"
+        )
     return version
 
 
@@ -227,15 +241,15 @@ READERS = {"classifier": classifier_of}
 def selector_of(data: Any) -> Selector:
     """The selector of a file's content; SelectorError says what is wrong with it."""
     if not isinstance(data, Mapping):
-        raise SelectorError(f"selector file: must hold one JSON object, not {type(data).__name__}.")
+        raise SelectorError(f"selector file: must hold one JSON object, not {type(data).__name__}. {REFIT}")
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
-        hint = "It is newer: upgrade ray-placement." if newer else "Refit it: placement refit LOG -o FILE."
-        raise SelectorError(f"selector file: schema version {version!r} is not {SCHEMA_VERSION}. {hint}")
+        hint = "It is newer: upgrade ray-placement." if newer else REFIT
+        raise SelectorError(f"selector file: schema version {_short(version)} is not {SCHEMA_VERSION}. {hint}")
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in READERS:
-        raise SelectorError(f"selector file: kind {kind!r} is not one of {sorted(READERS)}.")
+        raise SelectorError(f"selector file: kind {_short(kind)} is not one of {sorted(READERS)}. {REFIT}")
     return READERS[kind](data)
 
 
@@ -243,13 +257,14 @@ def parse_selector(text: str | bytes, name: str = "selector file") -> Selector:
     """The selector of a file's text; SelectorError says what is wrong with it."""
     if len(text) > LARGEST_FILE_BYTES:
         raise SelectorError(
-            f"{name}: {len(text)} bytes is more than the {LARGEST_FILE_BYTES} a selector file may have."
+            f"{name}: {len(text)} bytes is more than the {LARGEST_FILE_BYTES} a selector file may have. {REFIT}"
         )
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        return selector_of(json.loads(text, parse_constant=_refuse_constant, parse_float=_finite))
+    except SelectorError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise SelectorError(f"{name}: not JSON ({error}). Write one with: placement refit LOG -o FILE.") from None
-    return selector_of(data)
+        raise SelectorError(f"{name}: not JSON ({_short(str(error))}). {REFIT}") from None
 
 
 def shipped_selector() -> Selector:
@@ -261,10 +276,22 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is too large a number")
+    return number
+
+
+def _short(value: Any) -> str:
+    """What was found, cut short: a broken file may hold megabytes in one field."""
+    return reprlib.repr(value)
+
+
 def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = data.get(name, {})
     if not isinstance(value, Mapping):
-        raise SelectorError(f"selector file: {name} must be an object, not {type(value).__name__}.")
+        raise SelectorError(f"selector file: {name} must be an object, not {type(value).__name__}. {REFIT}")
     return value
 
 
@@ -275,7 +302,11 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> Any:
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise SelectorError(f"selector file: {name} is not an array of numbers of shape {shape}.") from None
-    if array.shape != shape or not np.isfinite(array).all():
-        raise SelectorError(f"selector file: {name} must be finite numbers of shape {shape}, not shape {array.shape}.")
+        raise SelectorError(f"selector file: {name} is not an array of numbers of shape {shape}. {REFIT}") from None
+    if array.shape != shape:
+        raise SelectorError(f"selector file: {name} must be of shape {shape}, not {array.shape}. {REFIT}")
+    if not (np.abs(array) <= LARGEST_NUMBER).all():
+        raise SelectorError(
+            f"selector file: {name} holds numbers that are not finite or beyond {LARGEST_NUMBER:g}. {REFIT}"
+        )
     return array

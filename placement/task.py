@@ -62,17 +62,17 @@ class TaskSpec:
     def __post_init__(self) -> None:
         faults = [
             fault
-            for name, least in (
-                ("flops", 0),
-                ("input_bytes", 0),
-                ("batch_size", 1),
-                ("parameters", 0),
-                ("memory_bytes", 0),
-                ("kernels", 0),
+            for name, least, whole in (
+                ("flops", 0, False),
+                ("input_bytes", 0, False),
+                ("batch_size", 1, True),
+                ("parameters", 0, True),
+                ("memory_bytes", 0, False),
+                ("kernels", 0, True),
             )
-            if (fault := quantity_fault(name, getattr(self, name), least))
+            if (fault := quantity_fault(name, getattr(self, name), least, whole=whole))
         ]
-        if self.steps is None or (fault := quantity_fault("steps", self.steps, 1)):
+        if self.steps is None or quantity_fault("steps", self.steps, 1, whole=True):
             faults.append(f"steps={self.steps!r} must be a whole number of at least 1")
         if self.framework is not None and not isinstance(self.framework, str):
             faults.append(f"framework={self.framework!r} must be a string or None")
@@ -86,17 +86,31 @@ class TaskSpec:
             )
 
 
-def quantity_fault(name: str, value: Any, least: float) -> str | None:
-    """What is wrong with an optional quantity, or None."""
+def quantity_fault(name: str, value: Any, least: float, *, whole: bool = False) -> str | None:
+    """What is wrong with an optional quantity, or None. whole: a fraction is a fault (8.0 is not)."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        if not hasattr(value, "__float__") or isinstance(value, str | bytes):
-            return f"{name}={value!r} must be a number or None, not {type(value).__name__}"
-        value = float(value)
-    if not math.isfinite(value) or value < least:
+    number = _number(value)
+    if number is None:
+        return f"{name}={value!r} must be a number or None, not {type(value).__name__}"
+    if not least <= number < math.inf:
         return f"{name}={value!r} must be finite and at least {least}"
+    if whole and number != int(number):
+        return f"{name}={value!r} must be a whole number"
     return None
+
+
+def _number(value: Any) -> float | None:
+    """The value as a number, NumPy's and torch's scalars too; None where it is none (a bool is not a quantity)."""
+    if type(value) is int or type(value) is float:
+        return value
+    # NumPy's bool has __float__ too, and is called `bool` or `bool_` by its version.
+    if isinstance(value, str | bytes) or type(value).__name__ in ("bool", "bool_") or not hasattr(value, "__float__"):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # an array of several, a meta tensor
+        return None
 
 
 def operations_faults(operations: Iterable[Operation] | None) -> list[str]:
@@ -111,7 +125,10 @@ def operations_faults(operations: Iterable[Operation] | None) -> list[str]:
             faults.append(f"operations holds {operation!r}; each must be an Operation of kind {OPERATION_KINDS}")
             continue
         for name in ("flops", "bytes", "launches"):
-            fault = quantity_fault(f"operations[{operation.kind}].{name}", getattr(operation, name), 0)
-            if fault:
+            value = getattr(operation, name)
+            fault = quantity_fault(f"operations[{operation.kind}].{name}", value, 0)
+            if value is None:
+                faults.append(f"operations[{operation.kind}].{name}=None must be a number")
+            elif fault:
                 faults.append(fault)
     return faults
