@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
+from placement.task import Device, Kind
+
 SCHEMA_VERSION = 1
 
 Source = Literal["sweep", "production", "import"]
-Kind = Literal["train", "infer", "preprocess", "other"]
 Provenance = Literal["measured", "estimated", "emulated"]
 PROVENANCES: tuple[Provenance, ...] = ("measured", "estimated", "emulated")
 """Best first."""
@@ -52,7 +53,7 @@ class TaskRecord:
     config: str | None = _col("name of the node's NodeSpec")
     node_id: str | None = _col("Ray's id of the node")
     emulated: bool | None = _col("the node is an emulated one")
-    device: Literal["cpu", "gpu"] = _must("where it ran: cpu | gpu")
+    device: Device = _must("where it ran: cpu | gpu")
     cpus: float | None = _col("CPUs granted", "1")
     gpus: float | None = _col("GPUs granted", "1")
     cpu_gflops: float | None = _col("throughput of the CPUs granted; see gflops_basis", "GFLOP/s")

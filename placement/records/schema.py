@@ -47,10 +47,22 @@ def _array(index: int, values: Sequence[Any]) -> pa.Array:
     try:
         if index == _TIME:
             return pa.array([None if v is None else round(v * _MICROSECONDS) for v in values], pa.int64()).cast(kind)
-        array = pa.array(values, kind)  # not from_pandas=True, which would import pandas to find the NaNs
-        return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(kind) else array
+        array = _converted(index, values, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as fault:
         raise LogError(f"column {NAMES[index]!r} of a row cannot be written as {kind}: {fault}") from fault
+    # not pa.array(from_pandas=True), which would import pandas to find the NaNs
+    return pc.if_else(pc.is_nan(array), None, array) if pa.types.is_floating(kind) else array
+
+
+def _converted(index: int, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Numbers that Arrow does not take as they are (torch's scalars, whole floats too large) go through Python's."""
+    try:
+        return pa.array(values, kind)
+    except pa.ArrowException:
+        number = COLUMNS[index].type
+        if number is str or any(isinstance(value, str | bytes) for value in values):
+            raise
+        return pa.array([None if value is None else number(value) for value in values], kind)
 
 
 def records_of(table: pa.Table) -> list[TaskRecord]:

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -98,6 +100,13 @@ def test_row_names_wrong_and_missing_columns():
 def test_nan_is_written_as_not_measured():
     table = table_of([a_record(cpu_joules=math.nan), a_record(cpu_joules=1.0)])
     assert table["cpu_joules"].to_pylist() == [None, 1.0]
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float32(2), np.int64(2), Fraction(2)])
+def test_any_number_is_a_number(number):
+    table = table_of([a_record(flops=number, batch_size=number), a_record(flops=2**60)])
+    assert table["flops"].to_pylist() == [2.0, 2.0**60]
+    assert table["batch_size"].to_pylist() == [2, None]
 
 
 def test_a_wrong_value_is_named():
