@@ -56,7 +56,11 @@ def of_arguments(*args: Any, **kwargs: Any) -> TaskSpec:
         total = None if size is None or total is None else total + size
         if batch is None:
             batch = leading
-    if batch is None and any(isinstance(value, str | bytes | bytearray) for value in (*args, *kwargs.values())):
+    if (
+        batch is None
+        and total is not None
+        and any(isinstance(value, str | bytes | bytearray) for value in (*args, *kwargs.values()))
+    ):
         batch = 1
     return spec_of_size(total, batch)
 
@@ -98,6 +102,7 @@ def of_mapping(value: Any) -> tuple[float | None, int | None]:
 
 
 def of_dataclass(value: Any) -> tuple[float | None, int | None]:
+    """A dataclass, as the dict of its fields."""
     return of_mapping({field.name: getattr(value, field.name) for field in fields(value)})
 
 
@@ -125,15 +130,16 @@ COLLECTIONS: dict[type, Callable[[Any], Iterable[Any]]] = {
 MEASURES: dict[type, Measure] = {
     **dict.fromkeys((bytes, bytearray), lambda value: (len(value), None)),
     str: lambda value: (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")), None),
-    **dict.fromkeys((bool, int, float, complex), lambda value: (NUMBER_BYTES, None)),
+    **dict.fromkeys((bool, int, float, complex), lambda _: (NUMBER_BYTES, None)),
     **dict.fromkeys((list, tuple, set, frozenset), lambda value: (of_items(value), len(value) or None)),
     dict: of_mapping,
     memoryview: of_array,
-    **dict.fromkeys((type(None), type, type(len), type(lambda: None)), lambda value: (0, None)),
+    **dict.fromkeys((type(None), type, type(len), type(lambda: None)), lambda _: (0, None)),
 }
 """What measures a type; filled as types are seen."""
 
 BY_NAME: dict[str, Measure] = {
+    "ray.ObjectRef": of_ref,
     "ray._raylet.ObjectRef": of_ref,
     "pandas.core.frame.DataFrame": lambda value: (int(value.memory_usage().sum()), len(value) or None),
     "pandas.DataFrame": lambda value: (int(value.memory_usage().sum()), len(value) or None),
@@ -158,5 +164,5 @@ def measure_of(kind: type) -> Measure:
         measure = of_array
     if measure is None and is_dataclass(kind):
         measure = of_dataclass
-    MEASURES[kind] = measure or (lambda value: UNKNOWN)
+    MEASURES[kind] = measure or (lambda _: UNKNOWN)
     return MEASURES[kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -39,8 +40,8 @@ def of_module(factory: Callable[[], Any], example: Any, *, train: bool = False, 
     flops: multiply-adds as two; matrix products, convolutions and attention; grouped convolutions right in both
         directions; None where the module has none of them.  input_bytes: of the example.
     batch_size: its first tensor's leading dimension.  kernels: operations that launch one.
-    memory_bytes: inference: parameters, buffers, input and the largest operation's operands; training: parameters, their
-        gradients and two Adam moments, the tensors autograd saves, and the largest operation's operands.
+    memory_bytes: parameters, buffers, the input and the largest operation's operands; training adds gradients, two
+        Adam moments and the tensors that autograd saves.  kind: "train" or "infer".
     operations: `placement.task.Operation` by kind, with bytes read and written by each operation.
 
     Raises SpecError where an example cannot be read (an ObjectRef, say) or a module cannot be traced without
@@ -62,12 +63,14 @@ def traced(factory: Callable[[], Any], structure: Structure, train: bool, steps:
         memory_bytes=trace.memory_bytes,
         kernels=trace.kernels,
         framework="torch",
+        kind="train" if train else "infer",
         operations=trace.operations,
     )
 
 
 @lru_cache(maxsize=KEPT_TRACES)
 def one_step(factory: Callable[[], Any], structure: Structure, train: bool) -> Any:
+    """The `trace.Trace` of one step."""
     from placement.describe.trace import trace_step  # brings in torch
 
     args = [shape for name, shape in zip(*structure, strict=True) if name is None]
@@ -87,11 +90,13 @@ def structure_of(example: Any) -> Structure:
 
 
 def is_shape(value: Any) -> bool:
+    """A tuple of whole numbers, such as torch.Size."""
     return isinstance(value, tuple) and len(value) > 0 and all(type(size) is int for size in value)
 
 
 @lru_cache(maxsize=256)
 def dtype_name(dtype: Any) -> str:
+    """The name "float32" of torch.float32 and of numpy's."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -114,7 +119,8 @@ def shape_of(value: Any, where: object) -> Shape:
     )
 
 
-class Shared(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shared:
     """A partial that compares by what it calls, so that a partial made anew finds the trace of the last one."""
 
     function: Callable[..., Any]
@@ -122,6 +128,7 @@ class Shared(NamedTuple):
     keywords: tuple[tuple[str, Hashable], ...]
 
     def __call__(self) -> Any:
+        """What the partial returns."""
         return self.function(*self.args, **dict(self.keywords))
 
 
@@ -132,11 +139,12 @@ def shared_factory(factory: Any) -> Callable[[], Any]:
             f"of_module: factory={factory!r} is not callable. Pass the function that makes the module, "
             "not the module: of_module(lambda: resnet18(), example)."
         )
+    made: Callable[[], Any] = factory
     if type(factory) is not partial:
-        return factory  # type: ignore[no-any-return]
+        return made
     shared = Shared(factory.func, factory.args, tuple(sorted(factory.keywords.items())))
     try:
         hash(shared)
     except TypeError:
-        return factory
+        return made
     return shared

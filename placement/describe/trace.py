@@ -10,11 +10,11 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
 from placement.errors import SpecError
@@ -30,13 +30,12 @@ LAUNCH_NOTHING = {
 """Operations besides views that only make or relabel a tensor."""
 
 
-
 def batch_norm(source: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Output, saved mean and saved deviation."""
     return torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1])
 
 
-def batch_norm_backward(grad: torch.Tensor, source: torch.Tensor, weight: Any, *rest: Any) -> tuple[Any, Any, Any]:
+def batch_norm_backward(_grad: torch.Tensor, source: torch.Tensor, *rest: Any) -> tuple[Any, Any, Any]:
     """The gradients asked for of input, weight and bias."""
     made = (torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1]))
     return tuple(tensor if asked else None for tensor, asked in zip(made, rest[-1], strict=True))  # type: ignore[return-value]
@@ -68,40 +67,101 @@ class Trace:
     operations: tuple[Operation, ...]
 
 
-class Counter(TorchDispatchMode):
-    """Counts what passes through the dispatcher, by kind of operation; `largest_bytes`: of one operation's operands."""
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what passes through the dispatcher, by kind of operation; `largest_bytes`: of one operation's operands.
+
+    A network repeats its layers, and torch's meta kernels are slow Python: what an operation makes of given shapes,
+    and its cost, is worked out once.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sums: dict[OperationKind, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
         self.largest_bytes = 0.0
+        self.known: dict[Any, tuple[Any, Cost]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
         if packet in SHORT_CUTS:
             result = SHORT_CUTS[packet](*args)
-            self.add(packet, args, kwargs, result)
+            self.add(cost_of(packet, args, kwargs, result))
             return result
         if packet not in flop_registry and func._can_decompose():
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        result = func(*args, **kwargs)
         if func.is_view or packet.__name__ in LAUNCH_NOTHING:
+            return func(*args, **kwargs)
+        return self.launch(func, args, kwargs)
+
+    def launch(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Runs an operation that launches a kernel, or repeats what it gave for the same shapes."""
+        if func._schema.is_mutable:  # works in place: its result is one of its operands
+            result = func(*args, **kwargs)
+            self.add(cost_of(func._overloadpacket, args, kwargs, result))
             return result
-        self.add(packet, args, kwargs, result)
+        key = (func, signature(args), signature(tuple(kwargs.items())))
+        if key in self.known:
+            made, cost = self.known[key]
+            self.add(cost)
+            return tree_map(lambda leaf: leaf.make() if isinstance(leaf, Layout) else leaf, made)
+        result = func(*args, **kwargs)
+        cost = cost_of(func._overloadpacket, args, kwargs, result)
+        self.known[key] = tree_map(lambda leaf: layout(leaf) if isinstance(leaf, torch.Tensor) else leaf, result), cost
+        self.add(cost)
         return result
 
-    def add(self, packet: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Adds one operation that launches a kernel."""
-        moved = sum(map(tensor_bytes, tensors_in((args, kwargs)))) + sum(map(tensor_bytes, tensors_in(result)))
-        self.largest_bytes = max(self.largest_bytes, moved)
-        sums = self.sums[kind_of(packet, args)]
-        sums[0] += flops_of(packet, args, kwargs, result)
-        sums[1] += moved
+    def add(self, cost: Cost) -> None:
+        """Adds one operation."""
+        self.largest_bytes = max(self.largest_bytes, cost.bytes)
+        sums = self.sums[cost.kind]
+        sums[0] += cost.flops
+        sums[1] += cost.bytes
         sums[2] += 1
+
+
+class Cost(NamedTuple):
+    """One operation's kind, FLOPs and bytes read and written."""
+
+    kind: OperationKind
+    flops: float
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A meta tensor, as far as a meta kernel can tell it from another."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    storage_bytes: int
+
+    def make(self) -> torch.Tensor:
+        """A new tensor of this layout."""
+        return torch.empty_strided(self.size, self.stride, dtype=self.dtype, device="meta")
+
+
+def layout(tensor: torch.Tensor) -> Layout:
+    """The layout of a meta tensor."""
+    return Layout(tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.untyped_storage().nbytes())
+
+
+def signature(value: Any) -> Any:
+    """The value with its tensors replaced by their layouts: a key."""
+    if isinstance(value, torch.Tensor):
+        return layout(value)
+    if isinstance(value, list | tuple):
+        return tuple([signature(item) for item in value])
+    return (type(value), value) if isinstance(value, bool | float) else value  # 1, 1.0 and True promote differently
+
+
+def cost_of(packet: Any, args: Any, kwargs: Any, result: Any) -> Cost:
+    """One operation's cost: it reads each operand once and writes each result once."""
+    moved = sum(map(tensor_bytes, tensors_in((args, kwargs)))) + sum(map(tensor_bytes, tensors_in(result)))
+    return Cost(kind_of(packet, args), flops_of(packet, args, kwargs, result), moved)
 
 
 def trace_step(
@@ -151,6 +211,7 @@ class Saved:
         self.kept: list[Any] = []  # a storage freed would lend its identity to the next one
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Notes a tensor that autograd saves."""
         storage = tensor.untyped_storage()
         if storage._cdata not in self.own:
             self.bytes_by_storage[storage._cdata] = storage.nbytes()
@@ -158,10 +219,12 @@ class Saved:
         return tensor
 
     def unpack(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor itself."""
         return tensor
 
 
 def summed(module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool) -> Trace:
+    """The Trace of what was counted and saved."""
     parameters = list(module.parameters())
     weights = sum(map(tensor_bytes, parameters))
     trained = sum(tensor_bytes(parameter) for parameter in parameters if parameter.requires_grad)
@@ -203,7 +266,7 @@ def convolution_backward_flops(args: Any) -> float:
     grad_output, source, weight = args[0], args[1], args[2]
     transposed, output_mask = args[7], args[10]
     pixels = (source if transposed else grad_output).shape[2:]
-    forward = 2.0 * grad_output.shape[0] * math.prod(pixels) * weight.numel()
+    forward: float = 2.0 * grad_output.shape[0] * math.prod(pixels) * weight.numel()
     return forward * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
@@ -216,6 +279,7 @@ def kind_of(packet: Any, args: Any) -> OperationKind:
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """Every tensor in nested tuples, lists and dicts."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
@@ -225,7 +289,8 @@ def tensor_bytes(tensor: torch.Tensor) -> int:
 
 
 def meta_tensor(shape: Any) -> torch.Tensor:
+    """An empty tensor of a `module.Shape` on the meta device."""
     dtype = getattr(torch, shape.dtype, None)
     if not isinstance(dtype, torch.dtype):
         raise SpecError(f"of_module: torch has no type {shape.dtype!r}; give tensors or arrays of numbers.")
-    return torch.empty(shape.sizes, dtype=cast(torch.dtype, dtype), device="meta")
+    return torch.empty(shape.sizes, dtype=dtype, device="meta")

@@ -10,7 +10,7 @@ GRADIENT_BYTES = 8
 HISTOGRAM_BYTES = 16
 """A bin's gradient and hessian sums, two FP64."""
 SPLIT_FLOPS = 12
-"""Per bin and node: two running sums, two gains G^2/(H + lambda) of three operations each, compare, two subtractions."""
+"""Per bin and node: two running sums, two gains G^2/(H + lambda) of 3 each, a comparison, two subtractions."""
 LAUNCHES_PER_LEVEL = 6
 """Histogram, subtraction, split search, its reduction, row positions, node update: an estimate."""
 LAUNCHES_PER_TREE = 8
@@ -68,6 +68,7 @@ def of_xgboost(
         memory_bytes=table + outputs + (training_bytes if train else 0),
         kernels=operation.launches + reading.launches,
         framework="xgboost",
+        kind="train" if train else "infer",
         operations=(operation, reading),
     )
 
@@ -89,4 +90,5 @@ def predict_cost(rows: int, trees: int, depth: int) -> Operation:
 
 
 def is_count(value: object) -> bool:
+    """A whole number of at least 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
