@@ -264,7 +264,7 @@ def parse_selector(text: str | bytes, name: str = "selector file") -> Selector:
     except SelectorError:
         raise
     except (ValueError, RecursionError) as error:
-        raise SelectorError(f"{name}: not JSON ({_short(str(error))}). {REFIT}") from None
+        raise SelectorError(f"{name}: not JSON ({str(error)[:200]}). {REFIT}") from None
 
 
 def shipped_selector() -> Selector:
