@@ -1,1 +1,60 @@
-"""Places every task of a Ray program on a CPU or a GPU."""
+"""Places every task of a Ray program on a CPU or a GPU, by measured speed and energy and by what the cluster has free.
+
+    task, node, rule, features, selector, history, policies, decision, options, errors   the pure core
+    describe          makes TaskSpecs of modules, trees and arguments
+    remote            placed_remote; caller: the snapshot it decides from
+    execution         what happens in the worker; reporting: its records
+    actor, agent      the control plane; control: its commands; probe: what a node has
+    record(s), meters the log; power and energy
+
+Names are loaded at first use, so that `import placement` costs a Ray script nothing to speak of.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from placement import describe as describe
+    from placement.control import flush as flush
+    from placement.control import inventory as inventory
+    from placement.control import read_log as read_log
+    from placement.control import rollback as rollback
+    from placement.control import start as start
+    from placement.control import status as status
+    from placement.control import swap as swap
+    from placement.decision import Decision as Decision
+    from placement.errors import PlacementError as PlacementError
+    from placement.execution import current_device as current_device
+    from placement.node import Inventory as Inventory
+    from placement.node import NodeSpec as NodeSpec
+    from placement.remote import choose as choose
+    from placement.remote import placed_remote as placed_remote
+    from placement.rule import JointThreshold as JointThreshold
+    from placement.task import TaskSpec as TaskSpec
+
+_HOME = {
+    "Decision": "decision", "Inventory": "node", "JointThreshold": "rule", "NodeSpec": "node",
+    "PlacementError": "errors", "TaskSpec": "task", "choose": "remote", "current_device": "execution",
+    "flush": "control", "inventory": "control", "placed_remote": "remote", "read_log": "control",
+    "rollback": "control", "start": "control", "status": "control", "swap": "control",
+}  # fmt: skip
+
+__all__ = [  # noqa: RUF022 - sorted by hand: classes, functions, modules
+    "Decision", "Inventory", "JointThreshold", "NodeSpec", "PlacementError", "TaskSpec",
+    "choose", "current_device", "flush", "inventory", "placed_remote", "read_log", "rollback", "start", "status",
+    "swap", "describe",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "describe":
+        return import_module("placement.describe")
+    if name not in _HOME:
+        raise AttributeError(f"module 'placement' has no attribute {name!r}; it has {__all__}.")
+    return getattr(import_module(f"placement.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -178,7 +178,7 @@ def _considered(
     """Every (config, device) with its estimate and, where it is not feasible, why."""
     rows: list[tuple[Candidate, str | None]] = []
     for kind in snapshot.inventory.kinds:
-        estimate = estimate_of(task, kind.spec, limits, snapshot, seen) if kind.spec.gpus else None
+        estimate = estimate_of(task, kind.spec, limits, snapshot, seen) if kind.grants_gpus else None
         for device in DEVICES:
             fault = infeasible(task, kind, device, limits, seen)
             gpus = limits.gpus if device == "gpu" else 0.0
@@ -204,14 +204,14 @@ def infeasible(task: TaskSpec, kind: Kind, device: Device, limits: Limits, seen:
         return limits.excluded[device]
     if limits.configs is not None and node.config not in limits.configs:
         return f"excluded by {limits.configs_reason}"
-    if limits.cpus[device] > node.cpus:
-        return f"needs {limits.cpus[device]:g} CPUs, the node has {node.cpus}"
+    if limits.cpus[device] > kind.grants_cpus:
+        return f"needs {limits.cpus[device]:g} CPUs, the node has {kind.grants_cpus:g}"
     if device == "cpu":
         return None
-    if not node.gpus:
+    if not kind.grants_gpus:
         return "no GPU"
-    if limits.gpus > node.gpus:
-        return f"needs {limits.gpus:g} GPUs, the node has {node.gpus}"
+    if limits.gpus > kind.grants_gpus:
+        return f"needs {limits.gpus:g} GPUs, the node has {kind.grants_gpus:g}"
     memory = node.gpu_memory_gb
     if (
         task.memory_bytes is not None

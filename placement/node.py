@@ -11,6 +11,10 @@ from importlib import resources
 from placement.errors import SpecError
 from placement.task import quantity_fault
 
+CONFIG = "config"
+EMULATED = "placement.emulated"
+"""Ray node labels: the kind's name, and "true" where the node plays another machine."""
+
 QUANTITIES = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "ram_gb", "cpu_tdp_w", "gpu_tdp_w")
 
 
@@ -79,6 +83,19 @@ class Kind:
     node_ids: tuple[str, ...] = ()
     labelled: bool = True
     """The nodes carry `config` as a Ray label, so that Ray can be asked for the kind by name."""
+    ray_cpus: float | None = None
+    ray_gpus: float | None = None
+    """What Ray may grant on one node of the kind; None: what the spec says. An emulated node grants fewer."""
+
+    @property
+    def grants_cpus(self) -> float:
+        """CPUs that Ray may grant on one node."""
+        return self.spec.cpus if self.ray_cpus is None else self.ray_cpus
+
+    @property
+    def grants_gpus(self) -> float:
+        """GPUs that Ray may grant on one node."""
+        return self.spec.gpus if self.ray_gpus is None else self.ray_gpus
 
     @property
     def count(self) -> int:

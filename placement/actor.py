@@ -1,0 +1,409 @@
+"""The PlacementActor: one for the cluster. It owns the inventory, the selector in service, the history and the log.
+
+It decides nothing that stands between `.remote()` and Ray: callers decide alone from the snapshots it hands out.
+It restarts for ever; what must outlive it lies in Ray's key-value store (settings) and in the log (records).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+from placement.agent import AgentHandle, agent_of
+from placement.decision import Decision, Limits, Snapshot, decide
+from placement.errors import PlacementError, SelectorError
+from placement.history import History, Key, Seen
+from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
+from placement.policies import Policy, policy_of
+from placement.reporting import NodeContext, Observation
+from placement.selector import Selector, selector_of, shipped_selector
+from placement.task import TaskSpec
+
+NAME = NAMESPACE = "placement"
+NODES_EVERY_S = 1.0
+FLUSH_EVERY_S = 0.5
+CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
+LARGEST_PENDING_ROWS = 1_000_000
+WRITE_TRIES = 3
+EPOCH = 1_000_000  # snapshot versions of one life of the actor
+
+logger = logging.getLogger("placement")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is set for the whole cluster. log: URI of the log, None = none is kept. emulator: "module:function"."""
+
+    log: str | None = None
+    policy: str | Policy | None = None
+    emulator: str | None = None
+    compression: float | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a caller does not know yet. selector: None where the caller has it already."""
+
+    version: int
+    inventory: Inventory
+    selector: Selector | None
+    policy: Policy
+    history: dict[Key, Seen]
+    pending_nodes: int
+    unix_time: float
+
+
+@dataclass
+class Outbox:
+    """Rows that have come and are not in the log yet, each batch with the future of its sender."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def take(self) -> Outbox:
+        """What is there, leaving nothing."""
+        taken = Outbox(self.rows, self.waiting)
+        self.rows, self.waiting = [], []
+        return taken
+
+
+class PlacementActor:
+    """See the module. All methods are coroutines of one event loop, so that state needs no locks."""
+
+    def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
+        self.settings = settings
+        self.selectors: deque[Selector] = deque(maxlen=8)
+        self.history = History()
+        self.changed_at: dict[Key, int] = {}
+        self.kinds: dict[str, Kind] = {}
+        self.generation = int(time.time())
+        self.agents: dict[str, AgentHandle] = {}
+        self.specs: dict[str, NodeSpec] = {}
+        self.alive: dict[str, dict[str, Any]] = {}
+        self.outbox = Outbox()
+        self.last_number: dict[str, int] = {}
+        self.rows_received = self.rows_written = self.rows_lost = self.doubles = 0
+        self.writer: Any = None
+        self.run_id = ray.get_runtime_context().get_job_id() + f"-{int(time.time())}"
+        self._restore(selector)
+        self.version = self._epoch() * EPOCH
+        self.news = asyncio.Condition()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def ready(self) -> str:
+        """Starts the background work once; the name of the selector in service."""
+        if not self.tasks:
+            loops = (self._watch_nodes, self._write_log, self._tell_news)
+            self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
+        return self.selectors[-1].version
+
+    # --- settings -----------------------------------------------------------------------------------------------
+
+    async def configure(self, settings: Settings, selector: dict[str, Any] | None) -> None:
+        """Takes over what is given; None leaves a setting as it is. The selector is checked before anything changes."""
+        await self.ready()
+        if selector is not None:
+            self._serve(selector_of(selector))
+        given = {name: value for name, value in vars(settings).items() if value is not None}
+        self.settings = replace(self.settings, **given)
+        if settings.log is not None:
+            self.writer = None
+        self.generation += 1
+        self._persist()
+        self._changed()
+
+    async def swap(self, selector: dict[str, Any]) -> str:
+        """Puts a selector in service, without a restart; a broken one is refused and the old one stays."""
+        await self.ready()
+        self._serve(selector_of(selector))
+        self._persist()
+        self._changed()
+        return self.selectors[-1].version
+
+    async def rollback(self) -> str:
+        """Puts the selector before this one back in service."""
+        await self.ready()
+        if len(self.selectors) < 2:
+            raise SelectorError("rollback: no selector was in service before this one.")
+        self.selectors.pop()
+        self._persist()
+        self._changed()
+        return self.selectors[-1].version
+
+    # --- snapshots ----------------------------------------------------------------------------------------------
+
+    async def update(self, known: int | None, selector_version: str | None, wait_s: float) -> Update:
+        """What is new since version `known`; waits up to `wait_s` for news where there is none."""
+        await self.ready()
+        if known is not None and known >= self.version:
+            try:
+                async with asyncio.timeout(wait_s), self.news:
+                    await self.news.wait_for(lambda: self.version > known)
+            except TimeoutError:
+                pass
+        fresh = known is None or known // EPOCH != self.version // EPOCH
+        history = (
+            self.history.everything()
+            if fresh
+            else {
+                key: seen
+                for key, at in self.changed_at.items()
+                if at > (known or 0) and (seen := self.history.get(key))
+            }
+        )
+        selector = self.selectors[-1]
+        return Update(
+            self.version, self.inventory, None if selector.version == selector_version else selector,
+            self.policy, history, len(set(self.alive) - set(self.specs)), time.time(),
+        )  # fmt: skip
+
+    async def context(self, node_id: str) -> NodeContext:
+        """What a worker must know of its node."""
+        await self.ready()
+        if node_id not in self.specs:
+            await self._look_at_nodes()
+        return self._context(node_id)
+
+    async def decide(self, task: TaskSpec, function: str, limits: Limits) -> Decision:
+        """A decision taken here, for who cannot hold a snapshot."""
+        await self.ready()
+        snapshot = Snapshot(
+            self.version, self.inventory, self.selectors[-1], self.policy, history=self.history, unix_time=time.time()
+        )
+        return decide(task, function, limits, snapshot)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The kinds of node that are alive and known, largest GPU first."""
+        nodes: dict[str, list[str]] = {}
+        for node_id, spec in self.specs.items():
+            if node_id in self.alive:
+                nodes.setdefault(spec.config, []).append(node_id)
+        kinds = [self._kind(config, tuple(ids)) for config, ids in nodes.items()]
+        return Inventory(tuple(sorted(kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))))
+
+    @property
+    def policy(self) -> Policy:
+        """The cluster's policy."""
+        return policy_of(self.settings.policy or "selector")
+
+    def _kind(self, config: str, node_ids: tuple[str, ...]) -> Kind:
+        nodes = [self.alive[node_id] for node_id in node_ids]
+        return Kind(
+            self.specs[node_ids[0]],
+            node_ids,
+            all(node["Labels"].get(CONFIG) == config for node in nodes),
+            max(node["Resources"].get("CPU", 0.0) for node in nodes),
+            max(node["Resources"].get("GPU", 0.0) for node in nodes),
+        )
+
+    def _context(self, node_id: str) -> NodeContext:
+        spec, settings = self.specs.get(node_id), self.settings
+        return NodeContext(
+            node_id, spec, bool(spec and spec.emulated), settings.emulator if spec and spec.emulated else None,
+            settings.compression, settings.log is not None, self.run_id,
+        )  # fmt: skip
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    async def _watch_nodes(self) -> None:
+        await self._look_at_nodes()
+        await asyncio.sleep(NODES_EVERY_S)
+
+    async def _look_at_nodes(self) -> None:
+        before = (set(self.alive), set(self.specs))
+        nodes = await asyncio.to_thread(ray.nodes)
+        self.alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
+        for node_id in list(self.agents):
+            if node_id not in self.alive:
+                self.agents.pop(node_id)
+                self.specs.pop(node_id, None)
+        for node_id, node in self.alive.items():
+            if node_id not in self.specs:
+                self._meet(node_id, node)
+        if before != (set(self.alive), set(self.specs)):
+            self._changed()
+
+    def _meet(self, node_id: str, node: dict[str, Any]) -> None:
+        """Learns what a node has: from its configuration where it is emulated, else from its agent's probe."""
+        labels = node["Labels"]
+        if labels.get(EMULATED) == "true":
+            spec = paper_configs().get(labels.get(CONFIG, ""))
+            if spec is None:
+                logger.error("node %s is emulated, but its label config=%r names none of %s; it is left out",
+                             node_id[:8], labels.get(CONFIG), sorted(paper_configs()))  # fmt: skip
+                return
+            self.specs[node_id] = spec
+        elif node_id not in self.agents:
+            self.agents[node_id] = agent_of(node_id)
+            asyncio.create_task(self._ask_agent(node_id, labels.get(CONFIG)))  # noqa: RUF006
+
+    async def _ask_agent(self, node_id: str, config: str | None) -> None:
+        try:
+            spec = await self.agents[node_id].spec.remote(config)
+        except Exception as error:  # the node went away, or its probe failed: said, and tried again
+            logger.warning("node %s could not be probed: %s", node_id[:8], error)
+            self.agents.pop(node_id, None)
+            return
+        if node_id in self.alive:
+            self.specs[node_id] = spec
+            self._changed()
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    async def report(
+        self, writer: str, number: int, rows: list[tuple[Any, ...]], observations: list[Observation],
+        unfit: list[tuple[Key, str, str]], lost: int,
+    ) -> int:  # fmt: skip
+        """Takes a worker's batch; returns once it is durable. A batch sent twice is taken once.
+
+        Returns the generation of the contexts, so that a worker hears that its own is old.
+        """
+        await self.ready()
+        if number <= self.last_number.get(writer, -1):
+            self.doubles += 1
+            return self.generation
+        self.last_number[writer] = number
+        self.rows_received += len(rows)
+        self.rows_lost += lost
+        for key, place, seconds, joules in observations:
+            self.history.observe(key, place, seconds, joules)
+        for key, config, why in unfit:
+            self.history.mark_unfit(key, config, why)
+        if self.settings.log is None or not rows:
+            return self.generation
+        if len(self.outbox.rows) + len(rows) > LARGEST_PENDING_ROWS:
+            self._lose(len(rows), "more rows came than could be written")
+            return self.generation
+        self.outbox.rows += numbered(rows, f"{writer}:{number}")
+        done = asyncio.get_running_loop().create_future()
+        self.outbox.waiting.append(done)
+        await done
+        return self.generation
+
+    async def flush(self) -> dict[str, int]:
+        """Returns once all that has come is in the log; the counts."""
+        await self.ready()
+        while self.outbox.rows:
+            await self._write_pending()
+        return self.counts()
+
+    def counts(self) -> dict[str, int]:
+        """Rows received, written and lost, and batches that came twice."""
+        return {
+            "rows_received": self.rows_received, "rows_written": self.rows_written,
+            "rows_lost": self.rows_lost, "doubles": self.doubles,
+        }  # fmt: skip
+
+    async def status(self) -> dict[str, Any]:
+        """Counts, versions and nodes, for a look at the actor."""
+        await self.ready()
+        nodes = {kind.spec.config: kind.count for kind in self.inventory.kinds}
+        return {
+            **self.counts(), "version": self.version, "selector": self.selectors[-1].version, "nodes": nodes,
+            "history": len(self.history), "log": self.settings.log,
+            "pending_nodes": len(set(self.alive) - set(self.specs)),
+        }  # fmt: skip
+
+    async def _write_log(self) -> None:
+        await self._write_pending()
+        await asyncio.sleep(FLUSH_EVERY_S)
+
+    async def _write_pending(self) -> None:
+        taken = self.outbox.take()
+        if taken.rows:
+            error = await self._append(taken.rows)
+            if error is None:
+                self.rows_written += len(taken.rows)
+            else:
+                self._lose(len(taken.rows), error)
+        for future in taken.waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def _append(self, rows: list[tuple[Any, ...]]) -> str | None:
+        """Writes rows as one file of the log; what stood in the way, after a few tries, or None."""
+        from placement.records import LogWriter
+
+        error: BaseException | None = None
+        for attempt in range(WRITE_TRIES):
+            try:
+                self.writer = self.writer or LogWriter(self.settings.log)
+                await asyncio.to_thread(self.writer.append, rows)
+                return None
+            except (OSError, PlacementError) as raised:
+                error = raised
+                await asyncio.sleep(FLUSH_EVERY_S * 2**attempt)
+        return str(error)
+
+    def _lose(self, rows: int, why: str) -> None:
+        self.rows_lost += rows
+        logger.error("%d records of the log %s are lost (%d in all): %s", rows, self.settings.log, self.rows_lost, why)
+
+    # --- what outlives the actor --------------------------------------------------------------------------------
+
+    def _serve(self, selector: Selector) -> None:
+        if not self.selectors or self.selectors[-1].version != selector.version:
+            self.selectors.append(selector)
+
+    def _persist(self) -> None:
+        data: dict[str, Any] = {name: getattr(self.settings, name) for name in ("log", "emulator", "compression")}
+        data["selectors"] = [selector.to_dict() for selector in self.selectors]
+        if isinstance(self.settings.policy, str):
+            data["policy"] = self.settings.policy
+        _internal_kv_put(b"settings", json.dumps(data).encode(), overwrite=True, namespace=NAMESPACE.encode())
+
+    def _restore(self, selector: dict[str, Any] | None) -> None:
+        stored = _internal_kv_get(b"settings", namespace=NAMESPACE.encode())
+        if stored and ray.get_runtime_context().was_current_actor_reconstructed:
+            data = json.loads(stored)
+            self.selectors.extend(selector_of(one) for one in data.pop("selectors"))
+            self.settings = replace(self.settings, **data)
+        else:
+            self._serve(shipped_selector() if selector is None else selector_of(selector))
+            self._persist()
+
+    def _epoch(self) -> int:
+        stored = _internal_kv_get(b"epoch", namespace=NAMESPACE.encode())
+        epoch = int(stored or 0) + 1
+        _internal_kv_put(b"epoch", str(epoch).encode(), overwrite=True, namespace=NAMESPACE.encode())
+        return epoch
+
+    # --- news ---------------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        self.version += 1
+
+    async def _tell_news(self) -> None:
+        changes = self.history.changes()
+        if changes:
+            self._changed()
+            self.changed_at |= dict.fromkeys(changes, self.version)
+            self.changed_at = {key: at for key, at in self.changed_at.items() if self.history.get(key)}
+        async with self.news:
+            self.news.notify_all()
+        await asyncio.sleep(CHANGES_EVERY_S)
+
+    async def _for_ever(self, step: Any) -> None:
+        while True:
+            try:
+                await step()
+            except Exception:
+                logger.exception("the placement actor's %s failed; it goes on", step.__name__)
+                await asyncio.sleep(1.0)
+
+
+def numbered(rows: list[tuple[Any, ...]], batch_id: str) -> list[tuple[Any, ...]]:
+    """The rows with their batch_id, by which a reader counts a batch sent twice once."""
+    from placement.record import NAMES
+
+    at = NAMES.index("batch_id")
+    return [(*row[:at], batch_id, *row[at + 1 :]) for row in rows]

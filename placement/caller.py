@@ -1,0 +1,142 @@
+"""The caller's side: the snapshot this process decides from, kept fresh in the background.
+
+No thread and no polling: one request to the actor is always under way, which the actor answers when there is news.
+With the actor gone the last snapshot serves on, and that is said once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import ray
+
+from placement import control
+from placement.decision import Snapshot
+from placement.errors import ControlPlaneError
+from placement.execution import holds_gpu
+from placement.history import History
+
+NEWS_WAIT_S = 30.0
+RETRY_S = 1.0
+FIRST_SNAPSHOT_S = 60.0
+
+logger = logging.getLogger("placement")
+
+
+class Caller:
+    """One for each process and connection to a cluster."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.history = History()
+        self.snapshot: Snapshot | None = None
+        self._told = False
+        self._lock = threading.Lock()
+
+    def current(self) -> Snapshot:
+        """The snapshot to decide from; waits for the first one alone."""
+        snapshot = self.snapshot
+        return snapshot if snapshot is not None else self._first()
+
+    def _first(self) -> Snapshot:
+        with self._lock:
+            if self.snapshot is not None:
+                return self.snapshot
+            deadline = time.monotonic() + FIRST_SNAPSHOT_S
+            while True:
+                update = control.call("update", None, None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
+                if not update.pending_nodes or time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            self.apply(update)
+        self._ask()
+        assert self.snapshot is not None
+        return self.snapshot
+
+    def apply(self, update: Any) -> None:
+        """Takes over what is new."""
+        known = self.snapshot
+        selector = update.selector if update.selector is not None else known and known.selector
+        if selector is None:
+            raise ControlPlaneError("the placement actor told no selector; is it of another version of ray-placement?")
+        self.history.update(update.history)
+        self.history.changes()
+        self.snapshot = Snapshot(
+            update.version,
+            update.inventory,
+            selector,
+            update.policy,
+            selector.thresholds,
+            self.history,
+            update.unix_time,
+        )
+        if known is None:
+            return
+        self._told = False
+
+    def _ask(self) -> None:
+        """Sends the one request that is always under way; its answer comes to `_answered`."""
+        if not self._connected():
+            return
+        known = self.snapshot
+        try:
+            arguments = (known and known.version, known and known.selector.version, NEWS_WAIT_S)
+            control.actor().update.remote(*arguments)._on_completed(self._answered)
+        except Exception as error:  # no actor to be had now
+            self._unreachable(error)
+
+    def _answered(self, answer: Any) -> None:
+        """Runs in Ray's own callback thread: takes over the answer and asks again."""
+        if isinstance(answer, BaseException):
+            self._unreachable(answer)
+            return
+        try:
+            self.apply(answer)
+        except Exception as error:
+            self._unreachable(error)
+            return
+        timer = threading.Thread(target=self._ask, daemon=True)  # a callback must not submit: it holds Ray's locks
+        timer.start()
+
+    def _unreachable(self, error: BaseException) -> None:
+        if not self._connected():
+            return
+        if not self._told:
+            self._told = True
+            logger.warning(
+                "the placement actor cannot be reached (%s); tasks are placed by the last snapshot until it is back",
+                str(error).split("\n", 1)[0],
+            )
+        control.forget_actor()
+        timer = threading.Timer(RETRY_S, self._ask)
+        timer.daemon = True
+        timer.start()
+
+    def _connected(self) -> bool:
+        """Still on the cluster this caller was made for; nothing of ours may start another after ray.shutdown()."""
+        return ray.is_initialized() and _caller is self and control.session_id() == self.session
+
+
+_caller: Caller | None = None
+_making = threading.Lock()
+
+
+def caller() -> Caller:
+    """This process's caller, made anew after ray.shutdown() and ray.init()."""
+    global _caller
+    session = control.session_id()
+    found = _caller
+    if found is None or found.session != session:
+        with _making:
+            if _caller is None or _caller.session != session:
+                _caller = Caller(session)
+            found = _caller
+    return found
+
+
+def caller_holds_gpu() -> bool:
+    """This process runs a task that holds a GPU; Ray would not release it while the task waits for a child."""
+    return holds_gpu()

@@ -1,0 +1,228 @@
+"""The control plane as a user meets it: start, swap, rollback, flush, read_log; and the way to the actor."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.auto_init_hook import auto_init_ray
+
+from placement.errors import ControlPlaneError, OptionError, PlacementError, RayVersionError, SelectorError
+from placement.node import Inventory
+from placement.policies import Policy, policy_of
+from placement.selector import Selector, parse_selector, selector_of
+
+NAME = NAMESPACE = "placement"
+TESTED_RAY = ("2.60",)
+START_TIMEOUT_S = 60.0
+QUIET_S = 0.6  # a worker's outbox sends every 0.25 s; what finished before is in the actor's hands after this
+
+_handle: Any = None
+_handle_session: Any = None
+
+
+def check_ray_version(version: str = ray.__version__) -> None:
+    """Raises RayVersionError outside the tested range; the wrapper stands on Ray's internals."""
+    if not version.startswith(TESTED_RAY):
+        raise RayVersionError(
+            f"Ray {version} is outside the range tested ({', '.join(f'{v}.*' for v in TESTED_RAY)}). "
+            "Install one of it, or set PLACEMENT_DISABLE=1: placed_remote is then plain ray.remote."
+        )
+
+
+def start(
+    *,
+    log: str | os.PathLike[str] | None = None,
+    selector: str | os.PathLike[str] | Mapping[str, Any] | Selector | None = None,
+    policy: str | Policy | None = None,
+    emulator: str | Callable[..., Any] | None = None,
+    compression: float | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+) -> str:
+    """Sets what is to be set for the whole cluster, and waits until its nodes are known.
+
+    log: where production records go: a path (on the actor's node) or any pyarrow filesystem URI. Nothing given: no log.
+    selector: a selector file; nothing given: the one in service, at first the shipped one.
+    policy: a policy's name or an object with choose().
+    emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
+        cpus) and gives an Emulated.
+    compression: emulated seconds are waited for, divided by this; nothing given: not waited for.
+    Returns the version of the selector in service. Raises SelectorError, OptionError or ControlPlaneError.
+    """
+    if policy is not None:
+        policy_of(policy)
+    if compression is not None and not compression > 0:
+        raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
+    data = None if selector is None else read_selector(selector).to_dict()
+    from placement.actor import Settings
+
+    settings = Settings(None if log is None else log_uri(log), policy, importable(emulator), compression)
+    call("configure", settings, data, timeout_s=timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        update = call("update", None, None, 0.0, timeout_s=timeout_s)
+        if not update.pending_nodes:
+            break
+        if time.monotonic() > deadline:
+            raise ControlPlaneError(
+                f"{update.pending_nodes} nodes of the cluster were not probed within {timeout_s:g} s; see the warnings "
+                "in Ray's log of the actor `placement`, or give a longer timeout_s."
+            )
+        time.sleep(0.1)
+    from placement.caller import caller
+
+    caller().apply(call("update", None, None, 0.0, timeout_s=timeout_s))
+    return str(call("ready", timeout_s=timeout_s))
+
+
+def swap(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> str:
+    """Puts a selector in service, without a restart; its version.
+
+    A broken file raises SelectorError, and the selector in service stays.
+    """
+    version = str(call("swap", read_selector(selector).to_dict()))
+    _refresh_caller()
+    return version
+
+
+def rollback() -> str:
+    """Puts the selector before this one back in service; its version."""
+    version = str(call("rollback"))
+    _refresh_caller()
+    return version
+
+
+def flush(timeout_s: float = 10.0) -> dict[str, int]:
+    """Waits until the records of all tasks that have finished are in the log; the counts.
+
+    Raises ControlPlaneError where that takes longer.
+    """
+    deadline = time.monotonic() + timeout_s
+    before = -1
+    while (received := call("status", timeout_s=timeout_s)["rows_received"]) != before:
+        before = received
+        if time.monotonic() + QUIET_S > deadline:
+            raise ControlPlaneError(f"flush: records were still coming after {timeout_s:g} s; give a longer timeout_s.")
+        time.sleep(QUIET_S)
+    counts: dict[str, int] = call("flush", timeout_s=max(0.1, deadline - time.monotonic()))
+    return counts
+
+
+def status() -> dict[str, Any]:
+    """Counts, versions and nodes of the control plane."""
+    return dict(call("status"))
+
+
+def inventory() -> Inventory:
+    """The kinds of node of the cluster."""
+    found: Inventory = call("update", None, None, 0.0).inventory
+    return found
+
+
+def read_log(uri: str | os.PathLike[str]) -> Any:
+    """The log as a pyarrow Table of one fixed schema; corrupt and foreign files are named, skipped and counted."""
+    from placement.records import read_log as read
+
+    return read(uri)
+
+
+def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:
+    """The selector of a file, of a file's content, or as it is. Raises SelectorError."""
+    if isinstance(selector, str | os.PathLike):
+        path = Path(selector)
+        try:
+            return parse_selector(path.read_bytes(), str(path))
+        except OSError as error:
+            raise SelectorError(
+                f"{path}: cannot be read ({error.strerror}). Write one with: placement refit LOG -o FILE."
+            ) from None
+    return selector_of(selector) if isinstance(selector, Mapping) else selector
+
+
+def importable(function: str | Callable[..., Any] | None) -> str | None:
+    """A function as "module:name", so that it outlives its process and travels without being pickled."""
+    if function is None or isinstance(function, str):
+        return function
+    name = f"{function.__module__}:{function.__qualname__}"
+    if function.__module__ == "__main__" or "<" in name:
+        raise OptionError(f"emulator={name}: must be a module's own function, which workers can import.")
+    return name
+
+
+def log_uri(log: str | os.PathLike[str]) -> str:
+    """A local path made absolute, so that it means the same in the actor; a URI as it is."""
+    text = os.fspath(log)
+    return text if "://" in text else str(Path(text).absolute())
+
+
+def call(method: str, *args: Any, timeout_s: float = START_TIMEOUT_S) -> Any:
+    """Calls the actor and waits; tries again while it restarts. Raises what it raised, or ControlPlaneError."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ray.get(getattr(actor(), method).remote(*args), timeout=max(0.1, deadline - time.monotonic()))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, PlacementError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.GetTimeoutError:
+            raise ControlPlaneError(f"the placement actor did not answer {method}() within {timeout_s:g} s.") from None
+        except (ray.exceptions.ActorUnavailableError, ray.exceptions.ActorDiedError, ValueError) as error:
+            forget_actor()
+            if time.monotonic() > deadline:
+                raise ControlPlaneError(f"the placement actor cannot be reached: {error}") from None
+            time.sleep(0.2)
+
+
+def actor() -> Any:
+    """The cluster's PlacementActor, started where there is none."""
+    global _handle, _handle_session
+    auto_init_ray()
+    session = session_id()
+    if _handle is None or _handle_session != session:
+        _handle, _handle_session = _get_actor(), session
+    return _handle
+
+
+def forget_actor() -> None:
+    """The next call looks the actor up again."""
+    global _handle
+    _handle = None
+
+
+def _get_actor() -> Any:
+    try:
+        return ray.get_actor(NAME, namespace=NAMESPACE)
+    except ValueError:
+        from placement.actor import PlacementActor, Settings
+
+        options: dict[str, Any] = {
+            "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
+            "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
+        }  # fmt: skip
+        return ray.remote(PlacementActor).options(**options).remote(Settings(), None)
+
+
+def session_id() -> Any:
+    """Names the connection to a cluster: another after ray.shutdown() and ray.init()."""
+    return ray._private.worker.global_worker.current_cluster_and_job
+
+
+def own_node_id() -> str:
+    """Ray's id of the node this process runs on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def own_label(name: str) -> str | None:
+    """A Ray label of the node this process runs on."""
+    return dict(ray.get_runtime_context().get_node_labels()).get(name)
+
+
+def _refresh_caller() -> None:
+    from placement.caller import caller
+
+    caller().apply(call("update", None, None, 0.0))

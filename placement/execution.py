@@ -1,0 +1,306 @@
+"""What happens in the worker: the device a task may see, its threads, its timing, and its record.
+
+The caller sends an Envelope before the task's own arguments; a function that is not placed has none.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from placement.decision import Decision
+from placement.task import Device, Operation, TaskSpec
+
+CUDA = "CUDA_VISIBLE_DEVICES"
+GPU_FAILURES = (
+    "OutOfMemoryError",
+    "AcceleratorError",
+    "OutOfMemory",
+    "MemoryError",
+    "CUDARuntimeError",
+    "XGBoostError",
+)
+GPU_FAILURE_TEXTS = ("out of memory", "no cuda-capable device", "cuda error", "device-side", "gpu is lost", "cudaerror")
+
+
+class Emulated(NamedTuple):
+    """What a task would have taken on an emulated node, all its steps together; None = unknown."""
+
+    startup_s: float | None = None
+    transfer_s: float | None = None
+    compute_s: float | None = None
+    cpu_joules: float | None = None
+    gpu_joules: float | None = None
+    cpu_watts: float | None = None
+    gpu_watts: float | None = None
+    energy_error: float | None = None
+
+
+class Envelope(NamedTuple):
+    """What travels with a placed task: its spec and the decision taken for it.
+
+    repeatable: a GPU failure may be followed by a run on CPU.  label: the user's name for the function.
+    """
+
+    spec: TaskSpec
+    decision: Decision
+    repeatable: bool = True
+
+    def pack(self) -> bytes:
+        """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
+        s, d = self.spec, self.decision
+        operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
+        spec = (
+            s.flops,
+            s.input_bytes,
+            s.batch_size,
+            s.parameters,
+            s.steps,
+            s.memory_bytes,
+            s.kernels,
+            s.framework,
+            s.kind,
+        )
+        decision = (
+            d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
+            d.snapshot_version, d.probability, d.propensity,
+        )  # fmt: skip
+        return marshal.dumps(
+            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable)
+        )
+
+
+def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """NumPy's numbers as Python's own; marshal takes no others."""
+    return tuple(
+        v if v is None or type(v) in (int, float, str, bool) else v.item() if hasattr(v, "item") else float(v)
+        for v in values
+    )
+
+
+@lru_cache(maxsize=4096)
+def unpack(packed: bytes) -> Envelope:
+    """The Envelope of `pack`'s bytes; kept, since the same one comes with every task of a size."""
+    spec, operations, decision, repeatable = marshal.loads(packed)  # from our own caller, over Ray
+    ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
+    return Envelope(TaskSpec(*spec, operations=ops), Decision(*decision), repeatable)
+
+
+class Run(NamedTuple):
+    """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds."""
+
+    function: str
+    packed: bytes | None
+    began: float
+    seconds: float
+    cpu_seconds: float
+    startup_s: float
+    device: Device
+    cold: bool
+    fallback: str | None
+    error: str | None
+    task_id: bytes | None
+
+
+_device = "cpu"
+_holds_gpu = False
+_seen_functions: set[str] = set()
+
+
+def current_device() -> str:
+    """The device of the task that runs in this worker: "cpu" or "cuda:0". On an emulated node always "cpu"."""
+    return _device
+
+
+def holds_gpu() -> bool:
+    """The task running in this worker holds a GPU, which Ray does not release while it waits for a child."""
+    return _holds_gpu
+
+
+def run_plain(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+    """Runs a function that is not placed, measured and otherwise untouched."""
+    began, start, cpu = time.time(), time.perf_counter(), time.thread_time()
+    error = None
+    try:
+        return function(*args, **kwargs)
+    except BaseException as raised:
+        error = type(raised).__name__
+        raise
+    finally:
+        seconds = time.perf_counter() - start
+        _report(
+            Run(name, None, began, seconds, time.thread_time() - cpu, 0.0, "cpu", _is_cold(name), None, error, None)
+        )
+
+
+def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any) -> Any:
+    """Runs a placed function on the device decided for it; a GPU failure ends in a run on CPU where that is allowed."""
+    envelope = unpack(packed)
+    with _placed(name, packed, envelope) as attempt:
+        try:
+            return function(*args, **kwargs)
+        except Exception as raised:
+            if not (
+                envelope.repeatable and attempt.device == "gpu" and not attempt.emulated and is_gpu_failure(raised)
+            ):
+                raise
+            why = f"{type(raised).__name__}: {raised}"[:200]
+        # Outside the except block, so that the failed run's tensors are not kept alive by its traceback.
+        attempt.fall_back(why)
+        return function(*args, **kwargs)
+
+
+def run_placed_generator(
+    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
+) -> Iterator[Any]:
+    """As run_placed, for a generator function; it may have yielded, so it is never run again."""
+    with _placed(name, packed, unpack(packed)):
+        yield from function(*args, **kwargs)
+
+
+def run_plain_generator(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Iterator[Any]:
+    """As run_plain, for a generator function."""
+    began, start, cpu = time.time(), time.perf_counter(), time.thread_time()
+    error = None
+    try:
+        yield from function(*args, **kwargs)
+    except BaseException as raised:
+        error = type(raised).__name__
+        raise
+    finally:
+        seconds = time.perf_counter() - start
+        _report(
+            Run(name, None, began, seconds, time.thread_time() - cpu, 0.0, "cpu", _is_cold(name), None, error, None)
+        )
+
+
+def is_gpu_failure(error: BaseException) -> bool:
+    """Out of device memory, or a GPU that is lost: torch's, XGBoost's and CuPy's errors, by name and text."""
+    if isinstance(error, MemoryError) and type(error) is MemoryError:
+        return False  # the host's memory
+    text = str(error).lower()
+    if type(error).__name__ not in GPU_FAILURES and not isinstance(error, RuntimeError):
+        return False
+    return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in GPU_FAILURE_TEXTS)
+
+
+class _Attempt:
+    """The device of the run under way and what became of it."""
+
+    def __init__(self, device: Device, emulated: bool) -> None:
+        self.device = device
+        self.emulated = emulated
+        self.fallback: str | None = None
+
+    def fall_back(self, why: str) -> None:
+        """From the GPU to the CPU: cached memory is given back, the GPU is hidden."""
+        self.device, self.fallback = "cpu", why
+        free_gpu_memory()
+        _show("cpu", "")
+
+
+@contextmanager
+def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
+    global _device, _holds_gpu
+    from placement.reporting import node_context
+
+    context = node_context()
+    decision = envelope.decision
+    attempt = _Attempt(decision.device, context.emulated)
+    visible = os.environ.get(CUDA)
+    cold = _is_cold(name)
+    startup = 0.0
+    _holds_gpu = decision.device == "gpu"
+    _set_threads(decision.cpus)
+    if decision.device == "cpu" or context.emulated:
+        _show("cpu", "")
+    else:
+        _device = "cuda:0"
+        startup = _initialise_cuda() if cold else 0.0
+    began, start, cpu = time.time(), time.perf_counter(), time.process_time()
+    error = None
+    try:
+        yield attempt
+    except BaseException as raised:
+        error = type(raised).__name__
+        raise
+    finally:
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+        device = attempt.device
+        if device == "gpu" and not context.emulated:
+            free_gpu_memory()
+        _device, _holds_gpu = "cpu", False
+        _restore(visible)
+        run = Run(name, packed, began, seconds, cpu_seconds, startup, device, cold, attempt.fallback, error, _task_id())
+        context.wait_for_emulated_time(envelope, run)
+        _report(run)
+
+
+def _show(device: str, visible: str) -> None:
+    global _device
+    _device = device
+    os.environ[CUDA] = visible
+
+
+def _restore(visible: str | None) -> None:
+    if visible is None:
+        os.environ.pop(CUDA, None)
+    else:
+        os.environ[CUDA] = visible
+
+
+def _is_cold(name: str) -> bool:
+    """The first run of a function in this process: it pays imports, model building and caches."""
+    if name in _seen_functions:
+        return False
+    _seen_functions.add(name)
+    return True
+
+
+def _set_threads(cpus: float) -> None:
+    """Gives the numerical libraries the CPUs granted; Ray leaves them at one thread unless num_cpus says more."""
+    threads = max(1, int(cpus))
+    if os.environ.get("OMP_NUM_THREADS") != str(threads):
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    xgboost = sys.modules.get("xgboost")
+    if xgboost is not None:
+        xgboost.set_config(nthread=threads)
+
+
+def _initialise_cuda() -> float:
+    """Seconds that making the CUDA context takes, where torch is there; apart from the task's own time."""
+    torch = sys.modules.get("torch")
+    if torch is None or torch.cuda.is_initialized() or not torch.cuda.is_available():
+        return 0.0
+    start = time.perf_counter()
+    torch.zeros(1, device="cuda")
+    return time.perf_counter() - start
+
+
+def free_gpu_memory() -> None:
+    """Gives cached device memory back, so that the next task on this GPU finds it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _task_id() -> bytes | None:
+    from ray import get_runtime_context
+
+    task_id = get_runtime_context().get_task_id()
+    return task_id.encode() if task_id else None
+
+
+def _report(run: Run) -> None:
+    from placement.reporting import report
+
+    report(run)

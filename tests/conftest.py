@@ -1,0 +1,39 @@
+"""One Ray cluster for the whole session: the emulated A-D, so that tests of the Ray layer share its workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Measurements by others; tests that need them are skipped where they are not."""
+    folder = Path(os.environ.get("PLACEMENT_DATA", PROJECT.parent / "shared" / "data"))
+    if not (folder / "pairs.parquet").exists():
+        pytest.skip(f"measurements by others are not at {folder}; set PLACEMENT_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def log_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The log of the session's cluster."""
+    return str(tmp_path_factory.mktemp("log"))
+
+
+@pytest.fixture(scope="session")
+def emulated(log_uri: str) -> Iterator[str]:
+    """The emulated A-D cluster with its placement actor, connected; its address."""
+    import placement
+    from profiling.cluster import emulated_cluster
+
+    with emulated_cluster(num_cpus_per_node=1) as address:
+        placement.start(log=log_uri)
+        yield address
