@@ -39,6 +39,9 @@ PAPER_POLICIES: dict[str, dict[str, float | None]] = {
     "selector": {"throughput": 1.45, "energy_efficiency": 1.25, "selection_accuracy": 0.95, "gpu_reduction": 0.65},
 }
 
+PAPER_LEAST = frozenset({("selector", "selection_accuracy")})
+"""Figures of Table 5 that the paper gives as "at least"."""
+
 
 def gpu_share(pairs: pd.DataFrame, p_gpu: Any | None = None) -> pd.DataFrame:
     """Fig. 1: a row for each config, the weakest GPU first.

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A table cell: its text, a paler remark beside it, and whether it is a number (set right)."""
+    """A table cell: its text, a paler remark beside it ("" keeps its place free), and whether it is a number."""
 
     text: str
-    aside: str = ""
+    aside: str | None = None
     number: bool = False
 
     def html(self, tag: str = "td") -> str:
         """As an HTML cell."""
-        aside = f' <span class="aside">{escape(self.aside)}</span>' if self.aside else ""
+        aside = f' <span class="aside">{escape(self.aside)}</span>' if self.aside is not None else ""
         kind = ' class="n"' if self.number else ""
         return f"<{tag}{kind}>{escape(self.text)}{aside}</{tag}>"
 

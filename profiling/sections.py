@@ -130,8 +130,7 @@ def _policies(findings: Findings) -> Section | None:
     head = [Cell("policy"), *(Cell(title, number=True) for title, _ in POLICY_COLUMNS.values())]
     body = []
     for name, values in findings.policies.items():
-        paper = figures.PAPER_POLICIES.get(name)
-        cells = [_beside_paper(values.get(key), paper, key, form) for key, (_, form) in POLICY_COLUMNS.items()]
+        cells = [_beside_paper(name, key, values.get(key), form) for key, (_, form) in POLICY_COLUMNS.items()]
         body.append([Cell(name), *cells])
     strong = frozenset(i for i, name in enumerate(findings.policies) if name == "selector")
     return Section(
@@ -147,10 +146,11 @@ def _policies(findings: Findings) -> Section | None:
     )
 
 
-def _beside_paper(value: float | None, paper: Mapping[str, float | None] | None, key: str, form: str) -> Cell:
-    cell = number(value, form)
-    told = paper.get(key) if paper else None
-    return cell if told is None else Cell(cell.text, f"({format(told, '.0%' if '%' in form else form)})", number=True)
+def _beside_paper(policy: str, key: str, value: float | None, form: str) -> Cell:
+    told = figures.PAPER_POLICIES.get(policy, {}).get(key)
+    least = "≥ " if (policy, key) in figures.PAPER_LEAST else ""
+    aside = "" if told is None else f"({least}{format(told, '.0%' if '%' in form else form)})"
+    return Cell(number(value, form).text, aside, number=True)
 
 
 def _accuracy(findings: Findings) -> Section | None:
