@@ -1,1 +1,19 @@
-"""The workloads of the paper: real models at their real sizes, on real file formats."""
+"""The workloads of the paper: real models at their real sizes, on real file formats.
+
+    base             Preset, Batch, Outcome: what a workload is to everything above it
+    catalogue        all presets, and the subsets "demo", "paper" and "full"
+    image            ResNet-18 and MobileNetV3-Small on ImageNet-100
+    text             BERT on IMDB
+    video            TimeSformer on Kinetics-400
+    tabular          XGBoost on Iris
+    preprocess       JPEG decoding, normalising, tokenising, video decoding, parsing
+    networks         the four networks, a training step, an inference; network_preset: what their presets share
+    datasets         loaders of the standard layouts on disk, and generators of the same
+
+Importing this package imports no torch.
+"""
+
+from workloads.base import Batch, DataError, Outcome, Preset
+from workloads.catalogue import all_presets, preset, presets
+
+__all__ = ["Batch", "DataError", "Outcome", "Preset", "all_presets", "preset", "presets"]

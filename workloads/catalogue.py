@@ -1,0 +1,157 @@
+"""All presets, and three named subsets of them.
+
+The grid spans where both answers are right: from work that a GPU's launches and copies cost more than they save (one
+image of 32 pixels, 150 rows) to work that no CPU should get (BERT-base at batch 64 and 512 tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import product
+from typing import Literal, get_args
+
+from workloads.base import Preset
+from workloads.image import ImagePreset
+from workloads.preprocess import JpegResize, Normalise, ParseTable, Tokenise, VideoDecode
+from workloads.tabular import TabularPreset
+from workloads.text import TextPreset
+from workloads.video import VideoPreset
+
+Subset = Literal["demo", "paper", "full"]
+WIDTHS = (0.25, 1.0)
+RUNS: tuple[tuple[Literal["train", "infer"], bool], ...] = (("train", True), ("train", False), ("infer", False))
+"""(kind, loader): training with its loader, training on decoded input (`_compute`), inference on decoded input."""
+
+
+def image_grid() -> Iterator[Preset]:
+    """Training starts at batch 4: a batch norm cannot train on one image of 32 pixels."""
+    for architecture, (kind, loader), size, width in product(
+        ("resnet18", "mobilenetv3"), RUNS, (32, 64, 112, 224), WIDTHS
+    ):
+        for batch in (4, 8, 16, 64) if kind == "train" else (1, 8, 16, 64):
+            yield ImagePreset(
+                kind=kind, loader=loader, architecture=architecture, batch=batch, size=size, width=width
+            )  # fmt: skip
+
+
+def text_grid() -> Iterator[Preset]:
+    for (kind, loader), batch, length, width in product(RUNS, (1, 4, 8, 64), (16, 32, 64, 128, 512), WIDTHS):
+        yield TextPreset(kind=kind, loader=loader, batch=batch, length=length, width=width)
+
+
+def video_grid() -> Iterator[Preset]:
+    for (kind, loader), batch, frames, size, width in product(RUNS, (1, 4, 16), (1, 4, 8), (32, 64, 112, 224), WIDTHS):
+        yield VideoPreset(kind=kind, loader=loader, batch=batch, frames=frames, size=size, width=width)
+
+
+def tabular_grid() -> Iterator[Preset]:
+    for kind, rows, (trees, depth) in product(
+        ("train", "infer"), (150, 1_000, 10_000, 100_000, 1_000_000), ((20, 3), (100, 6))
+    ):
+        yield TabularPreset(kind=kind, rows=rows, trees=trees, depth=depth)
+
+
+def preprocess_grid() -> Iterator[Preset]:
+    for batch, size in product((1, 8, 64), (64, 224)):
+        yield JpegResize(batch=batch, size=size)
+    for batch, frames, size in product((1, 8), (1, 8), (64, 224)):
+        yield Normalise(batch=batch, frames=frames, size=size)
+        yield VideoDecode(batch=batch, frames=frames, size=size)
+    for batch, length in product((1, 16, 64), (128, 512)):
+        yield Tokenise(batch=batch, length=length)
+    for rows in (100, 1_000, 10_000):
+        yield ParseTable(batch=rows)
+
+
+@cache
+def all_presets() -> tuple[Preset, ...]:
+    """Every preset, by workload. Names are unique."""
+    return (*text_grid(), *tabular_grid(), *image_grid(), *video_grid(), *preprocess_grid())
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name; ValueError that lists those that come near."""
+    found = by_name().get(name)
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, by_name(), n=3) or sorted({one.workload for one in all_presets()})
+        raise ValueError(
+            f"no preset is called {name!r}; near ones: {', '.join(near)}. workloads.all_presets() has all."
+        )
+    return found
+
+
+@cache
+def by_name() -> dict[str, Preset]:
+    return {one.name: one for one in all_presets()}
+
+
+def presets(subset: Subset = "full", *, workload: str | None = None) -> tuple[Preset, ...]:
+    """A named subset, or only one workload of it.
+
+    demo: cheap ones, none over about a second on one core, with each workload at full width among them.
+    paper: what comes nearest to the paper's own runs (Table 1 and 2). full: all.
+    """
+    if subset not in get_args(Subset):
+        raise ValueError(f"subset={subset!r} is unknown; valid are {', '.join(get_args(Subset))}.")
+    names: Iterable[str] = {"demo": DEMO, "paper": PAPER, "full": by_name()}[subset]
+    chosen = tuple(preset(name) for name in names)
+    return tuple(one for one in chosen if workload in (None, one.workload))
+
+
+PAPER = (
+    "bert_train_b8_l128_w1.0",
+    "xgboost_train_r150_t100_d6",
+    "resnet18_train_b64_s224_w1.0",
+    "mobilenetv3_train_b64_s224_w1.0",
+    "timesformer_train_b1_f8_s224_w1.0",
+)
+DEMO = (
+    "bert_infer_b1_l16_w1.0",
+    "bert_infer_b1_l64_w1.0",
+    "bert_infer_b8_l16_w1.0",
+    "bert_infer_b1_l16_w0.25",
+    "bert_infer_b8_l64_w0.25",
+    "bert_train_b1_l16_w1.0",
+    "bert_train_b4_l32_w0.25",
+    "bert_train_b8_l64_w0.25",
+    "xgboost_train_r150_t20_d3",
+    "xgboost_train_r150_t100_d6",
+    "xgboost_train_r10000_t20_d3",
+    "xgboost_train_r100000_t20_d3",
+    "xgboost_infer_r150_t100_d6",
+    "xgboost_infer_r100000_t20_d3",
+    "resnet18_infer_b1_s32_w1.0",
+    "resnet18_infer_b1_s224_w1.0",
+    "resnet18_infer_b8_s112_w1.0",
+    "resnet18_infer_b16_s64_w1.0",
+    "resnet18_train_b4_s32_w0.25",
+    "resnet18_train_b8_s64_w1.0",
+    "resnet18_train_b8_s64_w1.0_compute",
+    "mobilenetv3_infer_b1_s32_w1.0",
+    "mobilenetv3_infer_b1_s224_w1.0",
+    "mobilenetv3_infer_b64_s64_w1.0",
+    "mobilenetv3_train_b4_s32_w0.25",
+    "mobilenetv3_train_b8_s64_w1.0",
+    "mobilenetv3_train_b8_s112_w1.0_compute",
+    "timesformer_infer_b1_f1_s32_w1.0",
+    "timesformer_infer_b1_f1_s112_w1.0",
+    "timesformer_infer_b1_f4_s64_w1.0",
+    "timesformer_infer_b1_f8_s64_w0.25",
+    "timesformer_infer_b1_f1_s32_w0.25",
+    "timesformer_train_b1_f1_s32_w1.0",
+    "timesformer_train_b1_f1_s64_w0.25",
+    "jpeg_resize_b1_s64",
+    "jpeg_resize_b8_s224",
+    "normalise_b1_f8_s64",
+    "normalise_b1_f8_s224",
+    "normalise_b8_f8_s224",
+    "tokenise_b16_l128",
+    "tokenise_b64_l512",
+    "video_decode_b1_f1_s224",
+    "video_decode_b1_f8_s224",
+    "parse_table_b1000",
+    "parse_table_b10000",
+)

@@ -1,0 +1,100 @@
+"""ResNet-18 and MobileNetV3-Small on ImageNet-100."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from placement.task import Operation
+from workloads.base import Batch, pipeline_operation
+from workloads.datasets import imagenet
+from workloads.network_preset import NetworkPreset, Shapes
+from workloads.networks import Inputs, Network
+
+if TYPE_CHECKING:
+    import torch
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's channels at pixel values 0 to 1; those every torchvision model uses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreset(NetworkPreset):
+    """size: of the square image, pixels. Decoded inputs: `x` FP32 (batch, 3, size, size)."""
+
+    family = "image"
+    dataset = "imagenet100"
+
+    architecture: Literal["resnet18", "mobilenetv3"]
+    size: int
+
+    @property
+    def workload(self) -> str:
+        return f"{self.architecture}_imagenet100"
+
+    @property
+    def size_name(self) -> str:
+        return f"s{self.size}"
+
+    @property
+    def network(self) -> Network:
+        return Network(self.architecture, self.width)
+
+    def files(self, data_root: str | Path) -> Batch:
+        return pictures(data_root, self.batch)
+
+    def decode(self, batch: Batch) -> Inputs:
+        import numpy as np
+
+        return Inputs({"x": normalised(decode_resize(batch, self.size)).numpy()}, np.array(batch.labels, np.int64))
+
+    def shapes(self) -> Shapes:
+        return {"x": ((self.batch, 3, self.size, self.size), "float32")}
+
+    def pipeline(self) -> Operation | None:
+        """Decoded pixels of average ImageNet files, 3 bytes each."""
+        return pipeline_operation(imagenet.decoded_bytes(self.batch)) if self.loader else None
+
+
+def pictures(data_root: str | Path, count: int) -> Batch:
+    """A batch of JPEG files."""
+    found = imagenet.sample(data_root, count)
+    return Batch("imagenet100", found.synthetic, files=found.files, names=found.names, labels=found.labels)
+
+
+def decode_resize(batch: Batch, size: int, device: str = "cpu") -> torch.Tensor:
+    """uint8 (files, 3, size, size) on the device: each JPEG decoded there, by nvJPEG on a GPU, and scaled."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    if device == "cpu":
+        decoded = [imagenet.decode(data, name) for data, name in zip(batch.files, batch.names, strict=True)]
+    else:
+        decoded = decode_on_gpu(batch, device)
+    return torch.stack([functional.resize(picture, [size, size], antialias=True) for picture in decoded])
+
+
+def decode_on_gpu(batch: Batch, device: str) -> list[torch.Tensor]:
+    """All files at once by nvJPEG; where it refuses one (CMYK, PNG, broken), all by the CPU, which names a broken one."""
+    import numpy as np
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    files = [torch.from_numpy(np.frombuffer(data, np.uint8).copy()) for data in batch.files]
+    try:
+        return decode_jpeg(files, mode=ImageReadMode.RGB, device=device)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        pairs = zip(batch.files, batch.names, strict=True)
+        return [imagenet.decode(data, name).to(device) for data, name in pairs]
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 (..., 3, height, width) to FP32 of mean 0 and deviation 1 by ImageNet's channels, where the tensor lies."""
+    import torch
+
+    mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
+    deviation = torch.tensor(DEVIATION, device=pixels.device).view(3, 1, 1)
+    return pixels.float().div_(255).sub_(mean).div_(deviation)

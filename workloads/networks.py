@@ -1,0 +1,315 @@
+"""The four networks at their real sizes, kept per process, and the two things done with them: a step, an inference.
+
+Weights are random: time does not depend on them. The networks are FP32. `width` scales every layer's channels, heads included;
+1.0 is the published network, narrower ones are for sizes at which a CPU can win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from workloads.base import Outcome, require
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+Architecture = Literal["resnet18", "mobilenetv3", "bert", "timesformer"]
+KEPT_MODELS = 3
+"""Per process. BERT-base and TimeSformer take 0.45 and 0.49 GB each; a training step four times that while it runs."""
+LEARNING_RATE = 1e-5
+IMAGE_CLASSES, VIDEO_CLASSES, SENTIMENTS = 100, 400, 2
+PATCH = 16
+"""TimeSformer's patch, pixels: an image's side is a multiple of it."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network. image_size in pixels; frames of TimeSformer; both are 0 where its weights do not depend on them."""
+
+    architecture: Architecture
+    width: float = 1.0
+    image_size: int = 0
+    frames: int = 0
+
+
+class Inputs(NamedTuple):
+    """A batch for a network: its arguments by name, and the labels."""
+
+    arguments: Mapping[str, np.ndarray]
+    labels: np.ndarray
+
+
+Feed = Callable[[], Inputs]
+
+
+def build(network: Network) -> nn.Module:
+    """The module, on torch's default device: under `torch.device("meta")` nothing is allocated."""
+    return BUILDERS[network.architecture](network)
+
+
+def build_resnet18(network: Network) -> nn.Module:
+    """torchvision's ResNet-18. A narrow one scales the stem and all four stages (torchvision scales none)."""
+    from torch import nn
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    stem = scaled(64, network.width)
+
+    class Narrow(ResNet):
+        def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> Any:
+            if planes == 64:
+                self.inplanes = stem
+            return super()._make_layer(block, scaled(planes, network.width), *args, **kwargs)
+
+    module = Narrow(BasicBlock, [2, 2, 2, 2], num_classes=IMAGE_CLASSES)
+    if stem != 64:
+        module.conv1 = nn.Conv2d(3, stem, kernel_size=7, stride=2, padding=3, bias=False)
+        module.bn1 = nn.BatchNorm2d(stem)
+        module.fc = nn.Linear(scaled(512, network.width), IMAGE_CLASSES)
+    return module
+
+
+def build_mobilenetv3(network: Network) -> nn.Module:
+    """torchvision's MobileNetV3-Small with its own width multiplier."""
+    from torchvision.models import mobilenet_v3_small
+
+    return mobilenet_v3_small(num_classes=IMAGE_CLASSES, width_mult=network.width)
+
+
+def build_bert(network: Network) -> nn.Module:
+    """transformers' BERT for sequence classification; width 1.0 is BERT-base (12 layers, 768 wide, 12 heads)."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(BertConfig(num_labels=SENTIMENTS, **transformer_sizes(network.width)))
+
+
+def build_timesformer(network: Network) -> nn.Module:
+    """transformers' TimeSformer with divided space-time attention; width 1.0 is the base size (12 layers, 768 wide)."""
+    from transformers import TimesformerConfig, TimesformerForVideoClassification
+
+    return TimesformerForVideoClassification(
+        TimesformerConfig(
+            num_labels=VIDEO_CLASSES,
+            num_frames=network.frames,
+            image_size=network.image_size,
+            patch_size=PATCH,
+            **transformer_sizes(network.width),
+        )
+    )
+
+
+BUILDERS: dict[Architecture, Callable[[Network], nn.Module]] = {
+    "resnet18": build_resnet18,
+    "mobilenetv3": build_mobilenetv3,
+    "bert": build_bert,
+    "timesformer": build_timesformer,
+}
+
+
+def transformer_sizes(width: float) -> dict[str, int]:
+    """12 layers at any width; heads stay 64 wide."""
+    return {
+        "hidden_size": scaled(768, width),
+        "num_attention_heads": scaled(12, width),
+        "intermediate_size": scaled(3072, width),
+    }
+
+
+def scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
+
+
+def factory(network: Network) -> Callable[[], nn.Module]:
+    """What `describe.of_module` takes: equal networks give factories that count as the same."""
+    return partial(build, network)
+
+
+@lru_cache(maxsize=KEPT_MODELS)
+def model_of(network: Network, device: str) -> nn.Module:
+    """The network on the device, built at its first use in this process. `model_of.cache_clear()` frees them all."""
+    import torch
+
+    if network.architecture in ("bert", "timesformer"):
+        # Their own initialisation takes 3 s on one core, a copy of one random block 0.3 s.
+        with torch.device("meta"):
+            module = build(network)
+        return filled(module.to_empty(device=device))
+    return build(network).to(device)
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """A module of `to_empty` with usable values: norms at identity, weights from one block of random numbers, repeated."""
+    import torch
+
+    with torch.no_grad():
+        first = next(module.parameters())
+        block = torch.empty(1 << 20, device=first.device).uniform_(-0.02, 0.02)
+        for parameter in module.parameters():
+            for piece in parameter.view(-1).split(block.numel()):
+                piece.copy_(block[: piece.numel()])
+        for part in module.modules():
+            if isinstance(part, torch.nn.LayerNorm):
+                part.reset_parameters()
+        for name, buffer in module.named_buffers():
+            # BERT's only two: position_ids count up, token_type_ids are 0.
+            buffer.copy_(torch.arange(buffer.shape[-1]).expand_as(buffer) if name.endswith("position_ids") else 0)
+    return module
+
+
+def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
+    """`steps` steps of AdamW on what `feed` gives: forward, cross-entropy, backward, update. value: the last loss.
+
+    feed: gives a batch of CPU arrays; where `loader`, it is called anew for each step, one step ahead in a thread.
+    device: "cpu" or "cuda:N".
+    """
+    import torch
+
+    model = model_of(network, device).train()
+    # A task keeps no state: its optimiser's moments live as long as the call.
+    optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+
+    def step(arguments: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        loss = torch.nn.functional.cross_entropy(logits_of(model, arguments), labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    try:
+        return repeated(step, feed, device, steps, loader)
+    finally:
+        optimiser.zero_grad(set_to_none=True)
+
+
+def infer(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
+    """`steps` forward passes without gradients. value: the mean logit of the last. Arguments as `train_step`'s."""
+    import torch
+
+    model = model_of(network, device).eval()
+
+    def step(arguments: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+        with torch.inference_mode():
+            return logits_of(model, arguments).mean()
+
+    return repeated(step, feed, device, steps, loader)
+
+
+def logits_of(model: nn.Module, arguments: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Of a torchvision model (a tensor) or a transformers one (an output object)."""
+    output = model(**arguments)
+    return getattr(output, "logits", output)
+
+
+def repeated(
+    step: Callable[[dict[str, torch.Tensor], torch.Tensor], torch.Tensor],
+    feed: Feed,
+    device: str,
+    steps: int,
+    loader: bool,
+) -> Outcome:
+    """Runs the steps and waits for the device once, at the end, so that a GPU computes while the next batch is loaded."""
+    require(device, "cpu", "cuda")
+    if steps < 1:
+        raise ValueError(f"steps={steps!r} must be at least 1.")
+    batches = Prefetched(feed, steps) if loader else Repeated(feed)
+    clock = TransferClock(device)
+    samples, value = 0, None
+    try:
+        for _ in range(steps):
+            inputs = batches.next()
+            with clock:
+                arguments = {name: on_device(array, device) for name, array in inputs.arguments.items()}
+                labels = on_device(inputs.labels, device)
+            value = step(arguments, labels)
+            samples += len(inputs.labels)
+    finally:
+        batches.close()
+    return Outcome(float(value), samples, clock.seconds(), batches.seconds)
+
+
+def on_device(array: np.ndarray, device: str) -> torch.Tensor:
+    """The array as a tensor there. One from Ray's object store is read-only, which torch does not take: it is copied."""
+    import torch
+
+    if device == "cpu":
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+    return tensor.to(device, non_blocking=True)
+
+
+class Repeated:
+    """The same decoded batch for each step."""
+
+    seconds: float | None = None
+
+    def __init__(self, feed: Feed) -> None:
+        self.inputs = feed()
+
+    def next(self) -> Inputs:
+        return self.inputs
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Prefetched:
+    """A batch decoded anew for each step, one step ahead in a thread. seconds: the loader's own, all steps together."""
+
+    def __init__(self, feed: Feed, steps: int) -> None:
+        self.feed, self.left = feed, steps
+        self.seconds: float | None = 0.0
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self.ahead = self.pool.submit(self.timed)
+
+    def timed(self) -> tuple[Inputs, float]:
+        start = perf_counter()
+        return self.feed(), perf_counter() - start
+
+    def next(self) -> Inputs:
+        inputs, seconds = self.ahead.result()
+        self.left -= 1
+        self.seconds = (self.seconds or 0.0) + seconds
+        if self.left:
+            self.ahead = self.pool.submit(self.timed)
+        return inputs
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+class TransferClock:
+    """Seconds of the copies to a device, by CUDA events: nothing waits for the device before `seconds()`."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.pairs = device, []  # type: ignore[var-annotated]
+
+    def __enter__(self) -> None:
+        self.mark()
+
+    def __exit__(self, *_: object) -> None:
+        self.mark()
+
+    def mark(self) -> None:
+        if self.device == "cpu":
+            return
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        self.pairs.append(event)
+
+    def seconds(self) -> float:
+        """0.0 on a CPU, where nothing is copied."""
+        if self.device == "cpu":
+            return 0.0
+        import torch
+
+        torch.cuda.synchronize(self.device)
+        starts, ends = self.pairs[::2], self.pairs[1::2]
+        return sum(start.elapsed_time(end) for start, end in zip(starts, ends, strict=True)) / 1e3

@@ -1,0 +1,254 @@
+"""Preprocessing tasks, each a task of its own: placement applies to them too.
+
+    jpeg_resize    JPEG files -> uint8 images              CPU (libjpeg) and GPU (nvJPEG)
+    normalise      uint8 frames -> FP32, channels first    CPU and GPU
+    tokenise       reviews -> token ids                    CPU only
+    video_decode   mp4 -> uint8 frames                     CPU only (PyAV)
+    parse_table    CSV text -> numbers                     CPU only
+
+What has no GPU implementation has `has_gpu=False`; its spec is one operation of kind "pipeline", the bytes it writes,
+and its FLOPs are unknown: there is nothing to choose. The other two have FLOPs by the formulas in their docstrings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from placement.task import Operation, TaskSpec
+from workloads import image, text, video
+from workloads.base import Batch, Outcome, Preset, pipeline_operation, require
+from workloads.datasets import imagenet, imdb, kinetics
+from workloads.networks import TransferClock, on_device
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+DECODE_FLOPS = 19
+"""Of a decoded pixel: inverse DCT 8.5 for each of 1.5 samples (Arai, Agui, Nakajima 1988: 5 multiplications and 29 additions
+for 8 samples, in rows and columns), dequantisation 1 for each of them, and 5 for its colours (4 multiplications, some shared)."""
+DECODE_BYTES = 12
+"""Of a decoded pixel: coefficients written and read (2 bytes, 1.5 samples), samples written and read (1.5 x 2), RGB written."""
+TAP_FLOPS = 2
+"""A multiply-add for each source sample under the filter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessPreset(Preset):
+    """batch: files, or rows of a table."""
+
+    family = "image"
+    framework = "torchvision"
+    task = ""
+    kind: Literal["preprocess"] = "preprocess"
+    batch: int
+
+    @property
+    def workload(self) -> str:
+        return self.task
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}_b{self.batch}{self.size_name}"
+
+    @property
+    def size_name(self) -> str:
+        """The sizes besides the batch, as the name has them."""
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegResize(PreprocessPreset):
+    """JPEG files decoded and scaled to size x size.
+
+    FLOPs: DECODE_FLOPS for each pixel of an average file, and for the antialiased bilinear filter in two passes, each
+    output sample a multiply-add for each of the 2 * scale source samples below it.
+    """
+
+    dataset = "imagenet100"
+    task = "jpeg_resize"
+    size: int
+
+    @property
+    def size_name(self) -> str:
+        return f"_s{self.size}"
+
+    def prepare(self, data_root: str | Path) -> Batch:
+        return image.pictures(data_root, self.batch)
+
+    def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Transfers are nvJPEG's own and are not told apart."""
+        require(device, "cpu", "cuda")
+        value = 0.0
+        for _ in range(steps):
+            value = mean_of(image.decode_resize(batch, self.size, device))
+        return Outcome(value, steps * len(batch.files), 0.0 if device == "cpu" else None)
+
+    def one_step(self) -> TaskSpec:
+        pixels, written = self.batch * imagenet.WIDTH * imagenet.HEIGHT, 3.0 * self.batch * self.size**2
+        across = 3.0 * self.batch * self.size * imagenet.HEIGHT  # samples after the horizontal pass
+        taps = [2 * max(1.0, side / self.size) for side in (imagenet.WIDTH, imagenet.HEIGHT)]
+        flops = DECODE_FLOPS * pixels + TAP_FLOPS * (across * taps[0] + written * taps[1])
+        moved = DECODE_BYTES * pixels + 3.0 * pixels + 2 * across + written
+        kernels = self.batch * 6  # Huffman, inverse DCT, colours; two passes and the stack: an estimate
+        return placeable_spec(self, flops, imagenet.FILE_BYTES * self.batch, moved, kernels, 6.0 * pixels + written)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalise(PreprocessPreset):
+    """Decoded frames to FP32 of mean 0 and deviation 1, channels first.
+
+    FLOPs: 3 for each sample (division, subtraction, division). Bytes: the copy to channels first (1 read, 1 written), the
+    conversion (1 read, 4 written) and three passes in place (8 each).
+    """
+
+    family = "video"
+    framework = "torch"
+    dataset = "kinetics400"
+    task = "normalise"
+    frames: int
+    size: int
+
+    @property
+    def size_name(self) -> str:
+        return f"_f{self.frames}_s{self.size}"
+
+    def prepare(self, data_root: str | Path) -> Batch:
+        """Arrays: `frames`, uint8 (batch, frames, size, size, 3)."""
+        batch = video.clips(data_root, self.batch)
+        frames = video.frames_of(batch, self.frames, self.size)
+        return Batch(batch.dataset, batch.synthetic, {"frames": frames}, names=batch.names)
+
+    def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        require(device, "cpu", "cuda")
+        clock, value = TransferClock(device), 0.0
+        for _ in range(steps):
+            with clock:
+                pixels = on_device(batch.arrays["frames"], device)
+            value = mean_of(image.normalised(video.channels_first(pixels)))
+        return Outcome(value, steps * self.batch, clock.seconds())
+
+    def one_step(self) -> TaskSpec:
+        samples = 3.0 * self.batch * self.frames * self.size**2
+        return placeable_spec(self, 3 * samples, samples, (2 + 5 + 3 * 8) * samples, 5, 5 * samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenise(PreprocessPreset):
+    """Reviews to token ids, cut or padded to `length`."""
+
+    family = "text"
+    framework = "tokenizers"
+    dataset = "aclImdb"
+    has_gpu = False
+    task = "tokenise"
+    length: int
+
+    @property
+    def size_name(self) -> str:
+        return f"_l{self.length}"
+
+    def prepare(self, data_root: str | Path) -> Batch:
+        return text.reviews(data_root, self.batch)
+
+    def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        require(device, "cpu")
+        for _ in range(steps):
+            ids: Any = text.tokenised(batch, self.length)["input_ids"]
+        return Outcome(float(ids.mean()), steps * len(ids), 0.0)
+
+    def one_step(self) -> TaskSpec:
+        return cpu_only_spec(self, imdb.REVIEW_BYTES * self.batch, imdb.encoded_bytes(self.batch, self.length))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoDecode(PreprocessPreset):
+    """Clips to sampled frames of size x size; all frames between the sampled ones are decoded too."""
+
+    family = "video"
+    framework = "av"
+    dataset = "kinetics400"
+    has_gpu = False
+    task = "video_decode"
+    frames: int
+    size: int
+
+    @property
+    def size_name(self) -> str:
+        return f"_f{self.frames}_s{self.size}"
+
+    def prepare(self, data_root: str | Path) -> Batch:
+        return video.clips(data_root, self.batch)
+
+    def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        require(device, "cpu")
+        for _ in range(steps):
+            frames = video.frames_of(batch, self.frames, self.size)
+        return Outcome(float(frames.mean()), steps * len(frames), 0.0)
+
+    def one_step(self) -> TaskSpec:
+        return cpu_only_spec(self, kinetics.FILE_BYTES * self.batch, kinetics.decoded_bytes(self.batch, self.frames))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseTable(PreprocessPreset):
+    """Kinetics' CSV, its rows repeated up to `batch`, parsed and checked; the clips' seconds are summed."""
+
+    family = "tabular"
+    framework = "python"
+    dataset = "kinetics400"
+    has_gpu = False
+    task = "parse_table"
+
+    def prepare(self, data_root: str | Path) -> Batch:
+        folder = kinetics.folder_of(data_root)
+        header, *rows = kinetics.table_of(folder).splitlines()
+        repeated = [rows[number % len(rows)] for number in range(self.batch)] if rows else []
+        table = "\n".join([header, *repeated]).encode()
+        name = str(folder / kinetics.TABLE)
+        return Batch(self.dataset, kinetics.is_synthetic(folder), files=(table,), names=(name,))
+
+    def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        require(device, "cpu")
+        for _ in range(steps):
+            rows = kinetics.parse_table(batch.files[0].decode(), batch.names[0])
+            seconds = sum(int(row["time_end"]) - int(row["time_start"]) for row in rows)
+        return Outcome(float(seconds), steps * len(rows), 0.0)
+
+    def one_step(self) -> TaskSpec:
+        return cpu_only_spec(self, kinetics.ROW_BYTES * self.batch, kinetics.ROW_BYTES * self.batch)
+
+
+def mean_of(tensor: torch.Tensor) -> float:
+    """Waits for the device; integers are summed as such."""
+    return float(tensor.sum()) / tensor.numel()
+
+
+def placeable_spec(
+    preset: PreprocessPreset, flops: float, input_bytes: float, moved: float, kernels: int, memory_bytes: float
+) -> TaskSpec:
+    """Of a task that either device can run: work bound by memory, no parameters."""
+    return TaskSpec(
+        flops=float(flops),
+        input_bytes=float(input_bytes),
+        batch_size=preset.batch,
+        parameters=0,
+        memory_bytes=float(memory_bytes),
+        kernels=kernels,
+        framework=preset.framework,
+        operations=(Operation("memory", float(flops), float(moved), kernels),),
+    )
+
+
+def cpu_only_spec(preset: PreprocessPreset, input_bytes: float, written: float) -> TaskSpec:
+    """Of a task that only a CPU can run."""
+    return TaskSpec(
+        input_bytes=float(input_bytes),
+        batch_size=preset.batch,
+        parameters=0,
+        kernels=0,
+        framework=preset.framework,
+        operations=(pipeline_operation(written),),
+    )

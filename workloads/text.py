@@ -1,0 +1,66 @@
+"""BERT on IMDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from placement.task import Operation
+from workloads.base import Batch, pipeline_operation
+from workloads.datasets import imdb
+from workloads.network_preset import NetworkPreset, Shapes
+from workloads.networks import Inputs, Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPreset(NetworkPreset):
+    """length: tokens of each review, cut or padded.
+
+    Decoded inputs: `input_ids` and `attention_mask`, int64 (batch, length).
+    """
+
+    family = "text"
+    dataset = "aclImdb"
+
+    length: int
+
+    @property
+    def workload(self) -> str:
+        return "bert_imdb"
+
+    @property
+    def size_name(self) -> str:
+        return f"l{self.length}"
+
+    @property
+    def network(self) -> Network:
+        return Network("bert", self.width)
+
+    def files(self, data_root: str | Path) -> Batch:
+        return reviews(data_root, self.batch)
+
+    def decode(self, batch: Batch) -> Inputs:
+        import numpy as np
+
+        return Inputs(tokenised(batch, self.length), np.array(batch.labels, np.int64))
+
+    def shapes(self) -> Shapes:
+        """Without the attention mask: transformers looks at its values, and a trace has none."""
+        return {"input_ids": ((self.batch, self.length), "int64")}
+
+    def pipeline(self) -> Operation | None:
+        """The ids and the mask that the tokenizer writes."""
+        return pipeline_operation(imdb.encoded_bytes(self.batch, self.length)) if self.loader else None
+
+
+def reviews(data_root: str | Path, count: int) -> Batch:
+    """A batch of reviews as files, with the tokenizer's vocabulary."""
+    found = imdb.sample(data_root, count)
+    vocabulary = imdb.vocabulary(data_root)
+    return Batch("aclImdb", found.synthetic, {}, found.files, found.names, found.labels, vocabulary)
+
+
+def tokenised(batch: Batch, length: int) -> dict[str, object]:
+    """A batch of reviews as `input_ids` and `attention_mask`."""
+    texts = [imdb.text_of(data, name) for data, name in zip(batch.files, batch.names, strict=True)]
+    return imdb.tokenise(texts, batch.vocabulary or "", length)
