@@ -143,7 +143,7 @@ class SelectorPolicy:
         """The GPU configs that are worth it, surest first; else the CPU."""
         gpu = on("gpu", candidates)
         if not gpu or not on("cpu", candidates):
-            return pick("cpu", candidates, "only_device")
+            return pick("gpu" if gpu else "cpu", candidates, "only_device")
         known = sorted(((c.estimate.p_gpu, c) for c in gpu if c.estimate), key=lambda pair: (-pair[0], pair[1].config))
         if not known:
             return pick("cpu", candidates, "nothing_known")

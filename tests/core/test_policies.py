@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from core_builders import TASK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.errors import OptionError
+from placement.policies import (
+    POLICIES,
+    STATELESS,
+    Candidate,
+    Choice,
+    CpuOnly,
+    FlopsRule,
+    GpuOnly,
+    Policy,
+    Random,
+    SelectorPolicy,
+    name_of,
+    policy_of,
+)
+from placement.selector import Estimate
+from placement.task import TaskSpec
+
+
+def candidate(config: str, device: Any, p_gpu: float | None = None, **said: Any) -> Candidate:
+    gpus = 1.0 if device == "gpu" else 0.0
+    return Candidate(config, device, 1.0, gpus, None if p_gpu is None else Estimate(p_gpu, **said))
+
+
+CPUS = [candidate("A", "cpu", 0.2), candidate("B", "cpu", 0.9)]
+GPUS = [candidate("A", "gpu", 0.2), candidate("B", "gpu", 0.9)]
+BOTH = CPUS + GPUS
+SMALL = TaskSpec(flops=1e6, input_bytes=1e3)
+
+
+def test_the_papers_five_are_there_by_name() -> None:
+    assert list(POLICIES) == ["cpu_only", "gpu_only", "random", "flops_rule", "selector"]
+    for name, kind in POLICIES.items():
+        assert isinstance(policy_of(name), kind)
+        assert isinstance(policy_of(name), Policy)
+        assert name_of(policy_of(name)) == name
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_with_one_device_alone_it_is_taken(name: str) -> None:
+    cpu, gpu = policy_of(name).choose(TASK, CPUS), policy_of(name).choose(TASK, GPUS)
+    assert (cpu.device, set(cpu.configs), cpu.propensity) == ("cpu", {"A", "B"}, 1.0)
+    assert (gpu.device, set(gpu.configs), gpu.propensity) == ("gpu", {"A", "B"}, 1.0)
+
+
+def test_cpu_only_and_gpu_only() -> None:
+    assert CpuOnly().choose(TASK, BOTH) == Choice("cpu", ("A", "B"), "cpu_only", 0.9)
+    assert GpuOnly().choose(SMALL, BOTH) == Choice("gpu", ("A", "B"), "gpu_only", 0.9)
+
+
+def test_the_device_that_is_missing_is_named() -> None:
+    assert CpuOnly().choose(TASK, GPUS).reason == "no_cpu_candidate"
+    assert GpuOnly().choose(TASK, CPUS) == Choice("cpu", ("A", "B"), "no_gpu_candidate")
+
+
+def test_the_coin_is_fair_and_says_so() -> None:
+    policy = Random(seed=1)
+    choices = [policy.choose(TASK, BOTH) for _ in range(2000)]
+    assert {choice.propensity for choice in choices} == {0.5}
+    assert {choice.reason for choice in choices} == {"coin"}
+    assert 900 < Counter(choice.device for choice in choices)["gpu"] < 1100  # 4.5 standard deviations
+
+
+def test_the_coin_is_reproduced_by_its_seed() -> None:
+    def devices(seed: int) -> list[str]:
+        policy = Random(seed)
+        return [policy.choose(TASK, BOTH).device for _ in range(64)]
+
+    assert devices(5) == devices(5)
+    assert devices(5) != devices(6)
+
+
+@pytest.mark.parametrize("seed", [True, 1.5, "1", None])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(OptionError, match="whole number"):
+        Random(seed)
+
+
+@pytest.mark.parametrize(
+    ("task", "device", "reason"),
+    [
+        (TaskSpec(flops=2e10), "gpu", "many_flops"),
+        (TaskSpec(flops=1e10), "cpu", "small_task"),  # at the threshold, not above it
+        (TaskSpec(flops=1e6, input_bytes=2e7), "gpu", "large_input"),
+        (TaskSpec(input_bytes=2e7), "gpu", "large_input"),
+        (SMALL, "cpu", "small_task"),
+        (TaskSpec(), "cpu", "small_task"),
+    ],
+)
+def test_the_flops_rule(task: TaskSpec, device: str, reason: str) -> None:
+    choice = FlopsRule().choose(task, BOTH)
+    assert (choice.device, choice.reason) == (device, reason)
+
+
+def test_the_flops_rule_is_as_it_is_set() -> None:
+    assert FlopsRule(flops=1.0).choose(SMALL, BOTH).device == "gpu"
+    assert FlopsRule(flops=1e99, input_bytes=1e99).choose(TASK, BOTH).device == "cpu"
+
+
+def test_the_selector_takes_the_configs_that_are_worth_it_surest_first() -> None:
+    gpus = [candidate(name, "gpu", p) for name, p in (("A", 0.6), ("B", 0.4), ("C", 0.8), ("D", None))]
+    choice = SelectorPolicy().choose(TASK, CPUS + gpus)
+    assert choice == Choice("gpu", ("C", "A"), "gpu_worth_it", 0.8)
+
+
+def test_the_selector_else_takes_the_cpu_and_tells_the_best_chance() -> None:
+    choice = SelectorPolicy(p_least=0.95).choose(TASK, BOTH)
+    assert choice == Choice("cpu", ("A", "B"), "gpu_not_worth_it", 0.9)
+
+
+def test_the_least_probability_itself_is_enough() -> None:
+    assert SelectorPolicy(p_least=0.9).choose(TASK, BOTH).device == "gpu"
+
+
+def test_the_selector_without_an_estimate_stays_on_the_cpu() -> None:
+    choice = SelectorPolicy().choose(TASK, [*CPUS, candidate("A", "gpu")])
+    assert (choice.device, choice.reason, choice.probability) == ("cpu", "nothing_known", None)
+
+
+def test_the_selectors_reason_tells_what_it_stands_on() -> None:
+    unsure = candidate("A", "gpu", 0.8, extrapolating=True, energy_decides=False)
+    assert SelectorPolicy().choose(TASK, [*CPUS, unsure]).reason == "gpu_worth_it, extrapolating, energy_uncertain"
+    unsure = replace(unsure, estimate=Estimate(0.1, energy_decides=False))
+    assert SelectorPolicy().choose(TASK, [*CPUS, unsure]).reason == "gpu_not_worth_it, energy_uncertain"
+
+
+@pytest.mark.parametrize("p_least", [0, 1, -0.5, 2, float("nan")])
+def test_the_least_probability_lies_between_0_and_1(p_least: float) -> None:
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        SelectorPolicy(p_least)
+
+
+PROBABILITIES = st.one_of(st.none(), st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]))
+
+
+@settings(deadline=None)
+@given(st.lists(PROBABILITIES, min_size=1, max_size=5), st.randoms(), st.sampled_from(sorted(POLICIES)))
+def test_the_order_of_the_candidates_changes_nothing(known: list[Any], shuffler: Any, name: str) -> None:
+    candidates = [candidate(f"n{i}", device, p) for i, p in enumerate(known) for device in ("cpu", "gpu")]
+    shuffled = list(candidates)
+    shuffler.shuffle(shuffled)
+    first, second = policy_of(name).choose(TASK, candidates), policy_of(name).choose(TASK, shuffled)
+    assert replace(first, configs=()) == replace(second, configs=())
+    assert set(first.configs) == set(second.configs)
+    if name == "selector" and first.device == "gpu":
+        assert first.configs == second.configs  # best first, whatever came first
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_choice_is_always_of_what_was_offered(name: str) -> None:
+    for candidates in (BOTH, CPUS, GPUS, BOTH[:1], BOTH[3:], BOTH[1:3]):
+        choice = policy_of(name).choose(TASK, candidates)
+        assert {(config, choice.device) for config in choice.configs} <= {(c.config, c.device) for c in candidates}
+        assert choice.configs
+
+
+def test_stateless_policies_decide_alike_every_time() -> None:
+    assert Random not in STATELESS
+    for kind in STATELESS:
+        assert len({kind().choose(TASK, BOTH) for _ in range(5)}) == 1
+
+
+class Mine:
+    def choose(self, task: TaskSpec, candidates: Any) -> Choice:
+        return Choice("cpu", ("A",), "because")
+
+
+def test_a_users_own_object_is_a_policy_with_its_classs_name() -> None:
+    mine = Mine()
+    assert policy_of(mine) is mine
+    assert name_of(mine) == "Mine"
+
+
+@pytest.mark.parametrize("wrong", ["best", "", "Selector", 3, None, object(), Mine, SelectorPolicy, ["selector"]])
+def test_what_is_no_policy_is_refused_with_the_valid_names(wrong: Any) -> None:
+    with pytest.raises(OptionError) as error:
+        policy_of(wrong)
+    assert all(name in str(error.value) for name in POLICIES)
+    assert "choose(" in str(error.value)
