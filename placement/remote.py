@@ -59,7 +59,6 @@ class Handle:
         self._spec = spec_function(options.spec) or of_arguments
         self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._limits = limits_of(options, ray_options)
-        self._bind = function.signature.bind
         self._plans: dict[int, Plan] = {}
         self._planned_for: Snapshot | None = None
         self._handles: dict[Any, Any] = {}
@@ -68,10 +67,7 @@ class Handle:
         """Decides and submits; an ObjectRef like any other."""
         if client_mode_should_convert():
             return self._function.plain(self._ray_options).remote(*args, **kwargs)
-        try:
-            self._bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(str(error)) from None
+        self._function.check_arguments(args, kwargs)
         auto_init_ray()
         plan = self._plan(self._task(args, kwargs), caller())
         return plan.submit(plan.packed, *args, **kwargs)
@@ -161,13 +157,7 @@ class Handle:
         return handle.remote  # type: ignore[no-any-return]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_bind"]
-        return state | {"_plans": {}, "_planned_for": None, "_handles": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._bind = self._function.signature.bind
+        return self.__dict__ | {"_plans": {}, "_planned_for": None, "_handles": {}}
 
 
 class PlacedFunction(RemoteFunction):
@@ -178,15 +168,23 @@ class PlacedFunction(RemoteFunction):
         self._placement_options = options
         self._own_options = dict(ray_options)
         super().__init__(Language.PYTHON, function, None, dict(ray_options))
+        self._bind_arguments: Callable[..., Any] | None = None
         self._variants: dict[Device, RemoteFunction] = {}
         self._measured = plain_variant(function, self.name, dict(ray_options))
         self._handle = Handle(self, options, self._own_options) if options.placeable else None
         self.remote = self._remote_of(function)
 
-    @property
-    def signature(self) -> inspect.Signature:
-        """The user's own."""
-        return inspect.signature(self._function)
+    def check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
+        if self._bind_arguments is None:
+            self._bind_arguments = inspect.signature(self._function).bind
+        try:
+            self._bind_arguments(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(str(error)) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_bind_arguments": None}
 
     def _remote_of(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`remote` with the user's name, docstring and signature, as Ray's own has."""
