@@ -10,8 +10,8 @@ from itertools import pairwise
 from placement.meters.channel import Channel
 from placement.record import PROVENANCES, Provenance
 
-_LEAST_RATE = 1e-6
-"""A task that used no CPU time counts as this much, so that tasks which all used none share alike."""
+_LEAST_RATE = 1e-3
+"""CPU seconds a second: a task that used less counts as this much, so that tasks which all used none share alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def _shares(series: Sequence[Series], entries: Sequence[tuple[TaskWindow, float]
     per_rate, taken = 0.0, 0.0
     for begin, end in pairwise(moments):
         running += changes[begin]
-        joules = sum(_rise(one, begin, end) for one in series) or (end - begin) * _LEAST_RATE
+        joules = sum(_rise(one, begin, end) for one in series) if series else end - begin
         others = max(0.0, _rise(busy, begin, end) / (end - begin) - running) if busy else 0.0
         taken += joules
         if running > _LEAST_RATE / 2:
