@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from profiling.evaluation import Evaluation
+
 CALIBRATION_BINS = 10
 FUNCTION_OF_NOTHING = "(no name)"
 
@@ -41,6 +43,9 @@ PAPER_POLICIES: dict[str, dict[str, float | None]] = {
 
 PAPER_LEAST = frozenset({("selector", "selection_accuracy")})
 """Figures of Table 5 that the paper gives as "at least"."""
+
+SPLIT_TITLES = {"random": "random split", "config": "unseen config", "workload": "unseen workload"}
+"""The splits of `profiling.evaluation` as a reader knows them."""
 
 
 def gpu_share(pairs: pd.DataFrame, p_gpu: Any | None = None) -> pd.DataFrame:
@@ -144,6 +149,13 @@ def curves(is_gpu: Any, p_gpu: Any) -> Curves | None:
         predicted, observed, counts,
         false_positive, true_positive, float(metrics.auc(false_positive, true_positive)), len(truth),
     )  # fmt: skip
+
+
+def held_out_curves(evaluation: Evaluation) -> dict[str, Curves]:
+    """The curves of each split of an evaluation, by its title; those of one class only are left out."""
+    is_gpu = (evaluation.frame["label"] == "gpu").to_numpy()
+    found = {name: curves(is_gpu, p_gpu) for name, p_gpu in evaluation.held_out.items()}
+    return {SPLIT_TITLES.get(name, name): curve for name, curve in found.items() if curve is not None}
 
 
 def calibration(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -272,7 +272,7 @@ def _model_look(name: str, models: list[str]) -> tuple[str, str]:
 
 def model_label(name: str) -> str:
     """The name of a model as a reader knows it."""
-    return {"majority": "majority class", "paper": "the paper's selector, refitted"}.get(name, name)
+    return {"majority": "majority class", "paper": "the paper's selector"}.get(name, name)
 
 
 @styled

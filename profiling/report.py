@@ -3,59 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from placement.errors import LogError
 from placement.records import readout
 from placement.rule import JointThreshold
 from placement.selector import parse_selector, shipped_selector
 from profiling import dataset, figures
+from profiling.evaluation import Evaluation, evaluate_frame
 from profiling.page import fact, page, tile
 from profiling.sections import SECTIONS, Findings
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TITLE = "CPU or GPU: what the log says"
 
 
 def write(
-    log: str | os.PathLike[str], out: str | os.PathLike[str], selector: str | os.PathLike[str] | None = None
+    log: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    selector: str | os.PathLike[str] | None = None,
+    evaluation: Evaluation | None = None,
 ) -> Path:
     """Reads the log, evaluates it and writes the page to `out`; gives its path.
 
-    selector: a selector file, shown beside the rule; None: the shipped one.
-    Raises LogError where there is no log or it has no rows, SelectorError on a broken selector file.
+    selector: a selector file, shown beside the rule; None: the shipped one.  evaluation: of this log, where it has
+    been made already. Raises LogError where there is no log or it has no rows, SelectorError on a broken selector file.
     """
-    return render(gather(log, selector), out)
+    return render(gather(log, selector, evaluation), out)
 
 
-def gather(log: str | os.PathLike[str], selector: str | os.PathLike[str] | None = None) -> Findings:
-    """Everything the page shows, from a log (a path or URI) and a selector file."""
-    served = (
-        shipped_selector() if selector is None else parse_selector(Path(selector).read_bytes(), os.fspath(selector))
-    )
+def gather(
+    log: str | os.PathLike[str], selector: str | os.PathLike[str] | None = None, evaluation: Evaluation | None = None
+) -> Findings:
+    """Everything the page shows, from a log (a path or URI) and a selector file. Arguments as those of `write`."""
+    name = "" if selector is None else os.fspath(selector)
+    served = parse_selector(Path(name).read_bytes(), name) if name else shipped_selector()
     found = readout(log)
     if not found.table.num_rows:
         raise LogError(f"the log at {os.fspath(log)} has no rows. `placement sweep -o {os.fspath(log)}` writes some.")
     rule = getattr(served, "thresholds", JointThreshold())
+    findings = Findings(os.fspath(log), found.table, served, rule, len(found.skipped))
     try:
         pairs = dataset.labelled(dataset.pairs(found.table), rule)
     except LogError:
-        return Findings(os.fspath(log), found.table, served, rule, len(found.skipped))
-    held_out, policies, accuracy = evaluated(found.table, rule)
-    return Findings(
-        os.fspath(log), found.table, served, rule, len(found.skipped), pairs, figures.probabilities(served, pairs),
-        held_out, policies, accuracy,
-    )  # fmt: skip
-
-
-def evaluated(table: pa.Table, rule: JointThreshold) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """(held-out predictions, policies, accuracies) of a log's rows."""
-    return {}, {}, {}
+        return findings
+    findings = replace(findings, pairs=pairs, p_gpu=figures.probabilities(served, pairs))
+    try:
+        return replace(findings, evaluation=evaluation or evaluate_frame(pairs, rule))
+    except LogError as error:  # one class only, or hardly any pairs: what there is is shown all the same
+        return replace(findings, no_evaluation=str(error))
 
 
 def render(findings: Findings, out: str | os.PathLike[str]) -> Path:
@@ -110,21 +107,13 @@ def _tiles(findings: Findings) -> str:
     tiles = []
     if tasks:
         tiles.append(tile(f"{tasks:,}", f"tasks placed, {where['gpu'].sum() / tasks:.0%} of them on a GPU"))
-    selector, gpu_only = findings.policies.get("selector", {}), findings.policies.get("gpu_only", {})
-    if selector.get("throughput") and gpu_only.get("throughput"):
-        share = selector["throughput"] / gpu_only["throughput"]
-        tiles.append(tile(f"{share:.0%}", "of the GPU-only throughput is kept by the selector"))
-    if selector.get("gpu_reduction") is not None:
-        tiles.append(tile(f"{selector['gpu_reduction']:.0%}", "less GPU time than GPU-only"))
-    hardest = _hardest(findings.accuracy)
-    if hardest:
-        split, values = hardest
-        tiles.append(
-            tile(f"{values['paper']:.1%}", f"accuracy on {split}; the majority class has {values['majority']:.1%}")
-        )
-    return "".join(tiles)
-
-
-def _hardest(accuracy: Mapping[str, Mapping[str, float]]) -> tuple[str, Mapping[str, float]] | None:
-    known = [(s, v) for s, v in accuracy.items() if v.get("paper") is not None and v.get("majority") is not None]
-    return min(known, key=lambda entry: entry[1]["paper"], default=None)
+    if findings.evaluation is None:
+        return "".join(tiles)
+    selector, gpu_only = (findings.evaluation.policies[name] for name in ("selector", "gpu_only"))
+    tiles.append(
+        tile(f"{selector.throughput / gpu_only.throughput:.0%}", "of GPU-only's throughput, with the selector")
+    )
+    tiles.append(tile(f"{selector.gpu_reduction:.0%}", "less GPU time than GPU-only"))
+    split, score = min(findings.evaluation.splits.items(), key=lambda entry: entry[1].paper)
+    told = f"accuracy, {figures.SPLIT_TITLES.get(split, split)}; the majority class has {score.majority:.1%}"
+    return "".join([*tiles, tile(f"{score.paper:.1%}", told)])

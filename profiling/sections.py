@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from placement.rule import JointThreshold
@@ -14,6 +14,8 @@ from profiling.page import Cell, Section, badges, number
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from profiling.evaluation import Evaluation
 
 POLICY_COLUMNS = {
     "throughput": ("throughput", ".2f"),
@@ -29,8 +31,7 @@ class Findings:
 
     log: where the rows came from.  table: all its rows.  skipped: files of it that could not be read.
     pairs: `dataset.labelled`, None where the log has no pairs.  p_gpu: the selector's P(GPU) of each pair.
-    held_out: split -> (is_gpu, P(GPU)) of the pairs predicted by a selector that had not seen them.
-    policies: name -> figure of Table 5 -> value.  accuracy: split -> model or "majority" -> 0-1.
+    evaluation: of those pairs; where there is none, no_evaluation says why.
     """
 
     log: str
@@ -40,9 +41,8 @@ class Findings:
     skipped: int = 0
     pairs: pd.DataFrame | None = None
     p_gpu: Any = None
-    held_out: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    policies: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    no_evaluation: str = ""
 
 
 def _placed(findings: Findings) -> Section | None:
@@ -125,24 +125,23 @@ def _plane(findings: Findings) -> Section | None:
 
 
 def _policies(findings: Findings) -> Section | None:
-    if not findings.policies or findings.pairs is None:
-        return None
-    head = [Cell("policy"), *(Cell(title, number=True) for title, _ in POLICY_COLUMNS.values())]
-    body = []
-    for name, values in findings.policies.items():
-        cells = [_beside_paper(name, key, values.get(key), form) for key, (_, form) in POLICY_COLUMNS.items()]
-        body.append([Cell(name), *cells])
-    strong = frozenset(i for i, name in enumerate(findings.policies) if name == "selector")
+    if findings.evaluation is None:
+        return None if findings.pairs is None else Section("Policies side by side", findings.no_evaluation, "")
+    scores = {name: asdict(score) for name, score in findings.evaluation.policies.items()}
+    head = [Cell("policy"), *(Cell(title, "", number=True) for title, _ in POLICY_COLUMNS.values())]
+    body = [
+        [Cell(name), *(_beside_paper(name, key, score[key], form) for key, (_, form) in POLICY_COLUMNS.items())]
+        for name, score in scores.items()
+    ]
     return Section(
         "Policies side by side",
-        "The paper's Table 5 and the oracle, which takes the rule's answer on the true pair; in grey the paper's "
-        "own figures, from its own workloads. Throughput: CPU-only is 1. Energy efficiency: joules of GPU-only over"
-        " joules of the policy. Accuracy: agreement with the oracle. The selector's rows are predictions of pairs "
-        "it was not fitted on.",
-        _pair_badges(findings.pairs),
-        [("", "Throughput against energy efficiency of each policy.", plots.policies(findings.policies))],
+        "The paper's Table 5 and the oracle, which takes the rule's answer on the true pair; in grey the paper's own "
+        "figures, from its own workloads. Throughput: CPU-only is 1. Energy efficiency: joules of GPU-only over joules "
+        "of the policy. Accuracy: agreement with the oracle. The selector is asked about pairs it was not fitted on.",
+        _pair_badges(findings.evaluation.frame),
+        [("", "Throughput against energy efficiency of each policy.", plots.policies(scores))],
         [head, *body],
-        strong,
+        frozenset(i for i, name in enumerate(scores) if name == "selector"),
     )
 
 
@@ -154,34 +153,48 @@ def _beside_paper(policy: str, key: str, value: float | None, form: str) -> Cell
 
 
 def _accuracy(findings: Findings) -> Section | None:
-    if not findings.accuracy or findings.pairs is None:
+    if findings.evaluation is None:
         return None
-    models = list(dict.fromkeys(name for values in findings.accuracy.values() for name in values))
-    head = [Cell("split"), *(Cell(plots.model_label(name), number=True) for name in models)]
-    body = [
-        [Cell(split), *(number(values.get(name), ".1%") for name in models)]
-        for split, values in findings.accuracy.items()
-    ]
+    splits = findings.evaluation.splits
+    titles = ("majority class", "the paper's selector", "worst fold", "regret, seconds", "regret, joules")
+    head = [Cell("split"), *(Cell(title, number=True) for title in titles)]
+    body = []
+    for name, score in splits.items():
+        worst, fold = min(score.by_fold.items(), key=lambda entry: entry[1]["paper"])
+        body.append(
+            [
+                Cell(figures.SPLIT_TITLES.get(name, name)),
+                number(score.majority, ".1%"),
+                number(score.paper, ".1%"),
+                Cell(f"{fold['paper']:.1%}", None if name == "random" else worst, number=True),
+                number(score.regret_seconds, "+.1%"),
+                number(score.regret_joules, "+.1%"),
+            ]
+        )
+    accuracy = {figures.SPLIT_TITLES.get(name, name): values for name, values in findings.evaluation.accuracy.items()}
     return Section(
         "Accuracy, by what was held out",
-        "A random split only shows that the rule is approximated. Leaving out whole configs or whole workloads "
-        "shows what carries over to hardware and work not seen. The majority class is what a constant answer "
-        "reaches.",
-        _pair_badges(findings.pairs),
-        [("", "Points: accuracy of each split beside the majority class.", plots.accuracy(findings.accuracy))],
+        "A random split only shows that the rule is approximated. Leaving out whole configs or whole workloads shows "
+        "what carries over to hardware and work not seen. The majority class is what a constant answer reaches. "
+        "Regret: what the devices taken cost more than the oracle's, as a share of its sum; below zero where the "
+        "device against the rule was the cheaper one.",
+        _pair_badges(findings.evaluation.frame),
+        [("", "Points: accuracy of each split beside the majority class.", plots.accuracy(accuracy))],
         [head, *body],
     )
 
 
 def _curves(findings: Findings) -> Section | None:
-    found = {split: curve for split, (truth, p) in findings.held_out.items() if (curve := figures.curves(truth, p))}
-    if not found or findings.pairs is None:
+    if findings.evaluation is None:
+        return None
+    found = figures.held_out_curves(findings.evaluation)
+    if not found:
         return None
     return Section(
         "How good the probability is",
         "The paper's Fig. 3 to 5, on pairs that were held out. Thin lines: the share of GPU labels, which a coin "
         "reaches. On the diagonal of the middle figure a P(GPU) of 0.8 is right eight times in ten.",
-        _pair_badges(findings.pairs),
+        _pair_badges(findings.evaluation.frame),
         [
             ("Precision and recall", "Precision against recall for each split.", plots.precision_recall(found)),
             ("Calibration", "Observed share of GPU labels against P(GPU).", plots.calibration(found)),

@@ -57,8 +57,8 @@ def made_up_production() -> list[TaskRecord]:
     where = {"resnet18": ("gpu", "D", "gpu_worth_it"), "xgboost": ("cpu", "A", "gpu_not_worth_it"),
              "tokenise": ("cpu", "B", "not_placeable")}  # fmt: skip
     rows = [
-        TaskRecord(run_id="p", source="production", function=f"demo.{name}", workload=name, config=config, device=device,
-                   emulated=True, time_provenance="emulated", compute_s=0.1, reason=reason)
+        TaskRecord(run_id="p", source="production", function=f"demo.{name}", workload=name, config=config,
+                   device=device, emulated=True, time_provenance="emulated", compute_s=0.1, reason=reason)
         for name, (device, config, reason) in where.items()
         for _ in range(12)
     ]  # fmt: skip

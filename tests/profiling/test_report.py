@@ -12,6 +12,8 @@ from made_up import made_up_production, made_up_rows, write_flops_selector
 from placement.errors import LogError, SelectorError
 from placement.records import LogWriter, TaskRecord
 from profiling import page, report
+from profiling.evaluation import evaluate
+from profiling.training import TrainingOptions
 
 
 class Reader(HTMLParser):
@@ -40,7 +42,8 @@ def written(tmp_path_factory):
     """A page of the made-up log, with its text and its images."""
     folder = tmp_path_factory.mktemp("report")
     LogWriter(folder / "log").append(made_up_rows())
-    path = report.write(folder / "log", folder / "out" / "report.html", write_flops_selector(folder))
+    quick = evaluate(folder / "log", options=TrainingOptions(epochs=40))
+    path = report.write(folder / "log", folder / "out" / "report.html", write_flops_selector(folder), quick)
     text = path.read_text("utf-8")
     reader = Reader()
     reader.feed(text)
