@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -44,17 +45,16 @@ class Place:
         """Makes the folder. Raises OSError where it cannot be."""
         self.filesystem.create_dir(self.folder, recursive=True)
 
-    def list(self) -> list[str] | None:
-        """Paths of the log files in order of their names; a file's own path gives that; None where nothing is."""
+    def list(self, below_bytes: float = math.inf) -> list[str] | None:
+        """Paths of the log files smaller than that, by name; a file's own path gives that; None where nothing is."""
         info = self.filesystem.get_file_info(self.folder)
         if info.type == fs.FileType.NotFound:
             return None
         if info.type == fs.FileType.File:
             return [self.folder]
         found = self.filesystem.get_file_info(fs.FileSelector(self.folder))
-        return sorted(
-            i.path for i in found if i.is_file and i.base_name.endswith(SUFFIX) and i.base_name[0] not in "._"
-        )
+        files = (info for info in found if info.is_file and info.size < below_bytes)
+        return sorted(i.path for i in files if i.base_name.endswith(SUFFIX) and i.base_name[0] not in "._")
 
     def read(self, path: str) -> pa.Buffer:
         """The file's bytes. Raises FileNotFoundError where it is gone, OSError where the store fails."""

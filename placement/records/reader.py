@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,13 +97,13 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
     return set(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
-def read_files(place: Place) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
-    """Every readable file, and (path, reason) of the rest; None where there is no such folder.
+def read_files(place: Place, below_bytes: float = math.inf) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
+    """Every readable file smaller than that, and (path, reason) of the rest; None where there is no such folder.
 
     A file that goes while it is read has been compacted into another: then the folder is listed anew.
     """
     for _ in range(_ATTEMPTS):
-        paths = place.list()
+        paths = place.list(below_bytes)
         if paths is None:
             return None, ()
         try:
@@ -135,7 +136,7 @@ def parse(path: str, data: pa.Buffer) -> LogFile:
         raise _Unreadable(f"not a readable Parquet file ({_short(fault)})") from None
     _check_version(path, metadata)
     try:
-        table = _conform(source.read())
+        table = _conform(source.read(use_threads=False))
         sizes = _parts(path, metadata, table.num_rows)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as fault:
         raise _Unreadable(f"corrupt ({_short(fault)})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -44,8 +45,13 @@ class LogWriter:
         return self._place.write(_encoded(table))
 
 
-def compact(uri: str | os.PathLike[str], keep_days: float | None = None) -> str | None:
+def compact(
+    uri: str | os.PathLike[str], keep_days: float | None = None, *, below_bytes: float = math.inf
+) -> str | None:
     """Merges the log's files into one and returns its path; None where there was nothing to merge.
+
+    A busy cluster writes a file a second; reading takes some milliseconds a file. Call it now and then, with
+    `below_bytes` (1 MB, say) so that what was merged before is not written again each time.
 
     The new file names those it holds, so a reader that sees both (a kill before the old ones were deleted, another
     compaction at the same time) counts each row once. Files that cannot be read are left alone.
@@ -55,7 +61,7 @@ def compact(uri: str | os.PathLike[str], keep_days: float | None = None) -> str 
     """
     place = Place.of(uri)
     place.delete_leftovers()
-    files, _ = read_files(place)
+    files, _ = read_files(place, below_bytes)
     if not files or (len(files) == 1 and keep_days is None):
         return None
     parts = counted_once(files)

@@ -205,6 +205,18 @@ def test_compact_keeps_every_row_once_even_beside_the_files_it_replaces(tmp_path
     assert read_log(tmp_path)["task_id"].to_pylist() == [*before["task_id"].to_pylist(), "late"]
 
 
+def test_compact_may_leave_what_is_large(tmp_path):
+    writer = LogWriter(tmp_path)
+    large = Path(writer.append([a_record(function=f"function {i} of many") for i in range(5000)]))
+    for _ in range(3):
+        writer.append([a_record()])
+    compact(tmp_path, below_bytes=large.stat().st_size)
+    assert large.exists()
+    assert len(readout(tmp_path).files) == 2
+    assert read_log(tmp_path).num_rows == 5003
+    assert compact(tmp_path, below_bytes=100) is None
+
+
 def test_two_compactions_at_once_do_not_count_twice(tmp_path):
     writer = LogWriter(tmp_path / "log")
     for i in range(3):
@@ -296,8 +308,8 @@ def test_a_file_compacted_away_while_the_log_is_read_is_found_in_its_new_place(t
     listed = Place.list
     calls = []
 
-    def list_then_lose(place):
-        paths = listed(place)
+    def list_then_lose(place, *below):
+        paths = listed(place, *below)
         if not calls:
             calls.append(1)
             compact(tmp_path)
