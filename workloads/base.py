@@ -79,25 +79,22 @@ class Outcome:
 class Preset(ABC):
     """One size of one workload. Frozen and hashable; `name` is unique and stable, so that a log can carry it.
 
-    Class attributes: workload is a name such as "resnet18_imagenet100"; family as in `Family`; dataset; framework.
-    has_gpu: it has a GPU implementation; where not, it is never a candidate for one.
+    workload: the workload or preprocessing task it is a size of.  has_gpu: it has a GPU implementation; where not, it
+    is never a candidate for one.  sizes: how its name writes its sizes; `preset` is itself.
     """
 
+    workload: ClassVar[str]
     family: ClassVar[Family]
     framework: ClassVar[str]
     dataset: ClassVar[str]
     has_gpu: ClassVar[bool] = True
+    sizes: ClassVar[str] = ""
     kind: Kind
 
     @property
-    @abstractmethod
-    def workload(self) -> str:
-        """The workload or preprocessing task it is a size of."""
-
-    @property
-    @abstractmethod
     def name(self) -> str:
         """Unique among all presets, and readable."""
+        return self.sizes.format(preset=self)
 
     @abstractmethod
     def prepare(self, data_root: str | Path) -> Batch:

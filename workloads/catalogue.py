@@ -36,16 +36,19 @@ def image_grid() -> Iterator[Preset]:
 
 
 def text_grid() -> Iterator[Preset]:
+    """BERT."""
     for (kind, loader), batch, length, width in product(RUNS, (1, 4, 8, 64), (16, 32, 64, 128, 512), WIDTHS):
         yield TextPreset(kind=kind, loader=loader, batch=batch, length=length, width=width)
 
 
 def video_grid() -> Iterator[Preset]:
+    """TimeSformer."""
     for (kind, loader), batch, frames, size, width in product(RUNS, (1, 4, 16), (1, 4, 8), (32, 64, 112, 224), WIDTHS):
         yield VideoPreset(kind=kind, loader=loader, batch=batch, frames=frames, size=size, width=width)
 
 
 def tabular_grid() -> Iterator[Preset]:
+    """XGBoost."""
     for kind, rows, (trees, depth) in product(
         ("train", "infer"), (150, 1_000, 10_000, 100_000, 1_000_000), ((20, 3), (100, 6))
     ):
@@ -53,6 +56,7 @@ def tabular_grid() -> Iterator[Preset]:
 
 
 def preprocess_grid() -> Iterator[Preset]:
+    """The five preprocessing tasks."""
     for batch, size in product((1, 8, 64), (64, 224)):
         yield JpegResize(batch=batch, size=size)
     for batch, frames, size in product((1, 8), (1, 8), (64, 224)):
@@ -85,6 +89,7 @@ def preset(name: str) -> Preset:
 
 @cache
 def by_name() -> dict[str, Preset]:
+    """All presets by their names."""
     return {one.name: one for one in all_presets()}
 
 

@@ -25,31 +25,33 @@ class ImagePreset(NetworkPreset):
 
     family = "image"
     dataset = "imagenet100"
+    sizes = "s{preset.size}"
 
     architecture: Literal["resnet18", "mobilenetv3"]
     size: int
 
     @property
-    def workload(self) -> str:
+    def workload(self) -> str:  # type: ignore[override]
+        """The architecture on ImageNet-100."""
         return f"{self.architecture}_imagenet100"
 
     @property
-    def size_name(self) -> str:
-        return f"s{self.size}"
-
-    @property
     def network(self) -> Network:
+        """The network, whatever the image size."""
         return Network(self.architecture, self.width)
 
     def files(self, data_root: str | Path) -> Batch:
+        """JPEG files of the training set."""
         return pictures(data_root, self.batch)
 
     def decode(self, batch: Batch) -> Inputs:
+        """The files decoded, scaled and normalised."""
         import numpy as np
 
         return Inputs({"x": normalised(decode_resize(batch, self.size)).numpy()}, np.array(batch.labels, np.int64))
 
     def shapes(self) -> Shapes:
+        """Images, channels first."""
         return {"x": ((self.batch, 3, self.size, self.size), "float32")}
 
     def pipeline(self) -> Operation | None:
@@ -76,7 +78,7 @@ def decode_resize(batch: Batch, size: int, device: str = "cpu") -> torch.Tensor:
 
 
 def decode_on_gpu(batch: Batch, device: str) -> list[torch.Tensor]:
-    """All files at once by nvJPEG; where it refuses one (CMYK, PNG, broken), all by the CPU, which names a broken one."""
+    """All files at once by nvJPEG; where it refuses one (CMYK, PNG, broken), all by the CPU, which names it."""
     import numpy as np
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg

@@ -17,18 +17,16 @@ Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPreset(Preset):
-    """A size of a network. width: of all layers, 1.0 as published. loader: the batch holds files that each step decodes."""
+    """A size of a network.
+
+    width: of all layers, 1.0 as published.  loader: the batch holds files that each step decodes.
+    """
 
     framework = "torch"
 
     batch: int
     width: float = 1.0
     loader: bool = False
-
-    @property
-    @abstractmethod
-    def size_name(self) -> str:
-        """The sizes besides batch and width, as the name has them."""
 
     @property
     @abstractmethod
@@ -49,9 +47,9 @@ class NetworkPreset(Preset):
 
     @property
     def name(self) -> str:
-        """<architecture>_<kind>_b<batch>_<size>_w<width>, and `_compute` for training without its loader."""
+        """<architecture>_<kind>_b<batch>_<sizes>_w<width>, and `_compute` for training without its loader."""
         suffix = "_compute" if self.kind == "train" and not self.loader else ""
-        return f"{self.network.architecture}_{self.kind}_b{self.batch}_{self.size_name}_w{self.width}{suffix}"
+        return f"{self.network.architecture}_{self.kind}_b{self.batch}_{super().name}_w{self.width}{suffix}"
 
     def prepare(self, data_root: str | Path) -> Batch:
         """With a loader a batch of files; else arrays: the network's inputs by name, and `labels`."""
@@ -63,6 +61,7 @@ class NetworkPreset(Preset):
         return Batch(batch.dataset, batch.synthetic, arrays, names=batch.names)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Training steps, or forward passes, of the network."""
         step = networks.train_step if self.kind == "train" else networks.infer
         feed = partial(self.decode, batch) if self.loader else partial(arrays_of, batch)
         return step(self.network, feed, device, steps, loader=self.loader)

@@ -1,7 +1,7 @@
 """The four networks at their real sizes, kept per process, and the two things done with them: a step, an inference.
 
-Weights are random: time does not depend on them. The networks are FP32. `width` scales every layer's channels, heads included;
-1.0 is the published network, narrower ones are for sizes at which a CPU can win.
+Weights are random: time does not depend on them. The networks are FP32. `width` scales every layer's channels, heads
+included; 1.0 is the published network, narrower ones are for sizes at which a CPU can win.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ def transformer_sizes(width: float) -> dict[str, int]:
 
 
 def scaled(channels: int, width: float) -> int:
+    """So many channels, or heads, of a narrower network."""
     return max(1, round(channels * width))
 
 
@@ -144,7 +145,7 @@ def model_of(network: Network, device: str) -> nn.Module:
 
 
 def filled(module: nn.Module) -> nn.Module:
-    """A module of `to_empty` with usable values: norms at identity, weights from one block of random numbers, repeated."""
+    """A module of `to_empty` with usable values: norms at identity, all else one block of random numbers, repeated."""
     import torch
 
     with torch.no_grad():
@@ -213,7 +214,7 @@ def repeated(
     steps: int,
     loader: bool,
 ) -> Outcome:
-    """Runs the steps and waits for the device once, at the end, so that a GPU computes while the next batch is loaded."""
+    """Runs the steps and waits for the device once, at the end: a GPU computes while the next batch is loaded."""
     require(device, "cpu", "cuda")
     if steps < 1:
         raise ValueError(f"steps={steps!r} must be at least 1.")
@@ -234,13 +235,10 @@ def repeated(
 
 
 def on_device(array: np.ndarray, device: str) -> torch.Tensor:
-    """The array as a tensor there. One from Ray's object store is read-only, which torch does not take: it is copied."""
+    """The array as a tensor there. A read-only one (from an object store) is copied: torch takes none."""
     import torch
 
-    if device == "cpu":
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
-    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-    return tensor.to(device, non_blocking=True)
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
 class Repeated:
@@ -252,6 +250,7 @@ class Repeated:
         self.inputs = feed()
 
     def next(self) -> Inputs:
+        """The batch."""
         return self.inputs
 
     def close(self) -> None:
@@ -268,10 +267,12 @@ class Prefetched:
         self.ahead = self.pool.submit(self.timed)
 
     def timed(self) -> tuple[Inputs, float]:
+        """A batch, and the seconds it took."""
         start = perf_counter()
         return self.feed(), perf_counter() - start
 
     def next(self) -> Inputs:
+        """The batch that was loaded ahead; the next one is begun."""
         inputs, seconds = self.ahead.result()
         self.left -= 1
         self.seconds = (self.seconds or 0.0) + seconds
@@ -280,6 +281,7 @@ class Prefetched:
         return inputs
 
     def close(self) -> None:
+        """Waits for the thread."""
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -287,7 +289,8 @@ class TransferClock:
     """Seconds of the copies to a device, by CUDA events: nothing waits for the device before `seconds()`."""
 
     def __init__(self, device: str) -> None:
-        self.device, self.pairs = device, []  # type: ignore[var-annotated]
+        self.device = device
+        self.events: list[Any] = []
 
     def __enter__(self) -> None:
         self.mark()
@@ -296,13 +299,14 @@ class TransferClock:
         self.mark()
 
     def mark(self) -> None:
+        """An event in the device's stream."""
         if self.device == "cpu":
             return
         import torch
 
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self.device))
-        self.pairs.append(event)
+        self.events.append(event)
 
     def seconds(self) -> float:
         """0.0 on a CPU, where nothing is copied."""
@@ -311,5 +315,5 @@ class TransferClock:
         import torch
 
         torch.cuda.synchronize(self.device)
-        starts, ends = self.pairs[::2], self.pairs[1::2]
+        starts, ends = self.events[::2], self.events[1::2]
         return sum(start.elapsed_time(end) for start, end in zip(starts, ends, strict=True)) / 1e3

@@ -23,14 +23,13 @@ from workloads.datasets import imagenet, imdb, kinetics
 from workloads.networks import TransferClock, on_device
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 DECODE_FLOPS = 19
-"""Of a decoded pixel: inverse DCT 8.5 for each of 1.5 samples (Arai, Agui, Nakajima 1988: 5 multiplications and 29 additions
-for 8 samples, in rows and columns), dequantisation 1 for each of them, and 5 for its colours (4 multiplications, some shared)."""
+"""Of a decoded pixel: for each of its 1.5 samples (4:2:0) 8.5 of the inverse DCT (Arai, Agui, Nakajima 1988: 5
+multiplications and 29 additions for 8 samples, by rows and by columns) and 1 of dequantisation; 5 for its colours."""
 DECODE_BYTES = 12
-"""Of a decoded pixel: coefficients written and read (2 bytes, 1.5 samples), samples written and read (1.5 x 2), RGB written."""
+"""Of a decoded pixel: 1.5 coefficients of 2 bytes and 1.5 samples of 1 byte written and read, 3 bytes of RGB."""
 TAP_FLOPS = 2
 """A multiply-add for each source sample under the filter."""
 
@@ -41,22 +40,13 @@ class PreprocessPreset(Preset):
 
     family = "image"
     framework = "torchvision"
-    task = ""
     kind: Literal["preprocess"] = "preprocess"
     batch: int
 
     @property
-    def workload(self) -> str:
-        return self.task
-
-    @property
     def name(self) -> str:
-        return f"{self.task}_b{self.batch}{self.size_name}"
-
-    @property
-    def size_name(self) -> str:
-        """The sizes besides the batch, as the name has them."""
-        return ""
+        """<task>_b<batch>_<sizes>."""
+        return f"{self.workload}_b{self.batch}{super().name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +58,12 @@ class JpegResize(PreprocessPreset):
     """
 
     dataset = "imagenet100"
-    task = "jpeg_resize"
+    workload = "jpeg_resize"
+    sizes = "_s{preset.size}"
     size: int
 
-    @property
-    def size_name(self) -> str:
-        return f"_s{self.size}"
-
     def prepare(self, data_root: str | Path) -> Batch:
+        """JPEG files."""
         return image.pictures(data_root, self.batch)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
@@ -87,6 +75,7 @@ class JpegResize(PreprocessPreset):
         return Outcome(value, steps * len(batch.files), 0.0 if device == "cpu" else None)
 
     def one_step(self) -> TaskSpec:
+        """By the formulas above."""
         pixels, written = self.batch * imagenet.WIDTH * imagenet.HEIGHT, 3.0 * self.batch * self.size**2
         across = 3.0 * self.batch * self.size * imagenet.HEIGHT  # samples after the horizontal pass
         taps = [2 * max(1.0, side / self.size) for side in (imagenet.WIDTH, imagenet.HEIGHT)]
@@ -100,20 +89,17 @@ class JpegResize(PreprocessPreset):
 class Normalise(PreprocessPreset):
     """Decoded frames to FP32 of mean 0 and deviation 1, channels first.
 
-    FLOPs: 3 for each sample (division, subtraction, division). Bytes: the copy to channels first (1 read, 1 written), the
-    conversion (1 read, 4 written) and three passes in place (8 each).
+    FLOPs: 3 for each sample (division, subtraction, division). Bytes: the copy to channels first (1 read, 1 written),
+    the conversion (1 read, 4 written) and three passes in place (8 each).
     """
 
     family = "video"
     framework = "torch"
     dataset = "kinetics400"
-    task = "normalise"
+    workload = "normalise"
+    sizes = "_f{preset.frames}_s{preset.size}"
     frames: int
     size: int
-
-    @property
-    def size_name(self) -> str:
-        return f"_f{self.frames}_s{self.size}"
 
     def prepare(self, data_root: str | Path) -> Batch:
         """Arrays: `frames`, uint8 (batch, frames, size, size, 3)."""
@@ -122,6 +108,7 @@ class Normalise(PreprocessPreset):
         return Batch(batch.dataset, batch.synthetic, {"frames": frames}, names=batch.names)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Value: the mean of the result."""
         require(device, "cpu", "cuda")
         clock, value = TransferClock(device), 0.0
         for _ in range(steps):
@@ -131,6 +118,7 @@ class Normalise(PreprocessPreset):
         return Outcome(value, steps * self.batch, clock.seconds())
 
     def one_step(self) -> TaskSpec:
+        """By the formula above."""
         samples = 3.0 * self.batch * self.frames * self.size**2
         return placeable_spec(self, 3 * samples, samples, (2 + 5 + 3 * 8) * samples, 5, 5 * samples)
 
@@ -143,23 +131,23 @@ class Tokenise(PreprocessPreset):
     framework = "tokenizers"
     dataset = "aclImdb"
     has_gpu = False
-    task = "tokenise"
+    workload = "tokenise"
+    sizes = "_l{preset.length}"
     length: int
 
-    @property
-    def size_name(self) -> str:
-        return f"_l{self.length}"
-
     def prepare(self, data_root: str | Path) -> Batch:
+        """Reviews, with the tokenizer."""
         return text.reviews(data_root, self.batch)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Value: the mean id."""
         require(device, "cpu")
         for _ in range(steps):
             ids: Any = text.tokenised(batch, self.length)["input_ids"]
         return Outcome(float(ids.mean()), steps * len(ids), 0.0)
 
     def one_step(self) -> TaskSpec:
+        """Bytes of average reviews in, ids and mask out."""
         return cpu_only_spec(self, imdb.REVIEW_BYTES * self.batch, imdb.encoded_bytes(self.batch, self.length))
 
 
@@ -171,24 +159,24 @@ class VideoDecode(PreprocessPreset):
     framework = "av"
     dataset = "kinetics400"
     has_gpu = False
-    task = "video_decode"
+    workload = "video_decode"
+    sizes = "_f{preset.frames}_s{preset.size}"
     frames: int
     size: int
 
-    @property
-    def size_name(self) -> str:
-        return f"_f{self.frames}_s{self.size}"
-
     def prepare(self, data_root: str | Path) -> Batch:
+        """Clips as mp4."""
         return video.clips(data_root, self.batch)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Value: the mean pixel."""
         require(device, "cpu")
         for _ in range(steps):
             frames = video.frames_of(batch, self.frames, self.size)
         return Outcome(float(frames.mean()), steps * len(frames), 0.0)
 
     def one_step(self) -> TaskSpec:
+        """Bytes of average clips in, decoded frames out."""
         return cpu_only_spec(self, kinetics.FILE_BYTES * self.batch, kinetics.decoded_bytes(self.batch, self.frames))
 
 
@@ -200,9 +188,10 @@ class ParseTable(PreprocessPreset):
     framework = "python"
     dataset = "kinetics400"
     has_gpu = False
-    task = "parse_table"
+    workload = "parse_table"
 
     def prepare(self, data_root: str | Path) -> Batch:
+        """One file: the table as CSV."""
         folder = kinetics.folder_of(data_root)
         header, *rows = kinetics.table_of(folder).splitlines()
         repeated = [rows[number % len(rows)] for number in range(self.batch)] if rows else []
@@ -211,6 +200,7 @@ class ParseTable(PreprocessPreset):
         return Batch(self.dataset, kinetics.is_synthetic(folder), files=(table,), names=(name,))
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Value: the clips' seconds together."""
         require(device, "cpu")
         for _ in range(steps):
             rows = kinetics.parse_table(batch.files[0].decode(), batch.names[0])
@@ -218,6 +208,7 @@ class ParseTable(PreprocessPreset):
         return Outcome(float(seconds), steps * len(rows), 0.0)
 
     def one_step(self) -> TaskSpec:
+        """Bytes of average rows, in and out."""
         return cpu_only_spec(self, kinetics.ROW_BYTES * self.batch, kinetics.ROW_BYTES * self.batch)
 
 

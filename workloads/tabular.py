@@ -19,23 +19,20 @@ BINS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class TabularPreset(Preset):
-    """rows of the table (150 are Iris itself, more are sampled with noise); trees: boosting rounds; depth: of a tree."""
+    """A size of table and forest.
+
+    rows: of the table; 150 are Iris itself, more are sampled with noise.  trees: boosting rounds.  depth: of a tree.
+    """
 
     family = "tabular"
     framework = "xgboost"
     dataset = "iris"
+    workload = "xgboost_iris"
+    sizes = "xgboost_{preset.kind}_r{preset.rows}_t{preset.trees}_d{preset.depth}"
 
     rows: int
     trees: int
     depth: int
-
-    @property
-    def workload(self) -> str:
-        return "xgboost_iris"
-
-    @property
-    def name(self) -> str:
-        return f"xgboost_{self.kind}_r{self.rows}_t{self.trees}_d{self.depth}"
 
     def prepare(self, data_root: str | Path) -> Batch:  # noqa: ARG002
         """Arrays: `table` FP32 (rows, 4), `labels` int64 (rows,). Nothing is read from the data root."""
@@ -43,10 +40,12 @@ class TabularPreset(Preset):
         return Batch(self.dataset, synthetic, {"table": table, "labels": labels})
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
+        """Whole fits, or whole predictions."""
         step = train_step if self.kind == "train" else infer
         return step(batch, device, steps, trees=self.trees, depth=self.depth)
 
     def one_step(self) -> TaskSpec:
+        """From `placement.describe`'s formula."""
         from placement import describe
 
         return describe.of_xgboost(
@@ -87,7 +86,7 @@ def train_step(batch: Batch, device: str, steps: int = 1, *, trees: int, depth: 
 
 
 def infer(batch: Batch, device: str, steps: int = 1, *, trees: int, depth: int) -> Outcome:
-    """`steps` predictions of all rows by a booster fitted once on Iris. value: the mean probability of the first class."""
+    """`steps` predictions of all rows by a booster fitted once on Iris. value: the first class's mean probability."""
     import xgboost
 
     require(device, "cpu", "cuda")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placement.task import Operation
 from workloads.base import Batch, pipeline_operation
 from workloads.datasets import imdb
 from workloads.network_preset import NetworkPreset, Shapes
 from workloads.networks import Inputs, Network
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,25 +25,22 @@ class TextPreset(NetworkPreset):
 
     family = "text"
     dataset = "aclImdb"
+    workload = "bert_imdb"
+    sizes = "l{preset.length}"
 
     length: int
 
     @property
-    def workload(self) -> str:
-        return "bert_imdb"
-
-    @property
-    def size_name(self) -> str:
-        return f"l{self.length}"
-
-    @property
     def network(self) -> Network:
+        """BERT, whatever the length."""
         return Network("bert", self.width)
 
     def files(self, data_root: str | Path) -> Batch:
+        """Training reviews, with the tokenizer."""
         return reviews(data_root, self.batch)
 
     def decode(self, batch: Batch) -> Inputs:
+        """The reviews tokenised."""
         import numpy as np
 
         return Inputs(tokenised(batch, self.length), np.array(batch.labels, np.int64))
@@ -60,7 +61,7 @@ def reviews(data_root: str | Path, count: int) -> Batch:
     return Batch("aclImdb", found.synthetic, {}, found.files, found.names, found.labels, vocabulary)
 
 
-def tokenised(batch: Batch, length: int) -> dict[str, object]:
+def tokenised(batch: Batch, length: int) -> dict[str, np.ndarray]:
     """A batch of reviews as `input_ids` and `attention_mask`."""
     texts = [imdb.text_of(data, name) for data, name in zip(batch.files, batch.names, strict=True)]
     return imdb.tokenise(texts, batch.vocabulary or "", length)

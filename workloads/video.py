@@ -27,26 +27,23 @@ class VideoPreset(NetworkPreset):
 
     family = "video"
     dataset = "kinetics400"
+    workload = "timesformer_k400"
+    sizes = "f{preset.frames}_s{preset.size}"
 
     frames: int
     size: int
 
     @property
-    def workload(self) -> str:
-        return "timesformer_k400"
-
-    @property
-    def size_name(self) -> str:
-        return f"f{self.frames}_s{self.size}"
-
-    @property
     def network(self) -> Network:
+        """TimeSformer for these frames: its embeddings depend on them."""
         return Network("timesformer", self.width, self.size, self.frames)
 
     def files(self, data_root: str | Path) -> Batch:
+        """Training clips as mp4."""
         return clips(data_root, self.batch)
 
     def decode(self, batch: Batch) -> Inputs:
+        """The sampled frames decoded, scaled and normalised."""
         import numpy as np
         import torch
 
@@ -54,6 +51,7 @@ class VideoPreset(NetworkPreset):
         return Inputs({"pixel_values": normalised(pixels).numpy()}, np.array(batch.labels, np.int64))
 
     def shapes(self) -> Shapes:
+        """Frames, channels first."""
         return {"pixel_values": ((self.batch, self.frames, 3, self.size, self.size), "float32")}
 
     def pipeline(self) -> Operation | None:

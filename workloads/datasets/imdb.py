@@ -1,7 +1,7 @@
 """IMDB reviews: aclImdb/{train,test}/{pos,neg}/<id>_<rating>.txt, and a WordPiece tokenizer for them.
 
-The tokenizer is `aclImdb/vocab.txt` where there is one (put BERT's own there); else a WordPiece vocabulary is trained on the
-reviews at hand and kept beside the folder. Timing depends on the number of tokens alone, not on which they are.
+The tokenizer is `aclImdb/vocab.txt` where there is one (put BERT's own there); else a WordPiece vocabulary is trained
+on the reviews at hand and kept beside the folder. Timing depends on the number of tokens alone, not on which they are.
 """
 
 from __future__ import annotations

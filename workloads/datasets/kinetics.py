@@ -1,6 +1,6 @@
 """Kinetics-400: kinetics400/train.csv (label,youtube_id,time_start,time_end,split) and the mp4 files it names.
 
-A clip is <youtube_id>_<time_start as 6 digits>_<time_end as 6 digits>.mp4 in kinetics400/train/<label>/ or kinetics400/train/.
+A clip is <youtube_id>_<start>_<end>.mp4, seconds as six digits, in kinetics400/train/<label>/ or kinetics400/train/.
 Rows whose clip is not on disk are passed over: many are gone from where they came.
 """
 
@@ -37,6 +37,8 @@ LABELS = ("abseiling", "air drumming", "answering questions", "applauding", "arc
 
 
 class Clip(NamedTuple):
+    """A clip on disk; label: its position in the sorted labels."""
+
     path: Path
     label: int
 

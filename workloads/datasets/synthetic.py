@@ -18,8 +18,8 @@ MARKER = "SYNTHETIC"
 def ensure(folder: Path, write: Callable[[Path], None]) -> Path:
     """`folder`, written by `write(temporary folder)` where it is not there.
 
-    Two processes may do this at once: each writes its own temporary folder beside it, the first rename wins, the other's
-    is removed. Raises DataError where the folder cannot be written.
+    Two processes may do this at once: each writes its own temporary folder beside it, the first rename wins, the
+    other's is removed. Raises DataError where the folder cannot be written.
     """
     if folder.is_dir():
         return folder
