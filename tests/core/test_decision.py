@@ -165,6 +165,15 @@ def test_what_was_seen_puts_the_selector_right(told: float, cpu: float, gpu: flo
     assert decide(TASK, "f", limits(2, 2), snap).device != device  # nor those with other CPUs
 
 
+def test_each_devices_runs_are_those_with_its_own_cpus() -> None:
+    history = History()
+    for device, cpus, seconds in (("cpu", 1.0, 10.0), ("gpu", 4.0, 1.0), ("cpu", 4.0, 0.5), ("gpu", 1.0, 99.0)):
+        for _ in range(6):
+            history.observe(key_of("f", TASK), Place("A", device, cpus), seconds)  # type: ignore[arg-type]
+    snap = snapshot(Told({"A": 0.01}), inventory=cluster(configs="A"), history=history)
+    assert decide(TASK, "f", limits(cpu=1.0, gpu=4.0), snap).device == "gpu"
+
+
 def test_what_was_seen_decides_for_a_task_that_no_selector_knows() -> None:
     history = history_of(UNKNOWN, [10.0] * 3, [1.0] * 3)
     decision = decide(UNKNOWN, "f", limits(), snapshot(history=history), chance=never)
