@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
@@ -65,6 +66,38 @@ class Trace:
     memory_bytes: float
     kernels: int
     operations: tuple[Operation, ...]
+
+
+class FusedAttention(TorchFunctionMode):  # type: ignore[no-untyped-call]
+    """Attention as one kernel that keeps no score matrix, as on a GPU; on the meta device torch spells it out."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            fused = fused_attention(*args, **(kwargs or {}))
+            if fused is not None:
+                return fused
+        return func(*args, **(kwargs or {}))
+
+
+def fused_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor | None:
+    """The memory-efficient kernel's output, which takes any mask; None where that kernel does not apply."""
+    if query.dim() != 4 or enable_gqa:
+        return None
+    bias = attn_mask
+    if bias is not None:
+        bias = bias.to(query.dtype).expand(*query.shape[:3], key.shape[2])
+    keep = torch.is_grad_enabled()
+    kernel = aten._scaled_dot_product_efficient_attention
+    return kernel(query, key, value, bias, keep, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -179,7 +212,8 @@ def trace_step(
     inputs = [meta_tensor(shape) for shape in args], {name: meta_tensor(shape) for name, shape in kwargs.items()}
     counter, saved = Counter(), Saved(module)
     try:
-        with torch.set_grad_enabled(train), counter, torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack):
+        saving = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
+        with torch.set_grad_enabled(train), FusedAttention(), counter, saving:
             outputs = module(*inputs[0], **inputs[1])
             if train:
                 backward(outputs)
@@ -253,6 +287,9 @@ def flops_of(packet: Any, args: Any, kwargs: Any, result: Any) -> float:
     """FLOPs of one operation, a multiply-add counted as two; 0 where it has no formula (element-wise work)."""
     if packet is aten.convolution_backward:
         return convolution_backward_flops(args)
+    if packet is aten._scaled_dot_product_efficient_attention_backward:
+        # Two products for each of the forward's two; torch's formula adds the scores' recomputation.
+        return 2.0 * flop_registry[aten._scaled_dot_product_efficient_attention](args[1], args[2], args[3])
     formula = flop_registry.get(packet)
     return float(formula(*args, **kwargs, out_val=result)) if formula else 0.0
 
