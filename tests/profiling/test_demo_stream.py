@@ -1,0 +1,97 @@
+"""The demo's stream: its mix, its checks of results, and that one failing task does not lose the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import ray
+
+import workloads
+from profiling import stream
+from workloads import Batch, Outcome
+
+
+def test_the_mix_has_twenty_of_each_workload_and_two_hundred_in_all():
+    counts = Counter(workloads.preset(name).workload for name in stream.mixed())
+    assert set(counts) == set(stream.FUNCTIONS)
+    assert min(counts.values()) >= 20
+    assert counts.total() >= 200
+
+
+def test_the_mix_has_the_full_networks():
+    specs = {name: workloads.preset(name).spec() for name in stream.MIX if name.endswith("w1.0")}
+    full = {workloads.preset(name).workload for name, spec in specs.items() if spec.parameters > 100e6}
+    assert full == {"bert_imdb", "timesformer_k400"}
+
+
+def test_the_order_is_mixed_and_the_seed_gives_it():
+    assert stream.mixed() == stream.mixed()
+    assert stream.mixed() != stream.mixed(seed=1)
+    assert Counter(stream.mixed()) == stream.MIX
+
+
+def test_functions_are_placeable_where_their_presets_have_a_gpu_implementation():
+    for name in stream.MIX:
+        preset = workloads.preset(name)
+        assert (preset.workload in stream.PLACEABLE) == preset.has_gpu
+        assert stream.FUNCTIONS[preset.workload].name.endswith(preset.workload)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fault"),
+    [
+        (Outcome(1.0, 8), None),
+        (Outcome(float("nan"), 8), "not finite"),
+        (Outcome(float("inf"), 8), "not finite"),
+        (Outcome(1.0, 7), "7 samples, not 8"),
+        (None, "NoneType, not an Outcome"),
+    ],
+)
+def test_a_result_is_checked(outcome, fault):
+    found = stream.fault_of("jpeg_resize_b8_s224", outcome)
+    assert found is None if fault is None else fault in found
+
+
+def test_rows_of_a_table_are_its_samples():
+    assert stream.fault_of("xgboost_train_r150_t20_d3", Outcome(0.1, 150)) is None
+
+
+def test_equal_tasks_must_give_equal_results_where_nothing_is_drawn_at_random():
+    streamed = stream.Streamed()
+    for value in (100.0, 100.01, 101.0):
+        streamed.take("jpeg_resize_b1_s64", Outcome(value, 1))
+    for value in (1.0, 2.0):
+        streamed.take("bert_infer_b1_l16_w1.0", Outcome(value, 1))
+    assert streamed.done == {"jpeg_resize": 2, "bert_imdb": 2}
+    assert [(name, "gave 101.0" in what) for name, what in streamed.failures] == [("jpeg_resize_b1_s64", True)]
+
+
+@pytest.mark.usefixtures("emulated")
+def test_a_failing_task_does_not_lose_the_rest(tmp_path):
+    good, broken = "parse_table_b1000", "jpeg_resize_b1_s64"
+    batches = stream.batches_of([good], tmp_path)
+    batches[broken] = ray.put(Batch("imagenet100", True, files=(b"no picture",), names=("broken.JPEG",), labels=(0,)))
+    seen = []
+    streamed = stream.send([good, broken, good], batches, seen.append)
+    assert streamed.done == {"parse_table": 2}
+    assert [name for name, _ in streamed.failures] == [broken]
+    assert "broken.JPEG" in streamed.failures[0][1]
+    assert sorted(seen) == sorted([good, broken, good])
+
+
+@pytest.mark.usefixtures("emulated")
+def test_a_task_that_cannot_be_sent_is_counted_too(tmp_path):
+    streamed = stream.send(
+        ["parse_table_b1000", "parse_table_b10000"], stream.batches_of(["parse_table_b1000"], tmp_path)
+    )
+    assert streamed.done == {"parse_table": 1}
+    assert "was not sent: KeyError" in streamed.failures[0][1]
+
+
+@pytest.mark.usefixtures("emulated")
+def test_only_placeable_presets_are_explained_and_their_shares_add_up():
+    names = ["xgboost_train_r150_t20_d3", "parse_table_b1000", "xgboost_train_r150_t20_d3"]
+    why = stream.explained(names, dict.fromkeys(names))
+    assert list(why) == ["xgboost_train_r150_t20_d3"]
+    assert sum(stream.device_shares(names, why).values()) == pytest.approx(1.0)
