@@ -274,8 +274,8 @@ class PlacementActor:
         self.last_number[writer] = number
         self.rows_received += len(rows)
         self.rows_lost += lost
-        for key, place, seconds, joules in observations:
-            self.history.observe(key, place, seconds, joules)
+        for observation in observations:
+            self.history.observe(*observation)
         for key, config, why in unfit:
             self.history.mark_unfit(key, config, why)
         if self.settings.log is None or not rows:

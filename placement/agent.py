@@ -1,17 +1,28 @@
-"""The NodeAgent: one for each real node. It probes the hardware once and answers what the node has."""
+"""The NodeAgent: one for each real node. It probes the hardware once and keeps the power trace."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from placement.meters import Energy, Sampler, TaskWindow, find_gpus, node_meters, share, visible_gpus
 from placement.node import NodeSpec
+from placement.probe import probe
 
 AgentHandle = Any
 NAMESPACE = "placement"
+
+
+class Window(NamedTuple):
+    """When a task ran (time.time() seconds), the CPU seconds it used, and its CUDA_VISIBLE_DEVICES (None: no GPU)."""
+
+    start: float
+    end: float
+    cpu_seconds: float
+    visible: str | None
 
 
 class NodeAgent:
@@ -20,15 +31,28 @@ class NodeAgent:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._spec: NodeSpec | None = None
+        self._sampler: Sampler | None = None
+        self._gpus = find_gpus()
 
     async def spec(self, config: str | None) -> NodeSpec:
         """What this node has, probed at the first call (a few seconds, kept on the node's disk)."""
-        from placement.probe import probe
-
         async with self._lock:
             if self._spec is None:
                 self._spec = await asyncio.to_thread(probe, config=config)
+            if self._sampler is None:
+                self._sampler = Sampler(*node_meters(self._spec.cpu_tdp_w)).start()
         return self._spec
+
+    async def energies(self, windows: list[Window]) -> list[Energy]:
+        """What each task's window took, in their order; a socket's joules are shared by CPU time."""
+        if self._sampler is None or not windows:
+            return [Energy(w.end - w.start, reasons=("the node is not sampled yet",)) for w in windows]
+        trace = await asyncio.to_thread(self._sampler.trace, max(w.end for w in windows))
+        tasks = [TaskWindow(w.start, w.end, w.cpu_seconds, self._uuids(w)) for w in windows]
+        return share(trace, tasks, count_others=True)
+
+    def _uuids(self, window: Window) -> tuple[str, ...]:
+        return visible_gpus(window.visible, self._gpus)[0] if window.visible is not None else ()
 
 
 def agent_of(node_id: str) -> AgentHandle:
@@ -42,3 +66,12 @@ def agent_of(node_id: str) -> AgentHandle:
         )
         .remote()
     )  # fmt: skip
+
+
+def energies_of(node_id: str, windows: list[Window], timeout_s: float) -> list[Energy | None]:
+    """What a node's agent tells of each window; None where there is no agent to be had."""
+    try:
+        agent = ray.get_actor(f"agent-{node_id}", namespace=NAMESPACE)
+        return list(ray.get(agent.energies.remote(windows), timeout=timeout_s))
+    except (ray.exceptions.RayError, ValueError):
+        return [None] * len(windows)

@@ -93,7 +93,10 @@ def unpack(packed: bytes) -> Envelope:
 
 
 class Run(NamedTuple):
-    """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds."""
+    """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds.
+
+    visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.
+    """
 
     function: str
     packed: bytes | None
@@ -105,7 +108,8 @@ class Run(NamedTuple):
     cold: bool
     fallback: str | None
     error: str | None
-    task_id: bytes | None
+    task_id: str | None
+    visible: str | None = None
 
 
 _device = "cpu"
@@ -233,11 +237,15 @@ def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
     finally:
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         device = attempt.device
-        if device == "gpu" and not context.emulated:
+        on_gpu = device == "gpu" and not context.emulated
+        if on_gpu:
             free_gpu_memory()
         _device, _holds_gpu = "cpu", False
         _restore(visible)
-        run = Run(name, packed, began, seconds, cpu_seconds, startup, device, cold, attempt.fallback, error, _task_id())
+        run = Run(
+            name, packed, began, seconds, cpu_seconds, startup, device, cold, attempt.fallback, error, _task_id(),
+            (visible or "") if on_gpu else None,
+        )  # fmt: skip
         context.wait_for_emulated_time(envelope, run)
         _report(run)
 
@@ -293,11 +301,10 @@ def free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _task_id() -> bytes | None:
+def _task_id() -> str | None:
     from ray import get_runtime_context
 
-    task_id = get_runtime_context().get_task_id()
-    return task_id.encode() if task_id else None
+    return get_runtime_context().get_task_id()
 
 
 def _report(run: Run) -> None:

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from placement.errors import PlacementError, SpecError
+from placement.meters import cpu_name, cpu_tdp_w, find_gpus
 from placement.node import NodeSpec
 
 VERSION = 1
-KERNEL_S = 0.25  # a kernel is repeated for so long; its fastest tenth is left out as noise, its median is told
+KERNEL_S = 0.25  # a kernel is repeated for so long; its median is told
 PROBE_TIMEOUT_S = 180
 LARGE, SMALL = 2048, 64  # sides of the square matrix products
 COPY_BYTES = 2**26
@@ -61,28 +62,24 @@ def _probe_in_process_of_its_own() -> NodeSpec:
 
 
 def measure() -> NodeSpec:
-    """Times the kernels in this process. The GPU's figures are None where torch sees none."""
+    """Times the kernels in this process. GPU throughput is None where torch cannot use it; TDPs may be estimates."""
+    gpus = find_gpus()
     probes = {f"cpu_{name}": seconds for name, seconds in _cpu_kernels().items()}
-    gpus = _gpu_names()
-    if gpus:
+    if gpus and _torch_sees_cuda():
         probes |= {f"gpu_{name}": seconds for name, seconds in _gpu_kernels().items()}
-    gpu_gflops = _gflops(probes.get("gpu_matmul_large"))
-    estimated = []
-    from placement import meters
-
-    cpu_name, cpus = meters.cpu_name() or platform.processor() or platform.machine(), os.cpu_count() or 1
-    cpu_tdp = meters.cpu_tdp_w()
-    if cpu_tdp is None:
-        cpu_tdp, _ = cpus * WATTS_A_THREAD, estimated.append("cpu_tdp_w")
-    gpu_tdp = meters.gpu_tdp_w() if gpus else None
-    if gpus and gpu_tdp is None:
-        gpu_tdp, _ = GPU_WATTS, estimated.append("gpu_tdp_w")
+    cpus = os.cpu_count() or 1
+    name = cpu_name() or platform.processor() or platform.machine()
+    told = {"cpu_tdp_w": cpu_tdp_w(), "gpu_tdp_w": gpus[0].power_limit_w if gpus else None}
+    guesses = {"cpu_tdp_w": cpus * WATTS_A_THREAD, "gpu_tdp_w": GPU_WATTS if gpus else None}
+    estimated = tuple(figure for figure, value in told.items() if value is None and guesses[figure] is not None)
+    gpu = gpus[0] if gpus else None
     return NodeSpec(
-        config=config_name(cpu_name, cpus, gpus[0][0] if gpus else None), cpus=cpus, gpus=len(gpus),
-        cpu_name=cpu_name, gpu_name=gpus[0][0] if gpus else None,
-        cpu_gflops=_gflops(probes["cpu_matmul_large"]), gpu_gflops=gpu_gflops,
-        gpu_memory_gb=gpus[0][1] if gpus else None, ram_gb=_ram_gb(), cpu_tdp_w=cpu_tdp, gpu_tdp_w=gpu_tdp,
-        probes=probes, estimated=tuple(estimated),
+        config=config_name(name, cpus, gpu.name if gpu else None), cpus=cpus, gpus=len(gpus),
+        cpu_name=name, gpu_name=gpu.name if gpu else None,
+        cpu_gflops=_gflops(probes["cpu_matmul_large"]), gpu_gflops=_gflops(probes.get("gpu_matmul_large")),
+        gpu_memory_gb=gpu.memory_gb if gpu else None, ram_gb=_ram_gb(),
+        probes=probes, estimated=estimated,
+        **{figure: guesses[figure] if value is None else value for figure, value in told.items()},
     )  # fmt: skip
 
 
@@ -170,16 +167,12 @@ def seconds_of(kernel: Callable[[], Any], synchronise: Callable[[], Any] = lambd
     return sorted(times)[len(times) // 2]
 
 
-def _gpu_names() -> list[tuple[str, float]]:
-    """(name, memory in 1e9 bytes) of each NVIDIA GPU that torch can use; others are not seen."""
+def _torch_sees_cuda() -> bool:
     if not find_spec("torch"):
-        return []
+        return False
     import torch
 
-    if not torch.cuda.is_available():
-        return []
-    properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    return [(p.name, p.total_memory / 1e9) for p in properties]
+    return bool(torch.cuda.is_available())
 
 
 def _ram_gb() -> float:

@@ -14,11 +14,11 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from placement.execution import Emulated, Envelope, Run, unpack
 from placement.features import granted_gflops
@@ -26,16 +26,20 @@ from placement.history import Key, Place, size_of
 from placement.node import EMULATED, NodeSpec
 from placement.task import Device, TaskSpec
 
+if TYPE_CHECKING:
+    from placement.meters import Energy
+
 BATCH_ROWS = 2_000
 LARGEST_OUTBOX = 200_000  # rows kept while the actor cannot be reached; what is more is counted as lost
 FLUSH_EVERY_S = 0.25
 PATIENCE_S = 30.0
+SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
 LAST_PATIENCE_S = 2.0
 CONTEXT_PATIENCE_S = 10.0
 CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
 
 Emulator = Callable[[TaskSpec, NodeSpec, Device, float], Emulated]
-Observation = tuple[Key, Place, float, float | None]
+Observation = tuple[Key, Place, float, float | None, float]
 Unfit = tuple[Key, str, str]
 
 logger = logging.getLogger("placement")
@@ -153,32 +157,51 @@ class Outbox:
         runs = list(islice(self.runs, BATCH_ROWS))
         lost, self.lost = self.lost, 0
         self._number += 1
-        return Batch(self._number, len(runs), *made(runs, node_context()), lost)
+        context = node_context()
+        return Batch(self._number, len(runs), *made(runs, context, energies(runs, context)), lost)
 
 
-def made(runs: list[Run], context: NodeContext) -> tuple[list[tuple[Any, ...]], list[Observation], list[Unfit]]:
+def energies(runs: list[Run], context: NodeContext) -> dict[int, Energy]:
+    """What the node's meters tell of the runs long enough to be told, by position."""
+    if context.emulated or context.node_id is None:
+        return {}
+    long = [i for i, run in enumerate(runs) if run.seconds >= SHORTEST_WINDOW_S]
+    if not long:
+        return {}
+    from placement.agent import Window, energies_of
+
+    windows = [Window(r.began, r.began + r.seconds, r.cpu_seconds, r.visible) for r in (runs[i] for i in long)]
+    told = energies_of(context.node_id, windows, PATIENCE_S)
+    return {i: energy for i, energy in zip(long, told, strict=True) if energy is not None}
+
+
+def made(
+    runs: list[Run], context: NodeContext, energy: Mapping[int, Energy]
+) -> tuple[list[tuple[Any, ...]], list[Observation], list[Unfit]]:
     """(rows of the log, warm timings for the history, what failed on a GPU) of finished runs."""
     from placement.record import row
 
     rows, observations, unfit = [], [], []
     config = context.spec.config if context.spec else None
-    for run in runs:
+    for i, run in enumerate(runs):
         if run.packed is None:
             if context.logs:
-                rows.append(row(**_common(run, context), **({} if context.emulated else _measured(run))))
+                rows.append(row(**_common(run, context), **_times(run, None, context, energy.get(i))))
             continue
         envelope = unpack(run.packed)
         emulated = context.emulate(envelope, run.device)
-        rows.append(row(**_common(run, context), **_placed(envelope, context), **_times(run, emulated, context)))
+        rows.append(
+            row(**_common(run, context), **_placed(envelope, context), **_times(run, emulated, context, energy.get(i)))
+        )
         if config is None:
             continue
         key = (run.function, size_of(envelope.spec))
         seconds = _warm_seconds(run, emulated, context)
         if seconds is not None:
-            joules = None
-            if emulated is not None and emulated.cpu_joules is not None:
-                joules = emulated.cpu_joules + (emulated.gpu_joules or 0.0)
-            observations.append((key, Place(config, run.device, envelope.decision.cpus), seconds, joules))
+            told = emulated or energy.get(i)
+            error = (told.energy_error if isinstance(told, Emulated) else told.error) if told else None
+            place = Place(config, run.device, envelope.decision.cpus)
+            observations.append((key, place, seconds, _joules(run, told), error or 0.0))
         if run.fallback is not None:
             unfit.append((key, config, run.fallback))
     return rows, observations, unfit
@@ -200,7 +223,7 @@ def _common(run: Run, context: NodeContext) -> dict[str, Any]:
         "workload": run.function.rsplit(".", 1)[-1], "config": node.config if node else None,
         "node_id": context.node_id, "emulated": context.emulated, "device": run.device, "repeats": 1,
         "time_utc": run.began, "error": run.error, "fallback": run.fallback,
-        "task_id": run.task_id.decode() if run.task_id else None,
+        "task_id": run.task_id,
     }  # fmt: skip
 
 
@@ -224,16 +247,28 @@ def _placed(envelope: Envelope, context: NodeContext) -> dict[str, Any]:
     return columns
 
 
-def _times(run: Run, emulated: Emulated | None, context: NodeContext) -> dict[str, Any]:
-    if not context.emulated:
-        return _measured(run)
-    if emulated is None:
-        return {}  # real seconds of a host that plays another machine say nothing of that machine
-    return {**emulated._asdict(), "time_provenance": "emulated", "energy_provenance": "emulated"}
+def _joules(run: Run, told: Emulated | Energy | None) -> float | None:
+    """Eq. 2's energy of a run: the CPU's, and the GPU's where it ran there; None where a part is unknown."""
+    if told is None or told.cpu_joules is None:
+        return None
+    if run.device == "cpu":
+        return told.cpu_joules
+    return None if told.gpu_joules is None else told.cpu_joules + told.gpu_joules
 
 
-def _measured(run: Run) -> dict[str, Any]:
-    return {"startup_s": run.startup_s, "compute_s": run.seconds, "time_provenance": "measured"}
+def _times(run: Run, emulated: Emulated | None, context: NodeContext, energy: Energy | None) -> dict[str, Any]:
+    if context.emulated:
+        # Real seconds of a host that plays another machine say nothing of that machine.
+        provenances = {"time_provenance": "emulated", "energy_provenance": "emulated"}
+        return {} if emulated is None else {**emulated._asdict(), **provenances}
+    times = {"startup_s": run.startup_s, "compute_s": run.seconds, "time_provenance": "measured"}
+    if energy is None or energy.provenance is None:
+        return times
+    told = ("cpu_joules", "gpu_joules", "cpu_watts", "gpu_watts", "cpu_utilisation", "gpu_utilisation")
+    return {
+        **times, **{name: getattr(energy, name) for name in told},
+        "energy_provenance": energy.provenance, "energy_error": energy.error,
+    }  # fmt: skip
 
 
 _outbox: Outbox | None = None
