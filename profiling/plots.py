@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from placement.rule import JointThreshold
-from profiling.figures import PAPER_POLICIES, Curves
+from profiling.figures import PAPER_POLICIES, SPLIT_TITLES, Curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CPU, GPU = "#0072B2", "#D55E00"
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 LINES = (("#009E73", "-"), ("#CC79A7", "--"), ("#0072B2", "-."), ("#E69F00", ":"))
-SQUARE = (3.7, 3.7)  # inches: three stand side by side
+SQUARE = (3.7, 4.5)  # inches: three stand side by side
 MANY_POINTS = 3000  # above this, points are drawn as an image within the vector figure
 WIDE = 4.0  # a range of throughputs above this is drawn on a logarithmic scale
 MARKERS = "os^DvPX*<>hp"
@@ -115,7 +115,7 @@ def precision_recall(found: Mapping[str, Curves]) -> Figure:
         axes.plot(curve.recall, curve.precision, dashes, color=color, lw=1.8, drawstyle="steps-post",
                   label=f"{name}, AP {curve.average_precision:.3f}")  # fmt: skip
         axes.axhline(curve.base_rate, color=color, ls=dashes, lw=0.7, alpha=0.5)
-    return _unit_square(figure, axes, "recall", "precision", "lower left")
+    return _unit_square(figure, axes, "recall", "precision")
 
 
 @styled
@@ -128,7 +128,7 @@ def calibration(found: Mapping[str, Curves]) -> Figure:
         area = 14 + 160 * curve.counts / curve.counts.sum()
         axes.scatter(curve.predicted, curve.observed, area, color=color, marker=marker, edgecolor="white", lw=0.6,
                      label=f"{name}, n = {curve.count}", zorder=3)  # fmt: skip
-    return _unit_square(figure, axes, "predicted P(GPU)", "observed share of GPU labels", "upper left")
+    return _unit_square(figure, axes, "predicted P(GPU)", "observed share of GPU labels")
 
 
 @styled
@@ -139,15 +139,14 @@ def roc(found: Mapping[str, Curves]) -> Figure:
     for (name, curve), (color, dashes) in zip(found.items(), LINES * 3, strict=False):
         axes.plot(curve.false_positive, curve.true_positive, dashes, color=color, lw=1.8,
                   label=f"{name}, AUC {curve.auc:.3f}")  # fmt: skip
-    return _unit_square(figure, axes, "false positives", "true positives", "lower right")
+    return _unit_square(figure, axes, "false positives", "true positives")
 
 
-def _unit_square(figure: Figure, axes: Axes, across: str, up: str, legend: str) -> Figure:
+def _unit_square(figure: Figure, axes: Axes, across: str, up: str) -> Figure:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.03), xlabel=across, ylabel=up)
     axes.set_aspect("equal")
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(handles, labels, loc=legend, markerscale=0.8)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", markerscale=0.8)
     return figure
 
 
@@ -254,7 +253,7 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
             axes.annotate(
                 f"{value:.1%}", (value, line), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8
             )
-    axes.set_yticks(range(len(splits)), list(splits))
+    axes.set_yticks(range(len(splits)), [SPLIT_TITLES.get(name, name) for name in splits])
     axes.set_ylim(len(splits) - 0.5, -0.6)
     axes.set_xlim(min(0.45, *(v for s in splits.values() for v in s.values() if v is not None)) - 0.04, 1.04)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

@@ -171,7 +171,6 @@ def _accuracy(findings: Findings) -> Section | None:
                 number(score.regret_joules, "+.1%"),
             ]
         )
-    accuracy = {figures.SPLIT_TITLES.get(name, name): values for name, values in findings.evaluation.accuracy.items()}
     return Section(
         "Accuracy, by what was held out",
         "A random split only shows that the rule is approximated. Leaving out whole configs or whole workloads shows "
@@ -179,7 +178,13 @@ def _accuracy(findings: Findings) -> Section | None:
         "Regret: what the devices taken cost more than the oracle's, as a share of its sum; below zero where the "
         "device against the rule was the cheaper one.",
         _pair_badges(findings.evaluation.frame),
-        [("", "Points: accuracy of each split beside the majority class.", plots.accuracy(accuracy))],
+        [
+            (
+                "",
+                "Points: accuracy of each split beside the majority class.",
+                plots.accuracy(findings.evaluation.accuracy),
+            )
+        ],
         [head, *body],
     )
 
