@@ -64,7 +64,7 @@ def emulated_cluster(
         raise OptionError(f"configs={list(configs)}: valid are {sorted(paper_configs())}, each once, at least one.")
     if ray.is_initialized():
         raise OptionError("this process is connected to a Ray cluster already; call ray.shutdown() first.")
-    with _environment({**_ENVIRONMENT, **(environment or {})}), _small_agents():
+    with environment_of({**_ENVIRONMENT, **(environment or {})}), _small_agents():
         cluster = Cluster(shutdown_at_exit=True)
         common = {"num_cpus": num_cpus_per_node, "num_gpus": 1, "object_store_memory": object_store_bytes}
         head = {**_HEAD, "_system_config": {**_KEEP_WORKERS, **(system_config or {})}}
@@ -100,7 +100,7 @@ def _small_agents() -> Iterator[None]:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment_of(values: Mapping[str, str]) -> Iterator[None]:
     """Sets variables for the processes started inside, and puts back what was there."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

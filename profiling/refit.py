@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from placement.features import FEATURES
 from placement.records import read_log
 from placement.rule import JointThreshold
 from placement.selector import Selector, selector_of
+from profiling.cluster import environment_of
 from profiling.dataset import labelled, pairs
 from profiling.training import TrainingOptions, environment, examples, fit
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (*FEATURES, "label")
 START_TIMEOUT_S = 60.0
-_START_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+LEAST_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def through_ray_train(
 ) -> Selector:
     """The fit in one worker of a TorchTrainer, fed by Ray Data; what it returns is checked as a file would be."""
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     if not ray.is_initialized():
@@ -116,6 +117,7 @@ def through_ray_train(
             ),
             torch_config=TorchConfig(backend="gloo"),
             datasets={"train": dataset},
+            dataset_config=DataConfig(datasets_to_split=[]),  # one worker: no actors to split it among several
             run_config=RunConfig(
                 name=f"refit-{uuid.uuid4().hex[:12]}",  # the same name and path again would resume that run
                 storage_path=folder,
@@ -224,18 +226,16 @@ def _quiet(timeout_s: float) -> Iterator[None]:
     import ray
 
     context = ray.data.DataContext.get_current()
-    bars, start = context.enable_progress_bars, os.environ.get(_START_VARIABLE)
-    context.enable_progress_bars = False
-    os.environ[_START_VARIABLE] = str(max(timeout_s, 10.0))
+    bars, context.enable_progress_bars = context.enable_progress_bars, False
+    settings = {
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(max(timeout_s, LEAST_START_S)),
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor of its own, for a run of seconds
+    }
     try:
-        yield
+        with environment_of(settings):
+            yield
     finally:
         context.enable_progress_bars = bars
-        if start is None:
-            with suppress(KeyError):
-                del os.environ[_START_VARIABLE]
-        else:
-            os.environ[_START_VARIABLE] = start
 
 
 def _counts(frame: pd.DataFrame, column: str) -> dict[str, int]:
