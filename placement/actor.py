@@ -103,6 +103,8 @@ class PlacementActor:
         if not self.tasks:
             loops = (self._watch_nodes, self._write_log, self._tell_news)
             self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
+        if not self.alive:
+            await self._look_at_nodes()
         return self.selectors[-1].version
 
     # --- settings -----------------------------------------------------------------------------------------------

@@ -37,7 +37,10 @@ class Caller:
         self._lock = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The snapshot to decide from; waits for the first one alone."""
+        """The snapshot to decide from; waits for the first one alone, probes of the nodes included.
+
+        A large task sent to a CPU because nothing was known yet would cost more than the probe's few seconds.
+        """
         snapshot = self.snapshot
         return snapshot if snapshot is not None else self._first()
 
@@ -45,11 +48,14 @@ class Caller:
         with self._lock:
             if self.snapshot is not None:
                 return self.snapshot
-            deadline = time.monotonic() + FIRST_SNAPSHOT_S
+            deadline, said = time.monotonic() + FIRST_SNAPSHOT_S, False
             while True:
                 update = control.call("update", None, None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
                 if not update.pending_nodes or time.monotonic() > deadline:
                     break
+                if not said:
+                    logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
+                    said = True
                 time.sleep(0.05)
             self.apply(update)
         self._ask()
