@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -204,27 +205,35 @@ def trace_step(
 
     The tensors that autograd saves are those a training step holds at the end of its forward pass.
     """
-    with torch.device("meta"):
+    with without_data("build", factory), torch.device("meta"):
         module = factory()
     if not isinstance(module, torch.nn.Module):
         raise SpecError(f"of_module: the factory returned a {type(module).__name__}, not a torch.nn.Module.")
     module = module.to("meta").train(train)  # .to: a buffer made from a numpy array ignores torch.device
     inputs = [meta_tensor(shape) for shape in args], {name: meta_tensor(shape) for name, shape in kwargs.items()}
     counter, saved = Counter(), Saved(module)
+    saving = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
+    with without_data("run", type(module)), torch.set_grad_enabled(train), FusedAttention(), counter, saving:
+        outputs = module(*inputs[0], **inputs[1])
+        if train:
+            backward(outputs)
+    return summed(module, tree_leaves(inputs), counter, saved, train)
+
+
+@contextmanager
+def without_data(verb: str, what: Any) -> Iterator[None]:
+    """Turns what the meta device cannot do into a SpecError with the remedy; the module's own errors pass through."""
     try:
-        saving = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
-        with torch.set_grad_enabled(train), FusedAttention(), counter, saving:
-            outputs = module(*inputs[0], **inputs[1])
-            if train:
-                backward(outputs)
+        yield
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
             raise
         raise SpecError(
-            f"of_module cannot trace {type(module).__name__} without data ({str(error).splitlines()[0]}). "
-            "Write its TaskSpec by hand: TaskSpec(flops=..., input_bytes=..., batch_size=..., parameters=...)."
+            f"of_module cannot {verb} {getattr(what, '__qualname__', what)} without data "
+            f"({str(error).splitlines()[0]}). Where it computes sizes with tensors, let it do so under "
+            'torch.device("cpu"); else write its spec by hand: '
+            "TaskSpec(flops=..., input_bytes=..., batch_size=..., parameters=...)."
         ) from error
-    return summed(module, tree_leaves(inputs), counter, saved, train)
 
 
 def backward(outputs: Any) -> None:

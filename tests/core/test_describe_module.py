@@ -150,6 +150,10 @@ class NeedsData(nn.Module):
         return x[x > 0].sum() if x.sum().item() > 0 else x
 
 
+def counts_with_tensors():
+    return nn.Linear(int(torch.ones(4).sum().item()), 2)
+
+
 class ObjectRef:
     pass
 
@@ -162,7 +166,8 @@ class ObjectRef:
         (nn.ReLU, (ObjectRef(),), "ObjectRef.*Pass the sizes"),
         (5, (1, 2), "not callable"),
         (dict, (1, 2), "returned a dict"),
-        (NeedsData, (4, 4), "without data.*TaskSpec\\(flops"),
+        (counts_with_tensors, (4, 4), "cannot build.*torch.device"),
+        (NeedsData, (4, 4), "cannot run NeedsData without data.*TaskSpec\\(flops"),
     ],
 )
 def test_misuse_says_what_to_do(factory, example, message):
