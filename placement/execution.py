@@ -18,6 +18,8 @@ from placement.decision import Decision
 from placement.task import Device, Operation, TaskSpec
 
 CUDA = "CUDA_VISIBLE_DEVICES"
+MAX_CALLS = 1_000_000_000
+"""The max_calls of a worker that is kept: never reached by counting; Ray retires the worker once told that it was."""
 GPU_FAILURES = (
     "OutOfMemoryError",
     "AcceleratorError",
@@ -203,10 +205,11 @@ class _Attempt:
         self.fallback: str | None = None
 
     def fall_back(self, why: str) -> None:
-        """From the GPU to the CPU: cached memory is given back, the GPU is hidden."""
+        """From the GPU to the CPU: cached memory is given back, the GPU is hidden, and no task comes after this one."""
         self.device, self.fallback = "cpu", why
         free_gpu_memory()
         _show("cpu", "")
+        retire_worker()
 
 
 @contextmanager
@@ -292,6 +295,19 @@ def _initialise_cuda() -> float:
     start = time.perf_counter()
     torch.zeros(1, device="cuda")
     return time.perf_counter() - start
+
+
+def retire_worker() -> None:
+    """Ray ends this worker after the task under way, as it does one that has reached its max_calls.
+
+    A process whose CUDA context has failed may fail again, or keep the memory that it could not give back.
+    """
+    from ray._private.worker import global_worker
+
+    manager = global_worker.function_actor_manager
+    for function_id, info in manager._function_execution_info.items():
+        if info.max_calls == MAX_CALLS:
+            manager._num_task_executions[function_id] = MAX_CALLS - 1
 
 
 def free_gpu_memory() -> None:

@@ -1,0 +1,184 @@
+"""What happens in the worker, without one: the boundary to Ray is replaced, the rest is the real thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from placement import execution, reporting
+from placement.decision import Decision
+from placement.execution import CUDA, Emulated, Envelope, Run, current_device, run_placed, run_placed_generator
+from placement.node import NodeSpec, paper_configs
+from placement.reporting import NodeContext, made
+from placement.task import Operation, TaskSpec
+
+SPEC = TaskSpec(
+    flops=1e9, input_bytes=1e6, batch_size=8, parameters=1000, kernels=3, framework="torch", kind="train",
+    operations=(Operation("matmul", 1e9, 1e6, 3),),
+)  # fmt: skip
+REAL = NodeSpec("here", cpus=2, gpus=1, cpu_gflops=100.0)
+
+
+def envelope(device: str, *, repeatable: bool = True, cpus: float = 1.0) -> Envelope:
+    gpus = 1.0 if device == "gpu" else 0.0
+    return Envelope(SPEC, Decision(device, "here", ("here",), cpus, gpus, "why", "selector", "s1", 7, 0.9), repeatable)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
+    """The runs that were reported; the node is a real one."""
+    reported: list[Run] = []
+    monkeypatch.setattr(reporting, "node_context", lambda: NodeContext("n1", REAL))
+    monkeypatch.setattr(reporting, "report", reported.append)
+    monkeypatch.setattr(execution, "_task_id", lambda: "t1")
+    monkeypatch.setattr(execution, "_seen_functions", {"f"})
+    monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield reported
+    assert current_device() == "cpu"
+
+
+@pytest.fixture
+def retired(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    calls: list[bool] = []
+    monkeypatch.setattr(execution, "retire_worker", lambda: calls.append(True))
+    return calls
+
+
+def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
+    return run_placed(function, "f", which.pack(), args, {})
+
+
+def test_an_envelope_survives_its_bytes() -> None:
+    assert execution.unpack(envelope("gpu").pack()) == envelope("gpu")
+
+
+def test_an_envelope_takes_numpys_numbers() -> None:
+    import numpy as np
+
+    spec = TaskSpec(flops=np.float32(2.0), batch_size=np.int64(3))
+    packed = Envelope(spec, envelope("cpu").decision).pack()
+    assert execution.unpack(packed).spec == TaskSpec(flops=2.0, batch_size=3)
+
+
+def test_a_cpu_task_sees_no_gpu_and_the_users_own_setting_comes_back(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CUDA, "GPU-1234")
+    assert run(lambda: (current_device(), os.environ[CUDA]), envelope("cpu")) == ("cpu", "")
+    assert os.environ[CUDA] == "GPU-1234"
+    monkeypatch.delenv(CUDA)
+    assert run(lambda: os.environ[CUDA], envelope("cpu")) == ""
+    assert CUDA not in os.environ
+    assert [r.device for r in runs] == ["cpu", "cpu"]
+
+
+def test_a_gpu_task_sees_its_own_gpu(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CUDA, "GPU-1234")
+    assert run(lambda: (current_device(), os.environ[CUDA]), envelope("gpu")) == ("cuda:0", "GPU-1234")
+    assert (runs[0].device, runs[0].visible) == ("gpu", "GPU-1234")
+
+
+def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[Run], retired: list[bool]) -> None:
+    tries = []
+
+    def hungry(x: int) -> tuple[int, str]:
+        tries.append((current_device(), os.environ.get(CUDA)))
+        if current_device() != "cpu":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return x, current_device()
+
+    assert run(hungry, envelope("gpu"), 5) == (5, "cpu")
+    assert tries[1] == ("cpu", "")
+    assert retired == [True]
+    assert runs[0].device == "cpu"
+    assert "out of memory" in (runs[0].fallback or "")
+    _, observations, unfit = made(runs, NodeContext("n1", REAL), {})
+    assert observations == []
+    assert unfit[0][1] == "here"
+
+
+@pytest.mark.parametrize("error", [ValueError("CUDA out of memory"), RuntimeError("shapes differ"), MemoryError()])
+def test_another_error_is_the_users_own(error: Exception, runs: list[Run], retired: list[bool]) -> None:
+    def fails() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(fails, envelope("gpu"))
+    assert retired == []
+    assert runs[0].error == type(error).__name__
+
+
+@pytest.mark.parametrize("which", [envelope("gpu", repeatable=False), envelope("cpu")])
+def test_nothing_is_run_twice_where_it_must_not_be(which: Envelope, runs: list[Run], retired: list[bool]) -> None:
+    calls = []
+
+    def hungry() -> None:
+        calls.append(1)
+        raise RuntimeError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(hungry, which)
+    assert calls == [1]
+    assert retired == []
+    assert runs[0].fallback is None
+
+
+def test_a_generator_that_has_yielded_is_never_run_again(runs: list[Run], retired: list[bool]) -> None:
+    def hungry() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("CUDA out of memory")
+
+    values = run_placed_generator(hungry, "f", envelope("gpu").pack(), (), {})
+    assert next(values) == 1
+    with pytest.raises(RuntimeError):
+        next(values)
+    assert retired == []
+    assert runs[0].error == "RuntimeError"
+
+
+def test_the_libraries_get_the_cpus_granted(runs: list[Run]) -> None:
+    assert run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=2.0)) == "2"
+
+
+def test_the_first_run_in_a_process_is_cold_and_no_observation(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_seen_functions", set())
+    run(lambda: None, envelope("cpu"))
+    run(lambda: None, envelope("cpu"))
+    assert [r.cold for r in runs] == [True, False]
+    rows, observations, _ = made(runs, NodeContext("n1", REAL), {})
+    assert (len(rows), len(observations)) == (2, 1)
+
+
+def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulated:
+    return Emulated(compute_s=2.0, transfer_s=0.5, cpu_joules=10.0, gpu_joules=5.0 if device == "gpu" else None)
+
+
+def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{__name__}:emulate"
+    context = NodeContext("n1", paper_configs()["A"], emulated=True, emulator=name)
+    monkeypatch.setattr(reporting, "emulator_of", lambda _: emulate)
+    monkeypatch.setattr(reporting, "node_context", lambda: context)
+    assert run(current_device, envelope("gpu")) == "cpu"
+    rows, observations, _ = made(runs, context, {})
+    from placement.record import NAMES
+
+    row = dict(zip(NAMES, rows[0], strict=True))
+    assert (row["device"], row["compute_s"], row["time_provenance"]) == ("gpu", 2.0, "emulated")
+    assert observations[0][2:4] == (2.5, 15.0)
+
+
+def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: list[Run]) -> None:
+    run(lambda: None, envelope("cpu"))
+    rows, observations, _ = made(runs, NodeContext("n1", paper_configs()["A"], emulated=True), {})
+    from placement.record import NAMES
+
+    row = dict(zip(NAMES, rows[0], strict=True))
+    assert (row["compute_s"], row["time_provenance"], observations) == (None, None, [])
