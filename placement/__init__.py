@@ -2,7 +2,9 @@
 
     task, node, rule, features, selector, history, policies, decision, options, errors   the pure core
     describe          makes TaskSpecs of modules, trees and arguments
-    remote            placed_remote; caller: the snapshot it decides from
+    remote            placed_remote; actors: of classes; batches: map; choosing: choose, for Ray's libraries
+    placing           from options and arguments to a decision; narrowing: the user's own options; caller: the snapshot
+    exported          what is sent to the workers in a function's place
     execution         what happens in the worker; reporting: its records
     actor, agent      the control plane; control: its commands; probe: what a node has
     record(s), meters the log; power and energy
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from placement import describe as describe
+    from placement.choosing import choose as choose
     from placement.control import flush as flush
     from placement.control import inventory as inventory
     from placement.control import read_log as read_log
@@ -29,14 +32,13 @@ if TYPE_CHECKING:
     from placement.execution import current_device as current_device
     from placement.node import Inventory as Inventory
     from placement.node import NodeSpec as NodeSpec
-    from placement.remote import choose as choose
     from placement.remote import placed_remote as placed_remote
     from placement.rule import JointThreshold as JointThreshold
     from placement.task import TaskSpec as TaskSpec
 
 _HOME = {
     "Decision": "decision", "Inventory": "node", "JointThreshold": "rule", "NodeSpec": "node",
-    "PlacementError": "errors", "TaskSpec": "task", "choose": "remote", "current_device": "execution",
+    "PlacementError": "errors", "TaskSpec": "task", "choose": "choosing", "current_device": "execution",
     "flush": "control", "inventory": "control", "placed_remote": "remote", "read_log": "control",
     "rollback": "control", "start": "control", "status": "control", "swap": "control",
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -85,3 +85,13 @@ def spec_function(spec: Any) -> Callable[..., Any] | None:
     if spec is None or callable(spec):
         return spec  # type: ignore[no-any-return]
     return lambda *args, **kwargs: spec  # noqa: ARG005
+
+
+def reject_unknown(ray_options: Iterable[str], known: Iterable[str], of: str) -> None:
+    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours."""
+    for name in ray_options:
+        if name not in known:
+            raise OptionError(
+                f"Invalid option keyword {name} for {of}. Valid ones are {list(known)}. "
+                f"Those of placement are {sorted(PLACEMENT_OPTIONS)}."
+            )

@@ -1,0 +1,133 @@
+"""What a worker runs in place of the user's function: the same function, measured or placed.
+
+The RemoteFunctions here keep the user's function, name, signature and private attributes as Ray's own have them; only
+what is exported to the workers differs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import ray
+from ray._common.serialization import pickle_dumps
+from ray._common.signature import extract_signature
+from ray._private.auto_init_hook import auto_init_ray
+from ray._private.client_mode_hook import client_mode_should_convert
+from ray._raylet import Language, PythonFunctionDescriptor
+from ray.remote_function import RemoteFunction
+from ray.util.tracing.tracing_helper import _inject_tracing_into_function
+
+from placement import execution
+from placement.task import Device
+from placement.tracebacks import hide_own_frames
+
+ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL_ONLY)
+"""The first argument of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
+
+
+class Body:
+    """A user's function as the worker calls it. `name` is the one its records carry."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function = function
+        self.name = name
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(self, attribute, getattr(function, attribute, None))
+
+
+class Measured(Body):
+    """An ordinary task."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's result; a generator function's generator."""
+        hide_own_frames()
+        function = self.function
+        if inspect.isasyncgenfunction(function):
+            return function(*args, **kwargs)
+        run = execution.run_plain_generator if inspect.isgeneratorfunction(function) else execution.run_plain
+        return run(function, self.name, args, kwargs)
+
+
+class Placed(Body):
+    """A placed task: its first argument is the Envelope."""
+
+    def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
+        """As Measured, on the device decided for it."""
+        hide_own_frames()
+        run: Callable[..., Any] = execution.run_placed
+        if inspect.isgeneratorfunction(self.function):
+            run = execution.run_placed_generator
+        elif inspect.isasyncgenfunction(self.function):
+            run = _run_placed_async_generator
+        return run(self.function, self.name, packed, args, kwargs)
+
+
+async def _run_placed_async_generator(
+    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
+) -> AsyncIterator[Any]:
+    with execution._placed(name, packed, execution.unpack(packed)):
+        async for item in function(*args, **kwargs):
+            yield item
+
+
+class ExportingFunction(RemoteFunction):
+    """A RemoteFunction whose workers run `body(function, name)` in place of the function."""
+
+    body: type[Body] = Measured
+
+    def __init__(self, function: Callable[..., Any], ray_options: dict[str, Any]) -> None:
+        super().__init__(Language.PYTHON, function, None, ray_options)
+        self.name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
+
+    def _remote(
+        self, args: Any = None, kwargs: Any = None, serialized_runtime_env_info: str | None = None, **given: Any
+    ) -> Any:
+        """Ray's own way in, which every submission takes."""
+        worker = ray._private.worker.global_worker
+        if (
+            not worker.connected or self._last_export_cluster_and_job != worker.current_cluster_and_job
+        ) and not client_mode_should_convert():
+            self._export()
+        return super()._remote(
+            args=args, kwargs=kwargs, serialized_runtime_env_info=serialized_runtime_env_info, **given
+        )
+
+    def _export(self) -> None:
+        """What Ray does before the first submission to a cluster, with the body in the function's place."""
+        auto_init_ray()
+        worker = ray._private.worker.global_worker
+        worker.check_connected()
+        with self._inject_lock:
+            if self._function_signature is None:
+                self._function = _inject_tracing_into_function(self._function)
+                self._function_signature = self._signature()
+        self._function_descriptor = PythonFunctionDescriptor.from_function(self._function, self._uuid)
+        self._pickled_function = pickle_dumps(
+            self.body(self._function, self.name),
+            f"Could not serialize the function {self._function_descriptor.repr}",
+        )
+        self._last_export_cluster_and_job = worker.current_cluster_and_job
+        worker.function_actor_manager.export(self)
+
+    def _signature(self) -> list[inspect.Parameter]:
+        return list(extract_signature(self._function))
+
+
+class Variant(ExportingFunction):
+    """A placed function on one device. It takes the Envelope first; the user's decorator is applied before it."""
+
+    body = Placed
+
+    def __init__(
+        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: uuid.UUID, device: Device
+    ) -> None:
+        super().__init__(function, ray_options)
+        self._decorator = None
+        # The same in every process that a handle travels to, so that each exports it under one name.
+        self._uuid = uuid.uuid5(of, device)
+
+    def _signature(self) -> list[inspect.Parameter]:
+        return [ENVELOPE, *super()._signature()]

@@ -1,0 +1,26 @@
+"""The device of an actor, settled in its own process before its constructor runs."""
+
+from __future__ import annotations
+
+import ray
+
+from placement import execution
+from placement.control import own_label
+from placement.node import EMULATED
+from placement.tracebacks import hide_own_frames
+
+
+def enter_actor() -> None:
+    """Makes current_device() right for the actor's whole life, and hides the GPUs that it was not given.
+
+    What Ray granted decides, so it also holds where the user's own options asked for a GPU.
+    """
+    if ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+        return
+    hide_own_frames()
+    gpus = ray.get_gpu_ids()
+    execution._holds_gpu = bool(gpus)
+    if gpus and own_label(EMULATED) != "true":
+        execution._device = "cuda:0"
+    else:
+        execution._show("cpu", "")

@@ -1,0 +1,138 @@
+"""Placer: decides for the calls of one function or class under one set of options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray._private.auto_init_hook import auto_init_ray
+
+from placement.caller import caller
+from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain
+from placement.describe import of_arguments
+from placement.errors import PlacementError, SpecError
+from placement.narrowing import limits_of, narrowed, own_options, surroundings
+from placement.options import PlacementOptions, spec_function
+from placement.policies import STATELESS, Policy, policy_of
+from placement.task import TaskSpec
+
+NO_CANDIDATE = "no_candidate"
+UNKNOWN = TaskSpec()
+
+
+class Placer:
+    """The user's spec, options and limits, and the decision they come to on the cluster as it is.
+
+    check: raises the TypeError of arguments that do not fit the user's signature; asked where the spec failed on them.
+    """
+
+    def __init__(
+        self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.ray_options = ray_options
+        self._check = check
+        self._spec = spec_function(options.spec) or of_arguments
+        self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
+        self._own_limits = limits_of(options, ray_options)
+        self._limits: dict[Any, Limits] = {}
+        self._limits_for: Snapshot | None = None
+
+    def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
+        """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
+        try:
+            task = self._spec(*args, **kwargs)
+        except PlacementError:
+            raise
+        except Exception as error:
+            self._check(args, kwargs)
+            raise SpecError(self._spec_trouble(args, kwargs, error)) from error
+        if task is None:
+            return UNKNOWN
+        if type(task) is not TaskSpec:
+            raise SpecError(
+                f"the spec of {self.name} returned {task!r}; it must return a TaskSpec (placement.describe makes them) "
+                "or None for nothing known."
+            )
+        return task
+
+    def _spec_trouble(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> str:
+        text = f"the spec of {self.name} failed on the task's arguments: {type(error).__name__}: {error}."
+        if any(isinstance(value, ray.ObjectRef) for value in (*args, *kwargs.values())):
+            text += (
+                " An argument is an ObjectRef, which is passed to the spec as it is and never fetched: "
+                "pass the sizes the spec needs as arguments of their own."
+            )
+        return text
+
+    def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
+        """The decision for one task; around: what `surroundings()` said of the calling process."""
+        limits = self.limits(snapshot, around)
+        decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+        if decision.reason == NO_CANDIDATE and self.ray_options.get("num_gpus"):
+            # The user asked for GPUs by number: as with ray.remote the task waits for a node that has them.
+            return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
+        return decision
+
+    def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
+        """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
+        auto_init_ray()
+        snapshot = caller().current()
+        task, limits = self.task(args, kwargs), self.limits(snapshot, surroundings())
+        return explain(task, self.name, limits, snapshot, policy=self._policy)
+
+    def limits(self, snapshot: Snapshot, around: Any) -> Limits:
+        """The user's limits on this snapshot, worked out once for it."""
+        if snapshot is not self._limits_for:
+            self._limits, self._limits_for = {}, snapshot
+        limits = self._limits.get(around)
+        if limits is None:
+            limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+            self._limits[around] = limits
+        return limits
+
+    def repeats(self, decision: Decision, snapshot: Snapshot) -> bool:
+        """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task."""
+        return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
+
+    def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any) -> dict[str, Any]:
+        """The options under which Ray carries the decision out: the user's own, and what they leave open."""
+        options = own_options(self.options, self.ray_options, decision.device)
+        if decision.device == "gpu":
+            options["num_gpus"] = options.get("num_gpus") or 1
+        else:
+            options.pop("num_gpus", None)
+        captured = around is not None and around[1] is not None
+        if not captured and self._leaves_node_open(options):
+            where = node_labels(decision, snapshot)
+            if where:
+                options["label_selector"] = {**where, **(options.get("label_selector") or {})}
+        return options
+
+    def _leaves_node_open(self, options: Mapping[str, Any]) -> bool:
+        """No option of the user's picks the node by itself, so that a label may be added."""
+        return (
+            options.get("scheduling_strategy") in (None, "DEFAULT", "SPREAD")
+            and options.get("placement_group", "default") in ("default", None)
+            and not options.get("fallback_strategy")
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_limits": {}, "_limits_for": None}
+
+
+def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:
+    """What Ray must be told of the node: nothing where every node that could take the task will do.
+
+    A kind of node whose nodes carry no `config` label is named by their ids.
+    """
+    kinds = [k for k in snapshot.inventory.kinds if decision.device == "cpu" or k.grants_gpus]
+    chosen = [k for k in kinds if k.spec.config in decision.configs]
+    if decision.device == "cpu" or not chosen or len(chosen) == len(kinds):
+        return {}
+    if all(kind.labelled for kind in chosen):
+        return {"config": f"in({','.join(kind.spec.config for kind in chosen)})"}
+    return {"ray.io/node-id": f"in({','.join(node_id for kind in chosen for node_id in kind.node_ids)})"}
