@@ -8,6 +8,7 @@
     tabular          XGBoost on Iris
     preprocess       JPEG decoding, normalising, tokenising, video decoding, parsing
     networks         the four networks, a training step, an inference; network_preset: what their presets share
+    steps            feeds a device step by step, from a decoded batch or a loader
     datasets         loaders of the standard layouts on disk, and generators of the same
 
 Importing this package imports no torch.

@@ -10,7 +10,8 @@ from pathlib import Path
 from placement.task import TaskSpec
 from workloads import networks
 from workloads.base import Batch, Outcome, Preset
-from workloads.networks import Inputs, Network
+from workloads.networks import Network
+from workloads.steps import Inputs
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 

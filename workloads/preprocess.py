@@ -20,7 +20,7 @@ from placement.task import Operation, TaskSpec
 from workloads import image, text, video
 from workloads.base import Batch, Outcome, Preset, pipeline_operation, require
 from workloads.datasets import imagenet, imdb, kinetics
-from workloads.networks import TransferClock, on_device
+from workloads.steps import TransferClock, on_device
 
 if TYPE_CHECKING:
     import torch

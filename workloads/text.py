@@ -10,7 +10,8 @@ from placement.task import Operation
 from workloads.base import Batch, pipeline_operation
 from workloads.datasets import imdb
 from workloads.network_preset import NetworkPreset, Shapes
-from workloads.networks import Inputs, Network
+from workloads.networks import Network
+from workloads.steps import Inputs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,8 @@ from workloads.base import Batch, pipeline_operation
 from workloads.datasets import kinetics
 from workloads.image import normalised
 from workloads.network_preset import NetworkPreset, Shapes
-from workloads.networks import Inputs, Network
+from workloads.networks import Network
+from workloads.steps import Inputs
 
 if TYPE_CHECKING:
     import numpy as np
