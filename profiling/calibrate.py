@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares, nnls
 
-from placement.describe import of_xgboost
+from profiling.calibrate_rest import fit_cpu_training, fit_power, fit_trees, launch_of_small_networks
 from profiling.emulator_assumed import ASSUMED, FAMILY_PARTS, PIPELINE, SOURCES, WIDENING
-from profiling.emulator_costs import KINDS, Costs
+from profiling.emulator_costs import KINDS
 from profiling.emulator_hardware import SUSTAINED_SHARE, cpu_node, cpu_of, gpu_node, gpu_of
 from profiling.emulator_traces import at_batch, data_folder, measured_rows
 
@@ -44,6 +44,7 @@ class Set(NamedTuple):
     target: float
 
     def rows(self, measured: pd.DataFrame) -> pd.DataFrame:
+        """The measurements that this set is fitted to and tested on."""
         chosen = (measured.hw == self.hardware) & (measured["mode"] == self.mode) & (measured.layout == self.layout)
         return measured[chosen].reset_index(drop=True)
 
@@ -137,74 +138,8 @@ def fit_set(one: Set, measured: pd.DataFrame, launch_us: tuple[float, float]) ->
 
 
 def by_kind(coefficients: dict[str, float], term: str) -> dict[str, float]:
+    """The coefficients of one term, kind -> value."""
     return {kind: coefficients[f"{term}_{kind}"] for kind in KINDS if f"{term}_{kind}" in coefficients}
-
-
-def launch_of_small_networks(pairs: pd.DataFrame) -> float:
-    """Microseconds of a launch: the slope of NAS-Bench-201 times at batch 1 over their kernels, on the newest GPU."""
-    rows = pairs[(pairs.source == "help") & (pairs.gpu == "RTX 2080 Ti")].drop_duplicates("task")
-    return float(np.polyfit(rows.kernels, rows.gpu_seconds * 1e6, 1)[0])
-
-
-def fit_trees(pairs: pd.DataFrame, device: str) -> dict[str, Any]:
-    """XGBoost on 0.1, 1 and 10 M rows: memory traffic and a launch's cost (of a thread team's wake-up on a CPU)."""
-    rows = pairs[(pairs.source == "gbm") & (pairs.family == "gbm-xgboost")]
-    rows = rows[rows.gpu == "A10"] if device == "gpu" else rows
-    rows = rows.drop_duplicates([device, "batch_size"])
-    moved, launches, computed = [], [], []
-    for row in rows.itertuples():
-        # GBM-perf: 100 trees of depth 10; 13 columns is what the pairs' own FLOPs assume of the one-hot table.
-        tree = of_xgboost(int(row.batch_size), 13, trees=100, depth=10).operations[0]
-        node = gpu_node(row.gpu) if device == "gpu" else cpu_node(row.cpu)
-        bandwidth = gpu_of(node).bandwidth if device == "gpu" else cpu_of(node).bandwidth
-        peak = 1e9 * ((node.gpu_gflops if device == "gpu" else node.cpu_gflops) or 0)
-        moved.append(tree.bytes / bandwidth)
-        computed.append(tree.flops / peak)
-        launches.append(tree.launches * 1e-6)
-    seconds = rows[f"{device}_seconds"].to_numpy()
-    design = np.column_stack([moved, launches]) / seconds[:, None]
-    rest = np.array(computed) / seconds
-    found = least_squares(lambda x: np.log(design @ x + rest), [1.0, 1.0], bounds=(1e-3, np.inf)).x
-    off = np.abs(np.log(design @ found + rest))
-    return {
-        "compute": {"tree": 1.0},
-        "memory": {"tree": round(float(found[0]), 4)},
-        "launch_us": round(float(found[1]), 4),
-        # So few rows were all fitted on: no less than a third is claimed for what was not seen.
-        "error": round(max(0.35, float(off.max())), 4),
-        "hardware": sorted(set(rows[device])),
-        "calibration": {
-            "rows": len(rows),
-            "median": round(float(np.median(off)), 4),
-            "p90": round(float(off.max()), 4),
-        },
-    }
-
-
-def fit_power(energies: pd.DataFrame) -> dict[str, float]:
-    """Shares of the TDP by what a device is busy with, from slm_energy.csv: RTX 4090 (450 W), processor of 150 W.
-
-    One sequence at a time: PyTorch on the CPU waits for memory; on the GPU small models wait for launches, the largest
-    for memory. Compute-bound shares and the GPU's idle one are assumed: see ASSUMED.
-    """
-    torch_runs = energies[energies.engine == "TORCH"]
-    cpu, gpu = torch_runs[torch_runs.provider == "CPU"], torch_runs[torch_runs.provider == "CUDA"]
-    cpu_idle, gpu_idle = float(gpu.cpu_W.min()) / 150, ASSUMED["gpu_idle_share"]
-
-    def above(watts: float, tdp: float, idle: float) -> float:
-        return round((watts / tdp - idle) / (1 - idle), 4)
-
-    return {
-        "cpu_idle": round(cpu_idle, 4),
-        "cpu_launching_thread": above(float(gpu.cpu_W.median()), 150, cpu_idle),
-        "cpu_memory": above(float(cpu.cpu_W.median()), 150, cpu_idle),
-        "cpu_compute": 1.0,
-        "gpu_idle": gpu_idle,
-        "gpu_launch": above(float(gpu[gpu.params_M < 200].gpu_W.median()), 450, gpu_idle),
-        "gpu_memory": above(float(gpu[gpu.params_M >= 2500].gpu_W.median()), 450, gpu_idle),
-        "gpu_compute": ASSUMED["gpu_compute_share"],
-        "error": 0.5,
-    }
 
 
 def guess_without_operations(measured: pd.DataFrame) -> dict[str, float]:
@@ -222,6 +157,7 @@ def calibrate(folder: Path) -> dict[str, Any]:
     launch_us = launch_of_small_networks(pairs)
     near = (0.8 * launch_us, 1.2 * launch_us)
     costs = {one.name: fit_set(one, measured, CPU_LAUNCH_US if one.name.startswith("cpu") else near) for one in SETS}
+    costs["cpu_train"] = fit_cpu_training(costs["cpu_infer"])
     costs |= {f"{device}_tree": fit_trees(pairs, device) for device in ("cpu", "gpu")}
     return {
         "schema_version": 1,
@@ -237,11 +173,6 @@ def calibrate(folder: Path) -> dict[str, Any]:
     }
 
 
-def costs_from(result: dict[str, Any], name: str) -> Costs:
-    """A set of a fresh calibration."""
-    return Costs.from_dict(result["costs"][name])
-
-
 def main() -> int:
     """Writes data/emulator.json, or with --check compares it with a fresh calibration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -254,7 +185,7 @@ def main() -> int:
         return 0 if same else 1
     OUTPUT.write_text(json.dumps(made, indent=1) + "\n")
     for name, one in made["costs"].items():
-        print(name, one.get("test", one["calibration"]))
+        print(name, one.get("test") or one.get("calibration") or one["every_network_held_out_once"])
     return 0
 
 

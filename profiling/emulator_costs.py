@@ -67,7 +67,7 @@ class Costs:
         """The set for FP32 of one calibrated with AMP: the same shares of a lower peak, more bytes."""
         return Costs(
             self.compute,
-            {kind: max(1.0, factors[kind] * value) for kind, value in self.memory.items()},
+            {kind: factors[kind] * value for kind, value in self.memory.items()},
             self.launch_s,
             self.error,
         )
@@ -82,10 +82,10 @@ def calibration() -> dict[str, Any]:
 
 @cache
 def costs_of(device: str, train: bool, precision: str) -> Costs:
-    """The set for a device. Only GPU with AMP (inference, training) and CPU with FP32 (inference) are calibrated."""
+    """The set for a device. Calibrated are the GPU with AMP and the CPU with FP32; FP32 on a GPU is derived."""
     sets = calibration()["costs"]
     if device == "cpu":
-        return Costs.from_dict(sets["cpu_infer"])
+        return Costs.from_dict(sets["cpu_train" if train else "cpu_infer"])
     amp = Costs.from_dict(sets["gpu_train" if train else "gpu_infer"])
     return amp if precision == "amp" else amp.in_fp32(calibration()["assumed"]["fp32_bytes_factor"])
 
