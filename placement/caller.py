@@ -57,13 +57,10 @@ class Caller:
                     logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
                     said = True
                 time.sleep(0.05)
-            self.apply(update)
-        self._ask()
-        assert self.snapshot is not None
-        return self.snapshot
+            return self.apply(update)
 
-    def apply(self, update: Any) -> None:
-        """Takes over what is new."""
+    def apply(self, update: Any) -> Snapshot:
+        """Takes over what is new; after the first time it asks for more by itself."""
         known = self.snapshot
         selector = update.selector if update.selector is not None else known and known.selector
         if selector is None:
@@ -79,9 +76,10 @@ class Caller:
             self.history,
             update.unix_time,
         )
-        if known is None:
-            return
         self._told = False
+        if known is None:
+            threading.Thread(target=self._ask, daemon=True).start()
+        return self.snapshot
 
     def _ask(self) -> None:
         """Sends the one request that is always under way; its answer comes to `_answered`."""
@@ -104,8 +102,7 @@ class Caller:
         except Exception as error:
             self._unreachable(error)
             return
-        timer = threading.Thread(target=self._ask, daemon=True)  # a callback must not submit: it holds Ray's locks
-        timer.start()
+        threading.Thread(target=self._ask, daemon=True).start()  # a callback must not submit: it holds Ray's locks
 
     def _unreachable(self, error: BaseException) -> None:
         if not self._connected():

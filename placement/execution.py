@@ -310,6 +310,17 @@ def retire_worker() -> None:
             manager._num_task_executions[function_id] = MAX_CALLS - 1
 
 
+def worker_retires() -> bool:
+    """Ray ends this worker after the task under way: some function of its has reached its max_calls."""
+    from ray._private.worker import global_worker
+
+    manager = global_worker.function_actor_manager
+    return any(
+        info.max_calls and manager._num_task_executions[function_id] + 1 >= info.max_calls
+        for function_id, info in manager._function_execution_info.items()
+    )
+
+
 def free_gpu_memory() -> None:
     """Gives cached device memory back, so that the next task on this GPU finds it."""
     torch = sys.modules.get("torch")
@@ -326,4 +337,4 @@ def _task_id() -> str | None:
 def _report(run: Run) -> None:
     from placement.reporting import report
 
-    report(run)
+    report(run, last=worker_retires())

@@ -5,7 +5,6 @@ One daemon thread for each worker process; a task's own time pays for an append 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib
 import logging
@@ -114,7 +113,6 @@ class Outbox:
         self._batch: Batch | None = None
         self._sending = threading.Lock()
         threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
-        atexit.register(self._send_last)
 
     def add(self, run: Run) -> None:
         """Called in the task's own time: an append. With the actor long gone the newest runs are lost, and counted."""
@@ -132,7 +130,7 @@ class Outbox:
                 except Exception as error:  # the actor restarts: what is unsent stays here and is sent again
                     logger.debug("records wait in the outbox: %s", error)
 
-    def _send_last(self) -> None:
+    def send_last(self) -> None:
         """A worker that retires sends what it still has; where the cluster is gone there is nobody to send it to."""
         with contextlib.suppress(Exception):
             self.send(LAST_PATIENCE_S)
@@ -277,13 +275,15 @@ _context_until = 0.0
 _making = threading.Lock()
 
 
-def report(run: Run) -> None:
-    """Hands a finished run to the outbox."""
+def report(run: Run, *, last: bool = False) -> None:
+    """Hands a finished run to the outbox. last: the process ends after this one, so the outbox is emptied at once."""
     global _outbox
     if _outbox is None:
         with _making:
             _outbox = _outbox or Outbox()
     _outbox.add(run)
+    if last:
+        _outbox.send_last()
 
 
 def node_context() -> NodeContext:

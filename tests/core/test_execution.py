@@ -32,7 +32,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
     """The runs that were reported; the node is a real one."""
     reported: list[Run] = []
     monkeypatch.setattr(reporting, "node_context", lambda: NodeContext("n1", REAL))
-    monkeypatch.setattr(reporting, "report", reported.append)
+    monkeypatch.setattr(reporting, "report", lambda run, last: reported.append(run))
+    monkeypatch.setattr(execution, "worker_retires", lambda: False)
     monkeypatch.setattr(execution, "_task_id", lambda: "t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
     monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)

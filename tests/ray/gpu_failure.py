@@ -1,0 +1,63 @@
+"""Run by test_devices.py in a process of its own: a node that is not emulated, with one faked GPU; prints JSON."""
+
+import json
+import os
+import time
+
+import ray
+
+import placement
+from placement import TaskSpec, current_device, placed_remote
+
+SPEC = TaskSpec(flops=1e9, input_bytes=1e6, batch_size=8, parameters=1000)
+
+
+@placed_remote(spec=SPEC, policy="gpu_only", max_retries=0)
+def hungry(fail: bool) -> tuple[str, int]:
+    if fail and current_device() != "cpu":
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    return current_device(), os.getpid()
+
+
+@placed_remote(spec=SPEC, policy="gpu_only", strict=True)
+def strict() -> None:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def strict_error() -> str:
+    try:
+        ray.get(strict.remote())
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def wait_for_unfit() -> str:
+    deadline = time.monotonic() + 30
+    while "failed there before" not in (table := str(hungry.explain(False))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return table
+
+
+ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+placement.start(log=os.environ["LOG"])
+warm = [ray.get(hungry.remote(False)) for _ in range(3)]
+failed = ray.get([hungry.remote(True)])[0]
+table = wait_for_unfit()
+after = ray.get(hungry.options(device="gpu").remote(False)) if "gpu" in table else None
+message = strict_error()
+placement.flush(20)
+rows = placement.read_log(os.environ["LOG"]).to_pylist()
+print(
+    json.dumps(
+        {
+            "warm": warm,
+            "failed": failed,
+            "table": table,
+            "after": after,
+            "strict": message,
+            "rows": [{name: row[name] for name in ("device", "fallback", "error", "time_provenance")} for row in rows],
+        }
+    )
+)
+ray.shutdown()
