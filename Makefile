@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check soak bench clean
+.PHONY: setup demo test check lint bench soak clean
 
 setup: .venv/.ready
 
@@ -18,12 +18,16 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-check: setup
+check: lint test
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/placement bench
 
 soak: setup
 	$(BIN)/python -m pytest -m soak

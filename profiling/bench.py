@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Table
+
 from placement.decision import Limits, Snapshot, decide
 from placement.node import Inventory, Kind, paper_configs
 from placement.selector import shipped_selector
@@ -314,6 +317,17 @@ def gpu_vs_plain(rounds: int, calls: int = 20) -> Figure:
     ray.get([plain.remote(1), kept.remote(1)])
     values = [_tasks_per_second(kept, calls) / _tasks_per_second(plain, calls) for _ in range(max(3, rounds // 5))]
     return Figure.of(name, values, target, "10 ms of GPU work")
+
+
+def table(figures: Sequence[Figure]) -> Table:
+    """The figures as a table."""
+    shown = Table(title="What placing costs", title_justify="left", header_style="bold")
+    for name in ("figure", "median", "quartiles", "target", "note"):
+        shown.add_column(name, justify="right" if name in ("median", "quartiles") else "left")
+    for f in figures:
+        between = "" if f.low is None else f"{f.low:.3g} .. {f.high:.3g}"
+        shown.add_row(escape(f.name), "–" if f.value is None else f"{f.value:,.3f}", between, f.target, f.note)
+    return shown
 
 
 def as_json(figures: Sequence[Figure]) -> dict[str, Any]:

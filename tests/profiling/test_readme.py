@@ -1,0 +1,79 @@
+"""Every script and command of the README, run as it stands there; `make test` excepted, and one demo run is shared."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+README = (PROJECT / "README.md").read_text()
+SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", README, re.MULTILINE)
+MAKE = set(re.findall(r"\bmake [a-z]+\b", README))
+TIMEOUT_S = 300
+NEED_A_CLUSTER = ("nodes", "sweep", "refit", "swap")
+RUN_ELSEWHERE = ("demo", "bench")  # by test_demo.py (one run, shared) and test_bench.py
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def test_the_readme_has_scripts_and_commands() -> None:
+    assert len(SCRIPTS) >= 2
+    assert {command.split()[1] for command in COMMANDS} >= {
+        "nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "import", "demo",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+def test_a_pasted_script_works(script: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(script)
+    done = run([sys.executable, "script.py"], tmp_path, RAY_ADDRESS="local")
+    assert "config" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(demo_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "out").mkdir()
+    (folder / "out" / "demo").symlink_to(demo_run.out)
+    (folder / "pairs.csv").write_text(
+        "task,family,framework,cpu,gpu,flops,batch_size,parameters,input_elements,cpu_seconds,gpu_seconds\n"
+        "resnet18,vision,torch,i5-12400,RTX 3060,1.8e9,1,11689512,150528,0.05,0.004\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[1] not in RUN_ELSEWHERE])
+def test_a_command_works(command: str, folder: Path, request: pytest.FixtureRequest) -> None:
+    words = shlex.split(command)
+    cluster = {}
+    if words[1] in NEED_A_CLUSTER:
+        cluster = {"RAY_ADDRESS": request.getfixturevalue("emulated")}
+    done = run([str(Path(sys.executable).with_name("placement")), *words[1:]], folder, **cluster)
+    assert done.stdout.strip()
+
+
+def test_make_knows_every_target_that_the_readme_names() -> None:
+    assert {"make demo", "make test", "make setup", "make check", "make soak"} <= MAKE
+    for command in MAKE:
+        run([*command.split(), "--dry-run"], PROJECT)
+
+
+def test_make_lint_passes() -> None:
+    if not (PROJECT / ".venv" / ".ready").exists():
+        pytest.skip("the environment was not made by `make setup`, which `make lint` would do now")
+    run(["make", "lint"], PROJECT)
