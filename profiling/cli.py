@@ -17,7 +17,6 @@ from typer.core import TyperGroup
 from placement.errors import LogError, OptionError, PlacementError
 
 if TYPE_CHECKING:
-    import click
     from rich.console import Console
 
     from workloads import Preset
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 class _Group(TyperGroup):
     """Turns the errors of this package, and those of files, into one line."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (PlacementError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -25,14 +26,14 @@ def connected(address: str | None, *, start: bool = False) -> bool:
     if ray.is_initialized():
         return True
     try:
-        ray.init(address=address or "auto", logging_level="ERROR", log_to_driver=False)
+        ray.init(address=address or "auto", logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError) as error:
         if address is not None:
             reason = str(error).split("\n", 1)[0]
             raise NotServedError(f"no Ray cluster answers at {address!r} ({reason}).") from None
         if not start:
             return False
-        ray.init(address="local", logging_level="ERROR", log_to_driver=False)
+        ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False)
     return True
 
 

@@ -8,6 +8,7 @@ The fit itself is `profiling.training.fit`; nothing of it knows Ray.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import time
@@ -105,7 +106,7 @@ def through_ray_train(
     from ray.train.torch import TorchConfig, TorchTrainer
 
     if not ray.is_initialized():
-        ray.init(logging_level="ERROR", log_to_driver=False)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
     wait_for_cpu(timeout_s)
     dataset = ray.data.from_pandas(frame[list(COLUMNS)])
     with _scratch(storage_path) as folder, _quiet(timeout_s):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
     import ray
 
     if not ray.is_initialized():
-        ray.init(logging_level="ERROR", log_to_driver=False)
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
     nodes = [node for node in (ray.nodes() if nodes is None else nodes) if node["Alive"]]
     emulated = [node for node in nodes if node["Labels"].get(EMULATED_LABEL) == "true"]
     real = [node for node in nodes if node not in emulated and node["Resources"].get("CPU")]
