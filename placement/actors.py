@@ -77,7 +77,7 @@ class PlacedClass(ActorClass):
             merged["runtime_env"] = parse_runtime_env_for_task_or_actor(rays["runtime_env"])
         return PlacedClassOptions(self, options, merged)
 
-    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """The decision for these constructor arguments as it would be now; every candidate, and why (not) taken."""
         if not self._placement_options.placeable:
             raise OptionError(
@@ -86,7 +86,7 @@ class PlacedClass(ActorClass):
             )
         return self._placer(self._placement_options, self._default_options).explain(args, kwargs)
 
-    def bind(self, *args: Any, **kwargs: Any) -> ClassNode:
+    def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
         if not self._placement_options.placeable:
             return super().bind(*args, **kwargs)
@@ -121,15 +121,15 @@ class PlacedClassOptions:
         self._options = options
         self._ray_options = ray_options
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and creates the actor."""
         return self._placed._remote(args=args, kwargs=kwargs, **self._ray_options, **{OURS: self._options})
 
-    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """As PlacedClass.explain."""
         return self._placed._placer(self._options, self._ray_options).explain(args, kwargs)
 
-    def bind(self, *args: Any, **kwargs: Any) -> ClassNode:
+    def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
         return PlacedClassNode(self, self._placed.__ray_metadata__.modified_class, args, kwargs, self._ray_options)
 

@@ -6,6 +6,7 @@ what is exported to the workers differs.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from ray._common.serialization import pickle_dumps
 from ray._common.signature import extract_signature
 from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
+from ray._private.utils import get_runtime_env_info, parse_runtime_env_for_task_or_actor
 from ray._raylet import Language, PythonFunctionDescriptor
 from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
@@ -41,7 +43,7 @@ class Body:
 class Measured(Body):
     """An ordinary task."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The function's result; a generator function's generator."""
         hide_own_frames()
         function = self.function
@@ -128,6 +130,16 @@ class Variant(ExportingFunction):
         self._decorator = None
         # The same in every process that a handle travels to, so that each exports it under one name.
         self._uuid = uuid.uuid5(of, device)
+
+    def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
+        """submit(args, kwargs) under these options, worked out once; args[0] is the packed Envelope."""
+        options = {**self._default_options, **ray_options}
+        runtime_env_info = self._serialized_base_runtime_env_info
+        if options.get("runtime_env"):
+            options["runtime_env"] = parse_runtime_env_for_task_or_actor(options["runtime_env"])
+            runtime_env_info = get_runtime_env_info(options["runtime_env"], is_job_runtime_env=False, serialize=True)
+        options.pop("max_calls", None)
+        return functools.partial(self._remote, serialized_runtime_env_info=runtime_env_info, **options)
 
     def _signature(self) -> list[inspect.Parameter]:
         return [ENVELOPE, *super()._signature()]

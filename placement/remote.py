@@ -56,7 +56,7 @@ class Handle:
         self._planned_for: tuple[Any, Any] = (None, None)
         self._submitters: dict[Any, Callable[..., Any]] = {}
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and submits; an ObjectRef like any other."""
         function = self._function
         if client_mode_should_convert():
@@ -69,7 +69,7 @@ class Handle:
         auto_init_ray()
         ray._private.worker.global_worker.check_connected()
         plan = self._plan(args, kwargs)
-        return plan.submit(plan.packed, *args, **kwargs)
+        return plan.submit((plan.packed, *args), kwargs)
 
     def map(
         self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
@@ -78,11 +78,11 @@ class Handle:
         """The results of one task for each item; see placement.batches."""
         return mapped(self, iterable, ordered, in_flight, return_exceptions)
 
-    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
         return self._placer.explain(args, kwargs)
 
-    def bind(self, *args: Any, **kwargs: Any) -> FunctionNode:
+    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
 
@@ -108,13 +108,13 @@ class Handle:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
         if ray._private.worker.global_worker.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
-            plain = ExportingFunction.options(self._function, **_without(self._ray_options, "max_calls"))
-            return lambda _, *args, **kwargs: plain.remote(*args, **kwargs)
-        options = _without(self._placer.ray_options_for(decision, snapshot, around), "max_calls")
+            plain = super(PlacedFunction, self._function)._remote
+            return lambda args, kwargs: plain(args[1:], kwargs, **self._ray_options)
+        options = self._placer.ray_options_for(decision, snapshot, around)
         key = (decision.device, tuple((options.get("label_selector") or {}).items()))
         submit = self._submitters.get(key)
         if submit is None:
-            submit = self._function.variant(decision.device).options(**options).remote
+            submit = self._function.variant(decision.device).submitter(options)
             self._submitters[key] = submit
         return submit
 
@@ -163,7 +163,7 @@ class PlacedFunction(ExportingFunction):
         """The results of one task for each item; see placement.batches."""
         return mapped(self, iterable, ordered, in_flight, return_exceptions)
 
-    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """As Handle.explain; a function that is not placeable says how to make it so."""
         if self._handle is None:
             raise OptionError(
@@ -171,7 +171,7 @@ class PlacedFunction(ExportingFunction):
             )
         return self._handle.explain(*args, **kwargs)
 
-    def bind(self, *args: Any, **kwargs: Any) -> FunctionNode:
+    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
         return PlacedNode(self._handle or self, self._function, args, kwargs, self._default_options)
 
@@ -191,7 +191,7 @@ class _Plain:
         self.remote = wrapper.remote
         self._wrapper = wrapper
 
-    def bind(self, *args: Any, **kwargs: Any) -> FunctionNode:
+    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG."""
         node = self._wrapper.bind(*args, **kwargs)
         return PlacedNode(self._function, node._body, args, kwargs, node._bound_options)

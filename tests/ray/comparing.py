@@ -1,0 +1,147 @@
+"""Runs one piece of a user's code under ray.remote and under placed_remote, and compares what comes of it.
+
+A case is a function of `remote`, the decorator to use; its result, or what it raises, must be the same either way.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+import ray
+from ray import cloudpickle
+
+from placement import TaskSpec, placed_remote
+from placement.errors import OptionError
+
+Remote = Callable[..., Any]
+Case = Callable[[Remote], Any]
+
+SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
+
+
+def saying(**ours: Any) -> Remote:
+    """placed_remote with our options given throughout."""
+
+    def remote(*args: Any, **rays: Any) -> Any:
+        if len(args) == 1 and not rays and callable(args[0]):
+            return placed_remote(**ours)(args[0])
+        return placed_remote(*args, **rays, **ours)
+
+    return remote
+
+
+WAYS: dict[str, Remote] = {
+    "plain": placed_remote,
+    "any": saying(devices="any"),
+    "spec": saying(spec=SMALL),
+    "gpu": saying(spec=lambda *args, **kwargs: SMALL, policy="gpu_only"),
+}
+"""Ordinary; described by its arguments; described by a spec, on the CPU; described by a function, on a GPU."""
+
+CPU_WAYS = ("plain", "any", "spec")
+
+
+class Raised(NamedTuple):
+    """What a case raised."""
+
+    types: tuple[str, ...]
+    text: str
+
+
+def outcome(case: Case, remote: Remote) -> Any:
+    """What the case returns or raises, without what no two runs have alike."""
+    try:
+        return alike(case(remote))
+    except Exception as error:
+        return raised(error)
+
+
+def raised(error: BaseException) -> Raised:
+    """An error as data."""
+    names = (t.__name__ for t in type(error).__mro__ if t is not OptionError and t.__name__ != "PlacementError")
+    return Raised(tuple(names), alike(str(error)))
+
+
+CHANGING = (
+    (r"\x1b\[\d+m", ""),
+    (r"pid=\d+", "pid=P"),
+    (r"ip=[\d.]+", "ip=I"),
+    (r"0x[0-9a-f]+", "0xX"),
+    (r"\b[0-9a-f]{24,}\b", "ID"),
+    (r"127\.0\.0\.1(:\d+)?|192\.\d+\.\d+\.\d+(:\d+)?", "HOST"),
+    (r"\d+\.\d{3,}", "FLOAT"),
+)
+
+
+def alike(value: Any) -> Any:
+    """A value without process numbers, addresses and ids."""
+    if isinstance(value, str):
+        for pattern, name in CHANGING:
+            value = re.sub(pattern, name, value)
+        return value
+    if isinstance(value, BaseException):
+        return raised(value)
+    if isinstance(value, Mapping):
+        return {key: alike(one) for key, one in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(alike(one) for one in value)
+    return value
+
+
+def error_of(action: Callable[[], Any]) -> Any:
+    """What an action raises, to be compared; its result where it raises nothing."""
+    try:
+        return action()
+    except Exception as error:
+        return raised(error)
+
+
+class Cases:
+    """The cases of one file."""
+
+    def __init__(self, module: str) -> None:
+        cloudpickle.register_pickle_by_value(sys.modules[module])  # workers cannot import the tests
+        self.all: dict[str, tuple[Case, tuple[str, ...]]] = {}
+        self._expected: dict[str, Any] = {}
+
+    def case(self, function: Case | None = None, *, ways: tuple[str, ...] = tuple(WAYS)) -> Any:
+        """Registers a case; ways: the ways of saying it that make sense."""
+        if function is None:
+            return lambda f: self.case(f, ways=ways)
+        assert function.__name__ not in self.all
+        self.all[function.__name__] = (function, ways)
+        return function
+
+    def parametrize(self) -> Any:
+        """Every case in every way, ways outermost so that workers of one kind are used one after the other."""
+        pairs = [(way, name) for way in WAYS for name, (_, ways) in self.all.items() if way in ways]
+        return pytest.mark.parametrize(("way", "name"), pairs, ids=[f"{name}-{way}" for way, name in pairs])
+
+    def check(self, way: str, name: str) -> None:
+        """Fails unless the case comes to the same under ray.remote and under this way of placed_remote."""
+        case, _ = self.all[name]
+        if name not in self._expected:
+            self._expected[name] = outcome(case, ray.remote)
+            assert "failed to import" not in str(self._expected[name]), self._expected[name]
+        expected, got = self._expected[name], outcome(case, WAYS[way])
+        assert _same(got, expected), f"placed_remote: {got!r}\nray.remote:    {expected!r}"
+
+
+def _same(got: Any, expected: Any) -> bool:
+    if isinstance(got, Raised) and isinstance(expected, Raised):
+        # An unknown option is answered in Ray's own words, and then with the options of placement.
+        text = got.text.split(" Those of placement are")[0]
+        return got.types == expected.types and text == expected.text
+    if isinstance(got, Mapping) and isinstance(expected, Mapping):
+        return got.keys() == expected.keys() and all(_same(got[key], expected[key]) for key in got)
+    if isinstance(got, list | tuple) and isinstance(expected, list | tuple):
+        return (
+            type(got) is type(expected)
+            and len(got) == len(expected)
+            and all(_same(one, other) for one, other in zip(got, expected, strict=True))
+        )
+    return type(got) is type(expected) and bool(got == expected)
