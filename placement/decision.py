@@ -6,35 +6,22 @@ Pure: what the cluster is like comes in as a Snapshot; nothing here asks it anyt
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from placement.history import COLD_START_RUNS, History, Key, Seen, posterior, size_of
-from placement.node import Inventory, Kind, NodeSpec
-from placement.policies import Candidate, Choice, Policy, Random, SelectorPolicy, name_of, on
+from placement.candidates import Choice, Field, Waits
+from placement.history import COLD_START_RUNS, History, Key, Seen, size_of
+from placement.node import Inventory
+from placement.offer import Limits as Limits
+from placement.offer import Offer, infeasible
+from placement.policies import Policy, Random, SelectorPolicy, name_of
 from placement.rule import JointThreshold
 from placement.selector import Estimate, Selector
 from placement.task import DEVICES, Device, TaskSpec
 
+LARGEST_OFFERS = 64
 EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once the CPU has been timed
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How the user's own options narrow the candidates.
-
-    cpus: CPUs granted, by device.  gpus: GPUs granted to a GPU task (a fraction shares one).
-    excluded: device -> why it is no candidate.  configs: the only configs that will do, None = all.
-    configs_reason: what the user said that narrows them.  strict: never explore.
-    """
-
-    cpus: Mapping[Device, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 1.0}, hash=False)
-    gpus: float = 1.0
-    excluded: Mapping[Device, str] = field(default_factory=dict, hash=False)
-    configs: frozenset[str] | None = None
-    configs_reason: str = "your label_selector"
-    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +29,7 @@ class Snapshot:
     """Everything that a caller needs to decide alone, at one moment of the cluster.
 
     version: rises with every change.  unix_time: when it was made, s.  history: what callers know of past runs.
+    backlog: how long the queues are; None = nothing is known of them.
     """
 
     version: int
@@ -51,6 +39,24 @@ class Snapshot:
     thresholds: JointThreshold = field(default_factory=JointThreshold)
     history: History = field(default_factory=History)
     unix_time: float | None = None
+    backlog: Waits | None = None
+    _offers: dict[int, tuple[Limits, Offer]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def offer(self, limits: Limits) -> Offer:
+        """What the cluster offers under these limits; worked out once for each."""
+        kept = self._offers.get(id(limits))
+        if kept is not None and kept[0] is limits:
+            return kept[1]
+        found = next((offer for known, offer in list(self._offers.values()) if known == limits), None)
+        if found is None:
+            found = Offer(self.inventory, limits, self.selector, self.thresholds, self.backlog)
+        if len(self._offers) >= LARGEST_OFFERS:
+            self._offers.clear()
+        self._offers[id(limits)] = (limits, found)
+        return found
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_offers": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +128,21 @@ def decide(
     chance: uniform numbers in [0, 1), asked only where the decision explores.
     """
     policy = policy or snapshot.policy
-    seen = snapshot.history.get((function, size_of(task)))
-    candidates = [c for c, fault in _considered(task, limits, snapshot, seen) if fault is None]
-    if not candidates:
+    history = snapshot.history
+    seen = history.get((function, size_of(task))) if len(history) else None
+    candidates = snapshot.offer(limits).field(task, seen)
+    if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
-    elif isinstance(policy, SelectorPolicy) and not any(c.estimate for c in on("gpu", candidates)):
+    elif isinstance(policy, SelectorPolicy) and not candidates.known():
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)
     return _decision(choice, limits, snapshot, policy)
 
 
-def cold_start(candidates: list[Candidate], seen: Seen | None, limits: Limits, chance: Callable[[], float]) -> Choice:
+def cold_start(candidates: Field, seen: Seen | None, limits: Limits, chance: Callable[[], float]) -> Choice:
     """For a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
-    gpu = tuple(c.config for c in on("gpu", candidates))
-    cpu = tuple(c.config for c in on("cpu", candidates))
+    cpu, gpu = candidates.cpu_configs, candidates.gpu_configs()
     if not cpu or not gpu:
         return Choice("gpu" if gpu else "cpu", gpu or cpu, "only_device")
     if limits.strict or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
@@ -158,86 +164,32 @@ def explain(
         policy = deepcopy(policy)
     decision = decide(task, function, limits, snapshot, policy=policy, chance=lambda: 1.0)
     seen = snapshot.history.get((function, size_of(task)))
+    offer = snapshot.offer(limits)
+    estimates = offer.estimates_of(offer.field(task, seen))
     rows = []
-    for candidate, fault in _considered(task, limits, snapshot, seen):
-        taken = fault is None and candidate.device == decision.device and candidate.config in decision.configs
-        reason = fault or (decision.reason if taken else _why_not(candidate, decision))
-        rows.append(Considered(candidate.config, candidate.device, candidate.cpus, taken, reason, candidate.estimate))
+    for kind in snapshot.inventory.kinds:
+        config = kind.spec.config
+        for device in DEVICES:
+            fault = infeasible(task, kind, device, limits, seen)
+            taken = fault is None and device == decision.device and config in decision.configs
+            reason = fault or (decision.reason if taken else _why_not(device, estimates[config], decision))
+            rows.append(Considered(config, device, limits.cpus[device], taken, reason, estimates[config]))
     return Explanation(task, decision, tuple(rows))
 
 
-def _why_not(candidate: Candidate, decision: Decision) -> str:
-    if candidate.device != decision.device:
+def _why_not(device: Device, estimate: Estimate | None, decision: Decision) -> str:
+    if device != decision.device:
         return f"the {decision.device} was taken: {decision.reason}"
-    return "another config promises more" if candidate.estimate else "nothing is known of it there"
-
-
-def _considered(
-    task: TaskSpec, limits: Limits, snapshot: Snapshot, seen: Seen | None
-) -> list[tuple[Candidate, str | None]]:
-    """Every (config, device) with its estimate and, where it is not feasible, why."""
-    rows: list[tuple[Candidate, str | None]] = []
-    for kind in snapshot.inventory.kinds:
-        estimate = estimate_of(task, kind.spec, limits, snapshot, seen) if kind.grants_gpus else None
-        for device in DEVICES:
-            fault = infeasible(task, kind, device, limits, seen)
-            gpus = limits.gpus if device == "gpu" else 0.0
-            rows.append((Candidate(kind.spec.config, device, limits.cpus[device], gpus, estimate), fault))
-    return rows
-
-
-def estimate_of(
-    task: TaskSpec, node: NodeSpec, limits: Limits, snapshot: Snapshot, seen: Seen | None
-) -> Estimate | None:
-    """The selector's estimate, sharpened by what was seen of this function and size on this kind of node."""
-    prior = snapshot.selector.estimate(task, node, limits.cpus["cpu"])
-    if seen is None:
-        return prior
-    cpu = seen.at(node.config, "cpu", limits.cpus["cpu"])
-    return posterior(prior, cpu, seen.at(node.config, "gpu", limits.cpus["gpu"]), snapshot.thresholds)
-
-
-def infeasible(task: TaskSpec, kind: Kind, device: Device, limits: Limits, seen: Seen | None) -> str | None:
-    """Why a (config, device) cannot take the task; None where it can."""
-    node = kind.spec
-    if device in limits.excluded:
-        return limits.excluded[device]
-    if limits.configs is not None and node.config not in limits.configs:
-        return f"excluded by {limits.configs_reason}"
-    if limits.cpus[device] > kind.grants_cpus:
-        return f"needs {limits.cpus[device]:g} CPUs, the node has {kind.grants_cpus:g}"
-    if device == "cpu":
-        return None
-    if not kind.grants_gpus:
-        return "no GPU"
-    if limits.gpus > kind.grants_gpus:
-        return f"needs {limits.gpus:g} GPUs, the node has {kind.grants_gpus:g}"
-    memory = node.gpu_memory_gb
-    if (
-        task.memory_bytes is not None
-        and memory is not None
-        and task.memory_bytes > memory * 1e9 * min(limits.gpus, 1.0)
-    ):
-        return f"needs {task.memory_bytes / 1e9:.1f} GB of GPU memory, the device has {memory:g}"
-    if seen is not None and node.config in seen.unfit:
-        return f"failed there before: {seen.unfit[node.config]}"
-    return None
+    return "another config promises more" if estimate else "nothing is known of it there"
 
 
 def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy) -> Decision:
+    device, configs = choice.device, choice.configs
     return Decision(
-        device=choice.device,
-        config=choice.configs[0] if choice.configs else None,
-        configs=choice.configs,
-        cpus=limits.cpus[choice.device],
-        gpus=limits.gpus if choice.device == "gpu" else 0.0,
-        reason=choice.reason,
-        policy=name_of(policy),
-        selector_version=snapshot.selector.version,
-        snapshot_version=snapshot.version,
-        probability=choice.probability,
-        propensity=choice.propensity,
-    )
+        device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
+        choice.reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
+        choice.propensity,
+    )  # fmt: skip
 
 
 def key_of(function: str, task: TaskSpec) -> Key:

@@ -10,38 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from placement.candidates import Candidate as Candidate
+from placement.candidates import Choice as Choice
+from placement.candidates import Field, field_of
 from placement.errors import OptionError
-from placement.selector import Estimate
 from placement.task import Device, TaskSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to run a task: on a device of a kind of node, with so many CPUs and GPUs granted.
-
-    estimate: of the task on that kind of node; None where neither the selector nor history knows it.
-    """
-
-    config: str
-    device: Device
-    cpus: float
-    gpus: float
-    estimate: Estimate | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a policy picked: a device and the configs that will do, best first; why; and how sure.
-
-    probability: P(GPU) of the estimate decided on, None where none was.
-    propensity: probability with which this policy picks this device here; 1.0 unless it explores.
-    """
-
-    device: Device
-    configs: tuple[str, ...]
-    reason: str
-    probability: float | None = None
-    propensity: float = 1.0
 
 
 @runtime_checkable
@@ -53,24 +26,23 @@ class Policy(Protocol):
         ...
 
 
-def on(device: Device, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates of one device."""
-    return tuple(candidate for candidate in candidates if candidate.device == device)
-
-
 def pick(device: Device, candidates: Sequence[Candidate], reason: str, propensity: float = 1.0) -> Choice:
     """That device where a candidate has it, else the other, saying so; every config that has it will do."""
-    chosen = on(device, candidates)
-    if not chosen:
-        other: Device = "cpu" if device == "gpu" else "gpu"
-        return Choice(other, tuple(c.config for c in on(other, candidates)), f"no_{device}_candidate")
-    return Choice(device, tuple(c.config for c in chosen), reason, best_probability(candidates), propensity)
+    found = field_of(candidates)
+    cpu, gpu = found.cpu_configs, found.gpu
+    if device == "gpu" and gpu:
+        return Choice("gpu", found.gpu_configs(), reason, best_probability(found), propensity)
+    if device == "cpu" and cpu:
+        return Choice("cpu", cpu, reason, best_probability(found), propensity)
+    if device == "gpu":
+        return Choice("cpu", cpu, "no_gpu_candidate")
+    return Choice("gpu", found.gpu_configs(), "no_cpu_candidate")
 
 
-def best_probability(candidates: Sequence[Candidate]) -> float | None:
+def best_probability(candidates: Field) -> float | None:
     """The highest P(GPU) among the GPU candidates whose estimate is known."""
-    known = [c.estimate.p_gpu for c in on("gpu", candidates) if c.estimate]
-    return max(known) if known else None
+    known = candidates.known()
+    return max(known)[0] if known else None
 
 
 @dataclass(frozen=True)
@@ -105,8 +77,9 @@ class Random:
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """A coin's side."""
-        both = bool(on("cpu", candidates)) and bool(on("gpu", candidates))
-        return pick("gpu" if self._random.random() < 0.5 else "cpu", candidates, "coin", 0.5 if both else 1.0)
+        found = field_of(candidates)
+        both = bool(found.cpu_configs and found.gpu)
+        return pick("gpu" if self._random.random() < 0.5 else "cpu", found, "coin", 0.5 if both else 1.0)
 
 
 @dataclass(frozen=True)
@@ -141,21 +114,18 @@ class SelectorPolicy:
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The GPU configs that are worth it, surest first; else the CPU."""
-        gpu = on("gpu", candidates)
-        if not gpu or not on("cpu", candidates):
-            return pick("gpu" if gpu else "cpu", candidates, "only_device")
-        known = sorted(((c.estimate.p_gpu, c) for c in gpu if c.estimate), key=lambda pair: (-pair[0], pair[1].config))
+        found = field_of(candidates)
+        if not found.gpu or not found.cpu_configs:
+            return pick("gpu" if found.gpu else "cpu", found, "only_device")
+        known = found.known()
         if not known:
-            return pick("cpu", candidates, "nothing_known")
-        worth = [(p, c) for p, c in known if p >= self.p_least]
-        best = known[0][1].estimate
-        assert best is not None
-        suffix = ", extrapolating" if best.extrapolating else ""
-        if not best.energy_decides:
-            suffix += ", energy_uncertain"
+            return pick("cpu", found, "nothing_known")
+        best = max(known)[0]
+        worth = [one for one in known if one[0] >= self.p_least]
+        doubts = found.doubts(best, known)
         if worth:
-            return Choice("gpu", tuple(c.config for _, c in worth), f"gpu_worth_it{suffix}", known[0][0])
-        return Choice("cpu", tuple(c.config for c in on("cpu", candidates)), f"gpu_not_worth_it{suffix}", known[0][0])
+            return Choice("gpu", found.best_first(worth), f"gpu_worth_it{doubts}", best)
+        return Choice("cpu", found.cpu_configs, f"gpu_not_worth_it{doubts}", best)
 
 
 POLICIES: dict[str, type[Policy]] = {
@@ -166,6 +136,8 @@ POLICIES: dict[str, type[Policy]] = {
     "selector": SelectorPolicy,
 }
 """Name -> policy, the paper's five."""
+
+NAMES = {kind: name for name, kind in POLICIES.items()}
 
 STATELESS = (CpuOnly, GpuOnly, FlopsRule, SelectorPolicy)
 """Policies whose choice depends on the task and the candidates alone: their decisions may be kept."""
@@ -187,4 +159,4 @@ def policy_of(policy: str | Policy) -> Policy:
 
 def name_of(policy: Policy) -> str:
     """The policy's name as it is logged: the registered one, else its class."""
-    return next((name for name, kind in POLICIES.items() if type(policy) is kind), type(policy).__name__)
+    return NAMES.get(type(policy)) or type(policy).__name__

@@ -1,0 +1,234 @@
+"""What a policy chooses from and what it answers: Candidate and Choice; Field, the candidates of one task by lots.
+
+Kinds of node that no task can tell apart make one lot, so that a choice among a thousand kinds costs no more than one
+among sixteen. A Field is also a plain sequence of Candidates, each made only when somebody looks: a user's own policy
+sees nothing of lots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import NamedTuple, Protocol, overload
+
+from placement.estimate import Estimate, Estimates, Listed
+from placement.task import Device
+
+LARGEST_MEMO = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a task: on a device of a kind of node, with so many CPUs and GPUs granted.
+
+    estimate: of the task on that kind of node; None where neither the selector nor history knows it.
+    wait_s: seconds until such a device is expected to be free for it; None where nothing is known of the queues.
+    """
+
+    config: str
+    device: Device
+    cpus: float
+    gpus: float
+    estimate: Estimate | None = None
+    wait_s: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Warm seconds of the whole task on this device, transfer included; None = not known."""
+        e = self.estimate
+        return None if e is None else e.gpu_seconds if self.device == "gpu" else e.cpu_seconds
+
+    @property
+    def joules(self) -> float | None:
+        """Of the whole task on this device; None = not known."""
+        e = self.estimate
+        return None if e is None else e.gpu_joules if self.device == "gpu" else e.cpu_joules
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a policy picked: a device and the configs that will do, best first; why; and how sure.
+
+    probability: P(GPU) of the estimate decided on, None where none was.
+    propensity: probability with which this policy picks this device here; 1.0 unless it explores.
+    """
+
+    device: Device
+    configs: tuple[str, ...]
+    reason: str
+    probability: float | None = None
+    propensity: float = 1.0
+
+
+class Waits(Protocol):
+    """Who knows how long the queues are; `placement.backlog.Backlog` does."""
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """Seconds until a new task is expected to start there; None = not known."""
+        ...
+
+
+class Lot(NamedTuple):
+    """Kinds of node that a task cannot tell apart, so that one estimate does for all.
+
+    configs: all of it.  cpu, gpu: those that are candidates on that device, in the inventory's order.
+    by_name: `gpu`, sorted.  estimated: index of its estimate, None where there is none (nodes without a GPU).
+    """
+
+    configs: tuple[str, ...]
+    cpu: tuple[str, ...]
+    gpu: tuple[str, ...]
+    by_name: tuple[str, ...]
+    estimated: int | None
+
+
+def lot(configs: Iterable[str], cpu: Iterable[str], gpu: Iterable[str], estimated: int | None) -> Lot:
+    """A Lot of these configs."""
+    gpu = tuple(gpu)
+    return Lot(tuple(configs), tuple(cpu), gpu, tuple(sorted(gpu)), estimated)
+
+
+class Field(Sequence[Candidate]):
+    """The feasible candidates of one task.
+
+    lots: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
+    costs: what a policy worked out of it and wants kept (a Field is kept with its task while its snapshot stands).
+    """
+
+    __slots__ = (
+        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "lots",
+        "memo", "waits",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        lots: Sequence[Lot],
+        gpu: Sequence[int],
+        cpu_configs: tuple[str, ...],
+        estimate: Callable[[], Estimates],
+        candidates: Callable[[Field], Sequence[Candidate]],
+        memo: dict[tuple[int, ...], tuple[str, ...]],
+        waits: Waits | None,
+    ) -> None:
+        self.lots = lots
+        self.gpu = gpu
+        self.cpu_configs = cpu_configs
+        self.memo = memo
+        self.waits = waits
+        self.costs: object = None
+        self._estimate = estimate
+        self._estimates: Estimates | None = None
+        self._known: list[tuple[float, int]] | None = None
+        self._all = candidates
+        self._candidates: Sequence[Candidate] | None = None
+
+    @property
+    def estimates(self) -> Estimates:
+        """Of the lots that have one, by their `estimated`."""
+        if self._estimates is None:
+            self._estimates = self._estimate()
+        return self._estimates
+
+    def known(self) -> list[tuple[float, int]]:
+        """(P(GPU), lot) of the GPU candidates of which something is known."""
+        if self._known is None:
+            lots = self.lots
+            p = self.estimates.p_gpu if self.gpu else ()
+            self._known = [(q, i) for i in self.gpu if (q := p[lots[i].estimated]) is not None]  # type: ignore[index]
+        return self._known
+
+    def estimate(self, at: int) -> Estimate | None:
+        """A lot's."""
+        index = self.lots[at].estimated
+        return None if index is None else self.estimates[index]
+
+    def doubts(self, best: float, known: list[tuple[float, int]]) -> str:
+        """What the surest estimate stands on, as it is added to a reason."""
+        tied = [i for p, i in known if p == best]
+        at = tied[0] if len(tied) == 1 else min((self.lots[i].by_name[0], i) for i in tied)[1]
+        estimated = self.lots[at].estimated
+        return "" if estimated is None else self.estimates.doubts(estimated)
+
+    def gpu_configs(self) -> tuple[str, ...]:
+        """The GPU candidates' configs, in the inventory's order."""
+        return tuple(on("gpu", self))
+
+    def best_first(self, known: list[tuple[float, int]]) -> tuple[str, ...]:
+        """The GPU configs of some lots, surest first, by name where they are as sure."""
+        if len(known) == 1:
+            return self.lots[known[0][1]].by_name
+        known = sorted(known, key=surest_first)
+        last, key = -1.0, []
+        for p, i in known:
+            key.append(~i if p == last else i)
+            last = p
+        pattern = tuple(key)
+        found = self.memo.get(pattern)
+        if found is None:
+            ties = ([self.lots[i].by_name for _, i in tied] for _, tied in groupby(known, lambda one: one[0]))
+            found = tuple(chain.from_iterable(sorted(chain.from_iterable(names)) for names in ties))
+            if len(self.memo) >= LARGEST_MEMO:
+                self.memo.clear()
+            self.memo[pattern] = found
+        return found
+
+    def _list(self) -> Sequence[Candidate]:
+        if self._candidates is None:
+            self._candidates = self._all(self)
+        return self._candidates
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Candidate]: ...
+    def __getitem__(self, index: int | slice) -> Candidate | Sequence[Candidate]:
+        return self._list()[index]
+
+
+def surest_first(known: tuple[float, int]) -> tuple[float, int]:
+    """Sort key."""
+    return -known[0], known[1]
+
+
+class Told:
+    """The waits that Candidates themselves tell."""
+
+    __slots__ = ("_waits",)
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._waits = {(c.config, c.device): c.wait_s for c in candidates}
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """As the Candidate says."""
+        return self._waits.get((config, device))
+
+
+def on(device: Device, candidates: Iterable[Candidate]) -> list[str]:
+    """The configs of those on a device."""
+    return [candidate.config for candidate in candidates if candidate.device == device]
+
+
+def field_of(candidates: Sequence[Candidate]) -> Field:
+    """Any candidates as a Field; those of one config that share an Estimate are a lot."""
+    if isinstance(candidates, Field):
+        return candidates
+    by_config: dict[tuple[str, int], list[Candidate]] = {}
+    for candidate in candidates:
+        by_config.setdefault((candidate.config, id(candidate.estimate)), []).append(candidate)
+    lots = [
+        lot([config], on("cpu", same), on("gpu", same), i) for i, ((config, _), same) in enumerate(by_config.items())
+    ]
+    estimates = [same[0].estimate for same in by_config.values()]
+    return Field(
+        lots,
+        [i for i, one in enumerate(lots) if one.gpu],
+        tuple(on("cpu", candidates)),
+        lambda: Listed(estimates),
+        lambda _: candidates,
+        {},
+        Told(candidates),
+    )

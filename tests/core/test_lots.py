@@ -1,0 +1,268 @@
+"""decide() works by lots and by products folded ahead; here it is held against the plain way, kind by kind."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from core_builders import CPU_NODE, TASK, cluster, limits, net, snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.candidates import Candidate, Field, field_of
+from placement.decision import Snapshot, decide, explain, key_of
+from placement.history import History, Place, Seen, posterior, size_of
+from placement.node import Inventory, Kind, NodeSpec, paper_configs
+from placement.offer import MOST_LOTS, Limits, infeasible
+from placement.policies import POLICIES, Choice, Policy, policy_of
+from placement.selector import Estimate
+from placement.task import TaskSpec
+
+NETS = [net(seed) for seed in range(4)]
+
+
+class OneByOne:
+    """A selector without `prepare`: asked for one kind of node at a time."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.version = inner, inner.version
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
+        return self.inner.estimate(task, node, cpus)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
+def plain_candidates(task: TaskSpec, given_limits: Limits, snap: Snapshot, seen: Seen | None) -> list[Candidate]:
+    """Every feasible candidate, each estimated by itself."""
+    found = []
+    for kind in snap.inventory.kinds:
+        estimate = None
+        if kind.grants_gpus:
+            estimate = snap.selector.estimate(task, kind.spec, given_limits.cpus["cpu"])
+            if seen is not None:
+                runs = [seen.at(kind.spec.config, d, given_limits.cpus[d]) for d in ("cpu", "gpu")]  # type: ignore[arg-type]
+                estimate = posterior(estimate, *runs, snap.thresholds)
+        for device in ("cpu", "gpu"):
+            if infeasible(task, kind, device, given_limits, seen) is None:  # type: ignore[arg-type]
+                gpus = given_limits.gpus if device == "gpu" else 0.0
+                found.append(Candidate(kind.spec.config, device, given_limits.cpus[device], gpus, estimate))  # type: ignore[index, arg-type]
+    return found
+
+
+def plain_choice(policy: Policy, task: TaskSpec, candidates: list[Candidate]) -> Choice:
+    return policy.choose(task, candidates)
+
+
+def close(a: Estimate | None, b: Estimate | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.p_gpu == pytest.approx(b.p_gpu, abs=1e-9) and replace(a, p_gpu=0, speedup=None) == replace(
+        b, p_gpu=0, speedup=None
+    )
+
+
+GB = st.sampled_from([4.0, 8.0, 12.0, None])
+NODES = st.builds(
+    lambda cpus, gpus, cpu_gflops, gpu_gflops, memory: NodeSpec(
+        "?", cpus=cpus, gpus=gpus, cpu_gflops=cpu_gflops, gpu_gflops=gpu_gflops, gpu_memory_gb=memory,
+        cpu_tdp_w=100.0, gpu_tdp_w=300.0,
+    ),
+    st.sampled_from([2, 8]), st.sampled_from([0, 1, 1, 2]), st.sampled_from([100.0, 900.0, None]),
+    st.sampled_from([1e3, 2e4]), GB,
+)  # fmt: skip
+INVENTORIES = st.lists(NODES, min_size=1, max_size=14).map(
+    lambda nodes: Inventory(
+        tuple(Kind(replace(node, config=f"k{i * 7 % 10}{i}"), (f"n{i}",)) for i, node in enumerate(nodes))
+    )
+)
+TASKS = st.builds(
+    TaskSpec,
+    flops=st.one_of(st.none(), st.floats(0, 1e14)),
+    input_bytes=st.one_of(st.none(), st.floats(0, 1e10)),
+    batch_size=st.one_of(st.none(), st.integers(1, 4096)),
+    parameters=st.one_of(st.none(), st.integers(0, 10**9)),
+    memory_bytes=st.one_of(st.none(), st.floats(0, 1.5e10)),
+)
+LIMITS = st.builds(
+    limits,
+    st.sampled_from([0.5, 1.0, 4.0]),
+    st.sampled_from([1.0, 4.0]),
+    gpus=st.sampled_from([0.5, 1.0, 2.0]),
+    excluded=st.sampled_from([{}, {}, {}, {"gpu": "pinned"}, {"cpu": "pinned"}]),
+    configs=st.sampled_from([None, None, None, frozenset({"k00", "k71"})]),
+)
+
+
+@st.composite
+def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, Seen | None]:
+    task, inventory = draw(TASKS), draw(INVENTORIES)
+    names = [kind.spec.config for kind in inventory.kinds]
+    history = History()
+    for config, device, seconds in draw(
+        st.lists(st.tuples(st.sampled_from(names), st.sampled_from(["cpu", "gpu"]), st.floats(1e-3, 1e3)), max_size=9)
+    ):
+        history.observe(key_of("f", task), Place(config, device, 1.0), seconds)
+    for config in draw(st.sets(st.sampled_from(names), max_size=2)):
+        history.mark_unfit(key_of("f", task), config, "missing_gpu")
+    selector = draw(st.sampled_from([*NETS, OneByOne(NETS[0])]))
+    return task, draw(LIMITS), snapshot(selector, inventory, history=history), history.get(key_of("f", task))
+
+
+@settings(deadline=None, max_examples=150)
+@given(situations())
+def test_the_candidates_are_those_of_the_plain_way(situation: Any) -> None:
+    task, given_limits, snap, seen = situation
+    plain = plain_candidates(task, given_limits, snap, seen)
+    found = list(snap.offer(given_limits).field(task, seen))
+    assert [(c.config, c.device, c.cpus, c.gpus) for c in found] == [
+        (c.config, c.device, c.cpus, c.gpus) for c in plain
+    ]
+    assert all(close(a.estimate, b.estimate) for a, b in zip(found, plain, strict=True))
+
+
+@settings(deadline=None, max_examples=150)
+@given(situations(), st.sampled_from(sorted(POLICIES)))
+def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> None:
+    task, given_limits, snap, seen = situation
+    plain = plain_candidates(task, given_limits, snap, seen)
+    known = {c.estimate.p_gpu for c in plain if c.estimate and c.device == "gpu"}
+    if any(abs(p - q) < 1e-9 for p in {*known, 0.5} for q in known if p != q):
+        return  # decided by rounding
+    if name == "selector" and not known:
+        return  # a cold start, tested elsewhere
+    decision = decide(task, "f", given_limits, snap, policy=policy_of(name))
+    if not plain:
+        assert decision.reason == "no_candidate"
+        return
+    choice = policy_of(name).choose(task, plain)
+    assert (decision.device, decision.configs, decision.reason) == (choice.device, choice.configs, choice.reason)
+    assert decision.probability == (None if choice.probability is None else pytest.approx(choice.probability))
+    rows = {(c.config, c.device): c.estimate for c in explain(task, "f", given_limits, snap).considered}
+    assert all(close(rows[c.config, c.device], c.estimate) for c in plain)
+
+
+@settings(deadline=None, max_examples=100)
+@given(INVENTORIES, TASKS, st.sampled_from(NETS))
+def test_the_net_folded_is_the_net(inventory: Inventory, task: TaskSpec, classifier: Any) -> None:
+    nodes = tuple(kind.spec for kind in inventory.kinds)
+    estimates = classifier.prepare(nodes, 1.0)(task)
+    for i, node in enumerate(nodes):
+        assert close(estimates[i], classifier.estimate(task, node, 1.0))
+        assert (estimates.p_gpu[i] is None) == (estimates[i] is None)
+
+
+def test_a_sure_net_does_not_overflow() -> None:
+    sure = net(0, biases=(np.zeros(16), np.zeros(16), np.array([1e6])))
+    node = paper_configs()["B"]
+    for classifier in (sure, replace(sure, biases=(np.zeros(16), np.zeros(16), np.array([-1e6])))):
+        estimate = classifier.estimate(TASK, node, 1.0)
+        assert estimate is not None
+        assert classifier.prepare((node,), 1.0)(TASK).p_gpu == [pytest.approx(estimate.p_gpu)]
+
+
+def many(count: int, spread: float = 0.0) -> Inventory:
+    base = list(paper_configs().values())
+    return Inventory(tuple(
+        Kind(replace(base[i % 4], config=f"k{i:04d}", gpu_gflops=base[i % 4].gpu_gflops * (1 + spread * math.sin(i))),
+             (f"n{i}",))  # type: ignore[operator]
+        for i in range(count)
+    ))  # fmt: skip
+
+
+def test_a_thousand_kinds_make_few_lots_and_lose_none() -> None:
+    for spread in (0.0, 0.03, 0.9):
+        offer = snapshot(inventory=many(1000, spread)).offer(limits())
+        assert len(offer.lots) <= MOST_LOTS
+        assert sorted(config for lot in offer.lots for config in lot.configs) == [f"k{i:04d}" for i in range(1000)]
+    assert len(snapshot(inventory=many(1000)).offer(limits()).lots) == 4  # none is merged that differs
+
+
+def test_kinds_of_the_same_figures_decide_alike_and_all_will_do() -> None:
+    snap = snapshot(NETS[1], many(400))
+    decision = decide(TASK, "f", limits(), snap, policy=policy_of("gpu_only"))
+    assert len(decision.configs) == 400
+    few = snapshot(NETS[1], many(4))
+    for flops in (1e6, 1e9, 1e12):
+        task = replace(TASK, flops=flops)
+        one, other = decide(task, "f", limits(), snap), decide(task, "f", limits(), few)
+        assert (one.device, one.probability) == (other.device, pytest.approx(other.probability))
+        assert len(one.configs) == 100 * len(other.configs)
+
+
+def test_memory_is_told_apart_within_a_lot() -> None:
+    base = paper_configs()["B"]
+    specs = [replace(base, config=f"k{i:02d}", gpu_memory_gb=20 + 0.01 * i) for i in range(40)]
+    snap = snapshot(NETS[0], Inventory(tuple(Kind(spec) for spec in specs)))
+    assert len(snap.offer(limits()).lots) < 40
+    decision = decide(replace(TASK, memory_bytes=20.2e9), "f", limits(), snap, policy=policy_of("gpu_only"))
+    assert sorted(decision.configs) == [f"k{i:02d}" for i in range(20, 40)]
+
+
+def test_the_offer_is_worked_out_once_for_equal_limits() -> None:
+    snap = snapshot(NETS[0])
+    assert snap.offer(limits()) is snap.offer(limits())
+    assert snap.offer(limits(cpu=2.0)) is not snap.offer(limits())
+
+
+def test_a_new_offer_for_every_limits_keeps_no_more_than_a_few() -> None:
+    snap = snapshot(NETS[0])
+    for i in range(200):
+        decide(TASK, "f", limits(cpu=1 + i / 1000), snap)
+    assert len(snap._offers) <= 64
+
+
+def test_what_is_kept_of_tasks_is_bounded() -> None:
+    snap, given_limits = snapshot(NETS[0]), limits()
+    for i in range(5000):
+        decide(replace(TASK, flops=1e9 + i), "f", given_limits, snap)
+    assert len(snap.offer(given_limits).kept) <= 4096
+
+
+def test_what_was_seen_meanwhile_counts_at_once() -> None:
+    history = History()
+    snap, given_limits = snapshot(OneByOne(NETS[0]), cluster(configs="A"), history=history), limits()
+    before = decide(TASK, "f", given_limits, snap)
+    device = "cpu" if before.device == "gpu" else "gpu"
+    for where, seconds in ((device, 0.01), (before.device, 10.0)):
+        for _ in range(9):
+            history.observe(("f", size_of(TASK)), Place("A", where, 1.0), seconds)  # type: ignore[arg-type]
+    assert decide(TASK, "f", given_limits, snap).device == device
+
+
+def test_a_snapshot_that_decided_can_be_sent_and_copied() -> None:
+    snap = snapshot(NETS[0])
+    decision = decide(TASK, "f", limits(), snap)
+    for twin in (pickle.loads(pickle.dumps(snap)), copy.deepcopy(snap), replace(snap, version=7)):
+        assert decide(TASK, "f", limits(), twin) == decision
+
+
+def test_a_plain_list_is_a_field_too() -> None:
+    plain = [
+        Candidate("A", "cpu", 1.0, 0.0, Estimate(0.4, cpu_seconds=3.0)),
+        Candidate("B", "gpu", 1.0, 1.0, Estimate(0.6, gpu_seconds=2.0, gpu_joules=5.0), wait_s=1.5),
+        Candidate("A", "gpu", 1.0, 1.0),
+    ]
+    found = field_of(plain)
+    assert list(found) == plain
+    assert field_of(found) is found
+    assert (found.cpu_configs, found.gpu_configs()) == (("A",), ("B", "A"))
+    assert [p for p, _ in found.known()] == [0.6]
+    assert [(c.seconds, c.joules) for c in plain] == [(3.0, None), (2.0, 5.0), (None, None)]
+    assert isinstance(found, Field)
+    assert found.waits is not None
+    assert (found.waits.wait_s("B", "gpu"), found.waits.wait_s("C", "gpu")) == (1.5, None)
+
+
+def test_a_node_without_a_gpu_has_no_estimate() -> None:
+    snap = snapshot(NETS[0], cluster(CPU_NODE, configs="A"))
+    assert {c.config: c.estimate is None for c in snap.offer(limits()).field(TASK, None)} == {
+        "A": False,
+        "cpu-only": True,
+    }
