@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from placement.decision import Explanation
 from placement.task import TaskSpec
 from workloads import Batch, Outcome
 
-IN_FLIGHT = 16  # enough that no node waits for this process; few enough that a failed cluster is noticed soon
+IN_FLIGHT = 4  # one for each emulated node; more would only start more worker processes, at 1 GB each
+SMALLEST = 3  # presets that a mix is filled up with
 ALIKE = 1e-3  # relative: results of one deterministic task may differ by so much between runs
 DETERMINISTIC = frozenset({"xgboost_iris", "jpeg_resize", "normalise", "tokenise", "video_decode", "parse_table"})
 """The networks are not: each process draws its own random weights."""
@@ -236,6 +238,24 @@ def explained(names: Iterable[str], batches: Mapping[str, Any]) -> dict[str, Exp
         if function is not None:
             found[name] = function.explain(name, batches[name])
     return found
+
+
+def balanced(names: Sequence[str], why: Mapping[str, Explanation], least: float) -> list[str]:
+    """The names, with as many more tasks as give each device `least` of the placeable ones, by the decisions told.
+
+    Those added are of the presets that the selector sends to the lacking device, in turn, the smallest first; where it
+    sends none there, nothing is added.
+    """
+    filled = list(names)
+    for device, share in device_shares(names, why).items():
+        there = sorted(
+            (name for name in why if why[name].decision.device == device), key=lambda n: why[n].task.flops or 0
+        )
+        placeable = sum(name in why for name in filled)
+        missing = math.ceil((least - share) * placeable / (1 - least)) if share < least else 0
+        filled += [name for name, _ in zip(cycle(there[:SMALLEST]), range(missing), strict=False)]
+    random.Random(len(filled)).shuffle(filled)
+    return filled
 
 
 def device_shares(names: Iterable[str], why: Mapping[str, Explanation]) -> dict[str, float]:
