@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from profiling.sites import Site
     from workloads import Preset
 
+WRITE_EVERY_S = 5.0
 SETUP_S = 180.0
 """Beside its budget, what a cell may take to import its framework and make its input, before it is given up."""
 
@@ -74,28 +75,36 @@ def emulate_sweep(
     *,
     nodes: Sequence[NodeSpec] | None = None,
     console: Console | None = None,
+    write_every_s: float = WRITE_EVERY_S,
 ) -> Sweep:
     """The grid of `presets` on emulated configs (None: A-D) from traces alone: nothing is measured, no Ray is needed.
 
     All times and energies are the emulator's and marked so. Cells that the log has already are left out.
+    write_every_s: rows are kept so long before they go to the log, so that it does not get a file for each preset.
     """
     began, run_id = time.monotonic(), new_run_id()
     nodes = list(paper_configs().values()) if nodes is None else list(nodes)
     done, writer = done_cells(log), LogWriter(log)
-    computed = found = 0
-    rows: list[TaskRecord] = []
+    computed = found = written = 0
+    kept: list[TaskRecord] = []
+    latest = began
     with progress(console, "cells", len(presets)) as advance:
         for preset in presets:
             wanted = [(cell, node) for node in nodes for cell in cells_of(preset.name, preset.has_gpu, node)]
             missing = [(cell, node) for cell, node in wanted if cell.key not in done]
-            found += len(wanted) - len(missing)
-            work = Work.of(preset) if missing else None
-            new = [emulated_row(cell, work, node, Anchor(), run_id) for cell, node in missing] if work else []
-            rows += [row for row in new if row is not None]
-            computed += len(missing)
+            kept += computed_rows(Work.of(preset), missing, Anchor(), run_id) if missing else []
+            computed, found = computed + len(missing), found + len(wanted) - len(missing)
+            if preset is presets[-1] or time.monotonic() - latest >= write_every_s:
+                writer.append(kept)
+                written, kept, latest = written + len(kept), [], time.monotonic()
             advance(preset.name)
-    writer.append(rows)
-    return Sweep(os.fspath(log), computed, found, rows=len(rows), seconds=time.monotonic() - began)
+    return Sweep(os.fspath(log), computed, found, rows=written, seconds=time.monotonic() - began)
+
+
+def computed_rows(work: Work, cells: Sequence[tuple[Cell, NodeSpec]], anchor: Anchor, run_id: str) -> list[TaskRecord]:
+    """The rows of emulated configs; cells that would not fit their memory have none."""
+    rows = [emulated_row(cell, work, node, anchor, run_id) for cell, node in cells]
+    return [row for row in rows if row is not None]
 
 
 def sweep(
@@ -174,8 +183,7 @@ class _Run:
         rows = [measured_row(job.cell, work, job.site.spec, measured, self.run_id)]
         anchor = anchor_of(work, measured, job.site.spec, job.cell.cpus) if job.computed else None
         if anchor is not None:
-            told = [emulated_row(cell, work, node, anchor, self.run_id) for cell, node in job.computed]
-            rows += [row for row in told if row is not None]
+            rows += computed_rows(work, job.computed, anchor, self.run_id)
         return rows
 
 

@@ -1,0 +1,102 @@
+"""The command line: what it prints, what it writes, and one clear line for a misuse. No cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from profiling.cli import main
+
+COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "import")
+TASK = ("--flops", "1e9", "--input-bytes", "1e6", "--batch", "8", "--parameters", "1e6")
+
+
+def run(*arguments: object) -> object:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    shown = run("--help").output
+    assert all(command in shown for command in COMMANDS)
+    heavy = "{'ray', 'torch', 'pandas', 'pyarrow', 'numpy', 'workloads'}"
+    code = f"import sys, profiling.cli; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_explain_works_without_a_cluster_and_says_so(tmp_path: Path) -> None:
+    found = run("explain", "--offline", *TASK, "--json", tmp_path / "x.json")
+    assert found.exit_code == 0, found.output
+    assert "no cluster is running" in found.output
+    data = json.loads((tmp_path / "x.json").read_text())
+    assert {(c["config"], c["device"]) for c in data["candidates"]} == {(x, d) for x in "ABCD" for d in ("cpu", "gpu")}
+    assert all(c["reason"] for c in data["candidates"])
+    assert data["task"]["parameters"] == 1_000_000
+
+
+def test_explain_of_one_config() -> None:
+    found = run("explain", "--offline", *TASK, "--config", "B")
+    assert "excluded by --config" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("explain", "--offline", "--flops", "-1"), "flops=-1.0"),
+        (("explain", "--offline", *TASK, "--policy", "best"), "unknown policy 'best'; valid are"),
+        (("explain", "--offline", *TASK, "--config", "E"), "configs here are"),
+        (("explain", "--offline", *TASK, "--selector", "no/such.json"), "cannot be read"),
+        (("evaluate", "no/such/log"), "there is no log"),
+        (("refit", "no/such/log", "-o", "x.json"), "there is no log"),
+        (("swap", "no/such.json"), "cannot be read"),
+        (("sweep", "--preset", "resnet19"), "no preset is called 'resnet19'"),
+        (("sweep", "--workload", "llama"), "valid are"),
+        (("sweep", "--budget-s", "0"), "positive"),
+        (("import", "no/such.parquet", "-o", "log"), "no such file"),
+    ],
+)
+def test_a_misuse_is_one_line_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:
+    found = run(*arguments)
+    assert found.exit_code == 2
+    assert says in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert "Traceback" not in found.output
+
+
+def test_a_broken_selector_is_refused_before_any_cluster_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"schema_version": 99}')
+    found = run("swap", tmp_path / "s.json")
+    assert (found.exit_code, "schema version 99" in found.stderr) == (2, True)
+
+
+def test_a_log_of_one_class_is_refused_before_a_cluster_is_started(made_up_log: Path, tmp_path: Path) -> None:
+    found = run("refit", made_up_log, "-o", tmp_path / "s.json", "--speedup", "1e-9", "--energy-ratio", "1e9")
+    assert (found.exit_code, "nothing to learn from" in found.stderr) == (2, True)
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_sweep_emulate_only_then_evaluate(tmp_path: Path) -> None:
+    log, told, scores = tmp_path / "log", tmp_path / "sweep.json", tmp_path / "scores.json"
+    found = run("sweep", "-o", log, "--emulate-only", "--subset", "full", "--workload", "xgboost_iris", "--json", told)
+    assert found.exit_code == 0, found.output
+    assert json.loads(told.read_text())["rows"] == 20 * 4 * 3 * 2
+    found = run("evaluate", log, "--json", scores)
+    assert found.exit_code == 0, found.output
+    data = json.loads(scores.read_text())
+    assert set(data["policies"]) == {"cpu_only", "gpu_only", "random", "flops_rule", "selector", "oracle"}
+    assert set(data["policies"]["oracle"]) == {
+        "throughput", "energy_efficiency", "selection_accuracy", "gpu_reduction",
+    }  # fmt: skip
+    assert set(data["accuracy"]) == {"random", "config"}, "with one workload none can be held out, and it says so"
+    assert "one workload only" in found.output
+
+
+def test_import_brings_pairs(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("task,cpu,gpu,cpu_seconds,gpu_seconds\nx,c,g,2.0,0.5\ny,c,g,1.0,1.0\n")
+    found = run("import", tmp_path / "p.csv", "-o", tmp_path / "log", "--json", tmp_path / "j.json")
+    assert found.exit_code == 0, found.output
+    assert json.loads((tmp_path / "j.json").read_text())["pairs"] == 2
