@@ -1,4 +1,4 @@
-"""The command line: `placement nodes | explain | sweep | refit | swap | evaluate | report | demo | import`.
+"""The command line: `placement nodes | explain | sweep | refit | swap | evaluate | report | demo | bench | import`.
 
 Each command imports what it needs when it runs, so that `placement --help` is quick. What a user did wrong is one red
 line and exit code 2; `--json FILE` writes what a table shows.
@@ -235,6 +235,20 @@ def demo(
     from profiling.demo import run
 
     run(output, console())
+
+
+@main.command()
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Of each comparison.")] = 15,
+    calls: Annotated[int, typer.Option(min=1, help="Tasks in a round.")] = 400,
+    json: Json = None,
+) -> None:
+    """What placing costs, as ratios against plain Ray in one run."""
+    from profiling import bench as benching
+    from profiling import tables
+
+    figures = benching.bench(rounds, calls, told=tables.say)
+    tables.show(benching.table(figures), json, benching.as_json(figures))
 
 
 @main.command(name="import")

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from placement.errors import OptionError
+from placement.errors import ControlPlaneError, OptionError
 from placement.node import paper_configs
 
 EMULATED_LABEL = "placement.emulated"
 CONFIG_LABEL = "config"
+START_ATTEMPTS = 3
+_log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 256 * 2**20  # of each node; four nodes share one machine's /dev/shm
 
 _ENVIRONMENT = {
@@ -53,7 +55,8 @@ def emulated_cluster(
     environment: variables for the nodes, beside those it sets.  system_config: Ray's, for the whole cluster.
     log_level: of Ray's own messages in this process.
 
-    Raises OptionError on an unknown config, or where this process is connected to a cluster already.
+    Raises OptionError on an unknown config, or where this process is connected to a cluster already, ControlPlaneError
+    where the machine is too busy to start the nodes.
     Everything it started is gone when it is left; the environment is as before.
     """
     import ray
@@ -69,9 +72,9 @@ def emulated_cluster(
         common = {"num_cpus": num_cpus_per_node, "num_gpus": 1, "object_store_memory": object_store_bytes}
         head = {**_HEAD, "_system_config": {**_KEEP_WORKERS, **(system_config or {})}}
         try:
-            cluster.add_node(labels=_labels(configs[0]), **common, **head)
+            _add_node(cluster, configs[0], {**common, **head})
             for config in configs[1:]:  # one after the other: Ray sets signal handlers in each start
-                cluster.add_node(labels=_labels(config), **common)
+                _add_node(cluster, config, common)
             ray.init(address=cluster.address, namespace=namespace, logging_level=log_level, log_to_driver=False)
             yield cluster.address
         finally:
@@ -79,8 +82,20 @@ def emulated_cluster(
             cluster.shutdown()
 
 
-def _labels(config: str) -> dict[str, str]:
-    return {CONFIG_LABEL: config, EMULATED_LABEL: "true"}
+def _add_node(cluster: Any, config: str, arguments: Mapping[str, Any]) -> None:
+    """Starts a node, again where its helper processes did not come up in the 15 s that Ray gives them."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            cluster.add_node(labels={CONFIG_LABEL: config, EMULATED_LABEL: "true"}, **arguments)
+            return
+        except Exception as error:  # Ray raises no other class here
+            if "timed out during startup" not in str(error):
+                raise
+            _log.warning("node %s did not start in time (attempt %d of %d)", config, attempt, START_ATTEMPTS)
+    raise ControlPlaneError(
+        f"node {config} of the emulated cluster did not start in {START_ATTEMPTS} attempts of 30 s: this machine is too "
+        "busy. Stop other work on it, or ask for fewer configs."
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from profiling.cli import main
 
-COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "import")
+COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "bench", "import")
 TASK = ("--flops", "1e9", "--input-bytes", "1e6", "--batch", "8", "--parameters", "1e6")
 
 
