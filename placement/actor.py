@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ FLUSH_EVERY_S = 0.5
 CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
 LARGEST_PENDING_ROWS = 1_000_000
 WRITE_TRIES = 3
+SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
 logger = logging.getLogger("placement")
@@ -95,6 +97,7 @@ class PlacementActor:
         self.run_id = ray.get_runtime_context().get_job_id() + f"-{int(time.time())}"
         self._restore(selector)
         self.version = self._epoch() * EPOCH
+        self.began = time.monotonic()
         self.news = asyncio.Condition()
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -312,8 +315,17 @@ class PlacementActor:
         return {
             **self.counts(), "version": self.version, "selector": self.selectors[-1].version, "nodes": nodes,
             "history": len(self.history), "log": self.settings.log,
-            "pending_nodes": len(set(self.alive) - set(self.specs)),
+            "pending_nodes": len(set(self.alive) - set(self.specs)), "settling_s": self._settling_s(),
         }  # fmt: skip
+
+    def _settling_s(self) -> float:
+        """Seconds until workers whose batches met a dead actor have surely sent them again to this one."""
+        restarted = ray.get_runtime_context().was_current_actor_reconstructed
+        return max(0.0, SETTLE_S - (time.monotonic() - self.began)) if restarted else 0.0
+
+    async def process_id(self) -> int:
+        """The actor's process, for a look at it."""
+        return os.getpid()
 
     async def _write_log(self) -> None:
         await self._write_pending()

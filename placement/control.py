@@ -103,8 +103,8 @@ def flush(timeout_s: float = 10.0) -> dict[str, int]:
     """
     deadline = time.monotonic() + timeout_s
     before = -1
-    while (received := call("status", timeout_s=timeout_s)["rows_received"]) != before:
-        before = received
+    while (now := call("status", timeout_s=timeout_s))["rows_received"] != before or now["settling_s"]:
+        before = now["rows_received"]
         if time.monotonic() + QUIET_S > deadline:
             raise ControlPlaneError(f"flush: records were still coming after {timeout_s:g} s; give a longer timeout_s.")
         time.sleep(QUIET_S)
