@@ -12,7 +12,6 @@ sets it generated are kept and used again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -122,15 +121,15 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
     places.clear()
     sent = _on_cluster(places, stages)
     from placement.records import read_log
-    from profiling import report
+    from profiling import report, tables
     from profiling.evaluation import evaluate
 
-    with stages.stage("evaluation", "Evaluating on what a selector has not seen"):
+    with stages.stage("evaluation", "Evaluating on what a selector has not seen"), _one_thread():
         table, evaluation = read_log(places.log), evaluate(places.log)
     with stages.stage("report", "Writing the report"):
         report.write(places.log, places.report, places.selector, evaluation)
     summary = summarised(places, stages, sent, table, evaluation)
-    places.summary.write_text(json.dumps(summary, indent=1) + "\n")
+    tables.write_json(places.summary, summary)
     show(places, stages, sent, table, evaluation)
     return summary
 
@@ -148,6 +147,19 @@ class Sent:
     before: str
     after: str
     recorded: bool
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread while inside: products as small as the selector's are slower on two."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_cluster(places: Places, stages: Stages) -> Sent:
@@ -203,7 +215,7 @@ def _profile(places: Places, console: Console) -> None:
 
 
 def _stream(places: Places, console: Console) -> tuple[Streamed, dict[str, float]]:
-    from profiling import demo_tables, stream
+    from profiling import stream, tables
 
     names = stream.mixed()
     batches = stream.batches_of(names, places.data)
@@ -213,7 +225,8 @@ def _stream(places: Places, console: Console) -> tuple[Streamed, dict[str, float
     for device in ("gpu", "cpu"):
         shown = next((name for name in stream.MIX if name in why and why[name].decision.device == device), None)
         if shown is not None:
-            console.print(demo_tables.explained(shown, why[shown]))
+            console.print(f"Why [bold]{shown}[/] goes to a {device.upper()}:", highlight=False)
+            console.print(tables.explanation(why[shown]))
     with _progress(console) as bar:
         task = bar.add_task("tasks", total=len(names))
         streamed = stream.send(names, batches, advance=lambda _: bar.advance(task))

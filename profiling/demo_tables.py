@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from placement.decision import Explanation
 from profiling import figures
 
 if TYPE_CHECKING:
@@ -31,18 +30,6 @@ def placed(where: pd.DataFrame, emulated: bool) -> Table:
     table = _table("What went where", caption, "task", "kind", "CPU", "GPU", "nodes", "why", numbers=("CPU", "GPU"))
     for row in where.itertuples():
         table.add_row(row.workload, row.kind or "–", str(row.cpu), str(row.gpu), row.configs, row.reason)
-    return table
-
-
-def explained(preset: str, explanation: Explanation) -> Table:
-    """Every candidate of one task, with the reason it was or was not taken."""
-    decision = explanation.decision
-    names = ("config", "device", "CPUs", "P(GPU)", "taken", "reason")
-    told = f"selector {decision.selector_version}, snapshot {decision.snapshot_version}"
-    table = _table(f"Why {preset} goes to a {decision.device.upper()}", told, *names, numbers=("CPUs", "P(GPU)"))
-    for c in explanation.considered:
-        p_gpu = "–" if c.estimate is None else f"{c.estimate.p_gpu:.3f}"
-        table.add_row(c.config, c.device, f"{c.cpus:g}", p_gpu, "yes" if c.taken else "", c.reason)
     return table
 
 

@@ -49,7 +49,7 @@ class DemoRun:
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """The demo, run once for the whole session by its command, in a process and a cluster of its own."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    command = [str(Path(sys.executable).parent / "placement"), "demo", "--out", str(out)]
+    command = [str(Path(sys.executable).parent / "placement"), "demo", "-o", str(out)]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {"COLUMNS": "160"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_TIMEOUT_S, env=environment, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
