@@ -89,12 +89,20 @@ def bounds_of(columns: list[str], launch_us: tuple[float, float]) -> tuple[np.nd
     return np.array(least), np.array(most)
 
 
-def fit(design: pd.DataFrame, seconds: np.ndarray, launch_us: tuple[float, float]) -> np.ndarray:
-    """The coefficients, in the columns' order: robust least squares of log time within the physical bounds."""
+def fit(design: pd.DataFrame, rows: pd.DataFrame, launch_us: tuple[float, float]) -> np.ndarray:
+    """The coefficients, in the columns' order: robust least squares of log time within the physical bounds.
+
+    Rows weigh by the root of their family's size, downwards: a hundred ResNets must not decide for a family unseen.
+    """
+    seconds = rows.seconds.to_numpy()
+    weights = 1 / np.sqrt(rows.groupby("family").model.transform("size").to_numpy())
+    weights /= weights.mean()
     relative = design.to_numpy() / seconds[:, None]
     least, most = bounds_of(list(design.columns), launch_us)
     start = np.clip(nnls(relative, np.ones(len(seconds)))[0], least + 1e-3, most - 1e-3)
-    return least_squares(lambda x: np.log(relative @ x), start, bounds=(least, most), loss="soft_l1", f_scale=ROBUST).x
+    return least_squares(
+        lambda x: np.log(relative @ x) * weights, start, bounds=(least, most), loss="soft_l1", f_scale=ROBUST
+    ).x
 
 
 def residuals(predicted: np.ndarray, seconds: np.ndarray, rows: pd.DataFrame) -> dict[str, float]:
@@ -115,12 +123,12 @@ def fit_set(one: Set, measured: pd.DataFrame, launch_us: tuple[float, float]) ->
     design, seconds = terms(rows, one.roof()), rows.seconds.to_numpy()
     parts = rows.family.map(part_of).to_numpy()
     test = np.isin(parts, TEST_PARTS)
-    found = fit(design[~test], seconds[~test], launch_us)
+    found = fit(design[~test], rows[~test], launch_us)
     predicted = design.to_numpy() @ found
     across = np.zeros(len(rows))
     for part in range(FAMILY_PARTS):
         across[parts == part] = design[parts == part].to_numpy() @ fit(
-            design[parts != part], seconds[parts != part], launch_us
+            design[parts != part], rows[parts != part], launch_us
         )
     coefficients = {name: round(float(value), 4) for name, value in zip(design.columns, found, strict=True)}
     return {

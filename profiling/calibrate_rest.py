@@ -44,7 +44,8 @@ def fit_trees(pairs: pd.DataFrame, device: str) -> dict[str, Any]:
     seconds = rows[f"{device}_seconds"].to_numpy()
     design = np.column_stack([moved, launches]) / seconds[:, None]
     rest = np.array(computed) / seconds
-    found = least_squares(lambda x: np.log(design @ x + rest), [1.0, 1.0], bounds=(1e-3, np.inf)).x
+    least = ASSUMED["cpu_tree_launch_us"] if device == "cpu" else 1e-3
+    found = least_squares(lambda x: np.log(design @ x + rest), [1.0, least + 1.0], bounds=([1e-3, least], np.inf)).x
     off = np.abs(np.log(design @ found + rest))
     return {
         "compute": {"tree": 1.0},
