@@ -11,7 +11,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack, overload
 
 import ray
 from ray._common import ray_option_utils
@@ -33,7 +33,12 @@ from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
 from placement.task import Device, TaskSpec
 
+if TYPE_CHECKING:
+    from placement.typed import Decorator, Options, PlacedActorClass, PlacedTask
+
 LARGEST_PLANS = 4_096
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Plan(NamedTuple):
@@ -216,6 +221,12 @@ class PlacedNode(FunctionNode):
         return placed.remote(*self._bound_args, **self._bound_kwargs)
 
 
+@overload
+def placed_remote(cls: type[T], /) -> PlacedActorClass[T]: ...  # type: ignore[overload-overlap]
+@overload
+def placed_remote(function: F, /) -> PlacedTask[F]: ...
+@overload
+def placed_remote(**options: Unpack[Options]) -> Decorator: ...
 def placed_remote(*args: Any, **options: Any) -> Any:
     """ray.remote, only placed: a decorator for functions and classes, with or without options.
 

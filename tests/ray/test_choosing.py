@@ -1,0 +1,113 @@
+"""choose(): a Decision in the words of Ray Data, Train, Tune and Serve. One small example of each runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+import ray
+from ray import cloudpickle
+
+import placement
+from placement import Decision, TaskSpec
+from placement.errors import OptionError, SpecError
+
+pytestmark = pytest.mark.usefixtures("emulated")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
+
+
+def test_it_decides_for_a_spec_a_function_and_for_nothing_known() -> None:
+    on_cpu = placement.choose(SMALL)
+    assert isinstance(on_cpu, Decision)
+    assert on_cpu.ray_options() == {"num_cpus": 1.0}
+    assert placement.choose(lambda: SMALL).device == "cpu"
+    assert placement.choose(lambda scale: SMALL, 3).device == "cpu"
+    assert placement.choose(None).reason == "cold_start"
+
+
+def test_options_limit_it() -> None:
+    on_gpu = placement.choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "in(A,B)"})
+    assert on_gpu.device == "gpu"
+    assert set(on_gpu.configs) == {"A", "B"}
+    assert on_gpu.ray_options() == {
+        "num_cpus": 0.5, "num_gpus": 1, "label_selector": {"config": "in(A,B)"},
+    }  # fmt: skip
+    assert placement.choose(SMALL, policy="gpu_only", gpu_options={"num_gpus": 0.5}).ray_options()["num_gpus"] == 0.5
+    json.dumps(on_gpu.ray_options())
+
+
+def test_misuse_is_named() -> None:
+    with pytest.raises(OptionError, match="Invalid option keyword num_gpu "):
+        placement.choose(SMALL, num_gpu=1)
+    with pytest.raises(SpecError, match="must return a TaskSpec"):
+        placement.choose(lambda: 3)
+
+
+def test_scaling_config() -> None:
+    scaling = placement.choose(SMALL, device="gpu", label_selector={"config": "A"}).scaling_config(num_workers=2)
+    assert (scaling.num_workers, scaling.use_gpu) == (2, True)
+    assert scaling.resources_per_worker == {"CPU": 1.0, "GPU": 1.0}
+    assert scaling.label_selector == {"config": "A"}
+    on_cpu = placement.choose(SMALL, device="cpu").scaling_config()
+    assert (on_cpu.use_gpu, on_cpu.resources_per_worker) == (False, {"CPU": 1.0})
+
+
+def test_ray_data() -> None:
+    def where(batch: Any) -> Any:
+        context = ray.get_runtime_context()
+        n = len(batch["id"])
+        return {"config": [context.get_node_labels()["config"]] * n, "gpus": [len(ray.get_gpu_ids())] * n}
+
+    chosen = placement.choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "B"})
+    rows = ray.data.range(4, override_num_blocks=2).map_batches(where, **chosen.ray_options()).take_all()
+    assert {(row["config"], row["gpus"]) for row in rows} == {("B", 1)}
+
+
+def test_ray_train(tmp_path: Any) -> None:
+    from ray.train import RunConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    def loop() -> Any:
+        context = ray.get_runtime_context()
+        return context.get_node_labels()["config"], len(ray.get_gpu_ids())
+
+    chosen = placement.choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "D"})
+    run = RunConfig(name="chosen", storage_path=str(tmp_path))
+    result = DataParallelTrainer(loop, scaling_config=chosen.scaling_config(), run_config=run).fit()
+    assert result.return_value == ("D", 1)
+
+
+def test_ray_tune(tmp_path: Any) -> None:
+    from ray import tune
+
+    def trial(config: dict[str, Any]) -> Any:
+        return {"gpus": len(ray.get_gpu_ids()), "x": config["x"]}
+
+    chosen = placement.choose(SMALL, device="gpu", num_cpus=0.5)
+    tuner = tune.Tuner(
+        tune.with_resources(trial, chosen.tune_resources()),
+        param_space={"x": tune.grid_search([1])},
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    )
+    assert [r.metrics["gpus"] for r in tuner.fit()] == [1]
+
+
+def test_ray_serve() -> None:
+    from ray import serve
+
+    chosen = placement.choose(SMALL, device="gpu", num_cpus=0.1, label_selector={"config": "C"})
+
+    @serve.deployment(ray_actor_options=chosen.ray_options())
+    class Where:
+        def __call__(self) -> Any:
+            return ray.get_runtime_context().get_node_labels()["config"], len(ray.get_gpu_ids())
+
+    try:
+        handle = serve.run(Where.bind(), route_prefix=None)
+        assert handle.remote().result(timeout_s=60) == ("C", 1)
+    finally:
+        serve.shutdown()

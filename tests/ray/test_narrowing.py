@@ -1,0 +1,160 @@
+"""A user's own options are never overridden: they narrow the candidates, and explain() says so."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import ray
+from ray import cloudpickle
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import (
+    DoesNotExist,
+    Exists,
+    In,
+    NodeAffinitySchedulingStrategy,
+    NodeLabelSchedulingStrategy,
+    NotIn,
+    PlacementGroupSchedulingStrategy,
+)
+
+from placement import TaskSpec, placed_remote
+from placement.narrowing import matches
+
+pytestmark = pytest.mark.usefixtures("emulated")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
+
+
+@placed_remote(spec=SMALL, policy="gpu_only")
+def where() -> tuple[str, int]:
+    return ray.get_runtime_context().get_node_labels()["config"], len(ray.get_gpu_ids())
+
+
+def node_of(config: str) -> str:
+    return next(str(n["NodeID"]) for n in ray.nodes() if n["Alive"] and n["Labels"]["config"] == config)
+
+
+def reasons(table: Any, config: str) -> set[str]:
+    return {c.reason for c in table.considered if c.config == config}
+
+
+@pytest.mark.parametrize(
+    ("options", "configs", "said"),
+    [
+        ({"label_selector": {"config": "B"}}, {"B"}, "your label_selector={'config': 'B'}"),
+        ({"label_selector": {"config": "in(A,C)"}}, {"A", "C"}, "your label_selector"),
+        ({"label_selector": {"config": "!A"}}, {"B", "C", "D"}, "your label_selector"),
+        ({"label_selector": {"placement.emulated": "true"}}, {"A", "B", "C", "D"}, ""),
+        (
+            {"label_selector": {"config": "A"}, "fallback_strategy": [{"label_selector": {"config": "D"}}]},
+            {"A", "D"},
+            "or its fallbacks",
+        ),
+        ({"scheduling_strategy": NodeLabelSchedulingStrategy(hard={"config": In("C")})}, {"C"}, "NodeLabel"),
+        ({"scheduling_strategy": NodeLabelSchedulingStrategy(hard={"config": NotIn("C")})}, {*"ABD"}, "NodeLabel"),
+        ({"scheduling_strategy": NodeLabelSchedulingStrategy(hard={"config": Exists()})}, {"A", "B", "C", "D"}, ""),
+        ({"scheduling_strategy": "SPREAD"}, {"A", "B", "C", "D"}, ""),
+    ],
+)  # fmt: skip
+def test_options_narrow_the_configs(options: dict[str, Any], configs: set[str], said: str) -> None:
+    table = where.options(**options).explain()
+    assert set(table.decision.configs) == configs
+    for config in {"A", "B", "C", "D"} - configs:
+        assert all(said in reason for reason in reasons(table, config))
+    assert ray.get(where.options(**options).remote())[0] in configs
+
+
+def test_a_node_named_by_the_user_is_the_one() -> None:
+    f = where.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_of("C"), soft=False))
+    assert f.explain().decision.configs == ("C",)
+    assert any("NodeAffinity" in reason for reason in reasons(f.explain(), "A"))
+    assert ray.get(f.remote()) == ("C", 1)
+
+
+def test_a_resource_that_no_node_has_leaves_no_candidate() -> None:
+    table = where.options(resources={"sunshine": 1}).explain()
+    assert not any(c.taken for c in table.considered)
+    assert all("no node satisfies your resources={'sunshine': 1}" in c.reason for c in table.considered)
+    table = where.options(accelerator_type="V100").explain()
+    assert all("your accelerator_type='V100'" in c.reason for c in table.considered)
+
+
+def test_a_users_own_num_gpus_decides_the_device() -> None:
+    two = where.options(policy="cpu_only", num_gpus=1)
+    assert ray.get(two.remote())[1] == 1
+    assert any("your num_gpus=1 asks for a GPU" in c.reason for c in two.explain().considered)
+    none = where.options(num_gpus=0)
+    assert ray.get(none.remote())[1] == 0
+    assert any("your num_gpus=0 asks for none" in c.reason for c in none.explain().considered)
+
+
+def test_gpus_that_no_node_has_are_waited_for_as_under_ray() -> None:
+    ref = where.options(num_gpus=8).remote()
+    assert ray.wait([ref], timeout=0.5)[0] == []
+    ray.cancel(ref)
+
+
+def test_a_placement_group_without_a_gpu_takes_the_task_on_the_cpu() -> None:
+    group = placement_group([{"CPU": 1}])
+    try:
+        ray.get(group.ready())
+        strategy = PlacementGroupSchedulingStrategy(group)
+        f = where.options(scheduling_strategy=strategy)
+        assert f.explain().decision.device == "cpu"
+        assert any("no bundle of your placement group has 1 CPU, 1 GPU" in c.reason for c in f.explain().considered)
+        assert ray.get(f.remote())[1] == 0
+        old = where.options(placement_group=group)
+        assert ray.get(old.remote())[1] == 0
+    finally:
+        remove_placement_group(group)
+
+
+def test_a_placement_group_with_a_gpu_takes_it_on_the_groups_node() -> None:
+    group = placement_group([{"CPU": 1, "GPU": 1}], bundle_label_selector=[{"config": "B"}])
+    try:
+        ray.get(group.ready())
+        f = where.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group))
+        assert f.explain().decision.configs == ("B",)
+        assert ray.get(f.remote()) == ("B", 1)
+    finally:
+        remove_placement_group(group)
+
+
+def test_inside_a_captured_placement_group_only_shapes_that_fit_are_chosen() -> None:
+    group = placement_group([{"CPU": 1}, {"CPU": 1}])
+    try:
+        ray.get(group.ready())
+
+        @ray.remote(num_cpus=1)
+        def parent() -> Any:
+            inside = ray.get(where.remote())
+            outside = where.options(scheduling_strategy="DEFAULT").explain().decision.device
+            return inside, str(where.explain()), outside
+
+        strategy = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+        inside, table, outside = ray.get(parent.options(scheduling_strategy=strategy).remote())
+        assert inside[1] == 0
+        assert "no bundle of the placement group that captures its caller's children has 1 CPU, 1 GPU" in table
+        assert outside == "gpu"
+    finally:
+        remove_placement_group(group)
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({"a": "x"}, True), ({"a": "y"}, False), ({"a": "!y"}, True), ({"a": "in(x,y)"}, True),
+        ({"a": "in(y, z)"}, False), ({"a": "!in(y,z)"}, True), ({"b": "x"}, False), ({"b": "!x"}, True), ({}, True),
+        ({"a": "x", "b": "x"}, False),
+    ],
+)  # fmt: skip
+def test_label_selectors_are_read_as_ray_reads_them(selector: dict[str, str | None], found: bool) -> None:
+    assert matches({"a": "x"}, selector) is found
+
+
+def test_a_label_that_must_not_be_there() -> None:
+    strategy = NodeLabelSchedulingStrategy(hard={"region": DoesNotExist()})
+    assert len(where.options(scheduling_strategy=strategy).explain().decision.configs) == 4
