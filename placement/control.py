@@ -188,6 +188,17 @@ def actor() -> Any:
     return _handle
 
 
+def actor_exists() -> bool:
+    """There is a PlacementActor; unlike actor() this starts none."""
+    if _handle is not None and _handle_session == session_id():
+        return True
+    try:
+        ray.get_actor(NAME, namespace=NAMESPACE)
+    except ValueError:
+        return False
+    return True
+
+
 def forget_actor() -> None:
     """The next call looks the actor up again."""
     global _handle

@@ -114,19 +114,40 @@ class Run(NamedTuple):
     visible: str | None = None
 
 
-_device = "cpu"
+_device: str | None = None  # None: nothing here was placed; what Ray granted tells
 _holds_gpu = False
 _seen_functions: set[str] = set()
 
 
 def current_device() -> str:
-    """The device of the task that runs in this worker: "cpu" or "cuda:0". On an emulated node always "cpu"."""
-    return _device
+    """The device of the task that runs in this worker: "cpu" or "cuda:0". On an emulated node always "cpu".
+
+    Also right in an ordinary task or actor that was given num_gpus.
+    """
+    if _device is not None:
+        return _device
+    return "cuda:0" if granted_gpu() and not on_emulated_node() else "cpu"
+
+
+def granted_gpu() -> bool:
+    """Ray granted the running task or actor a GPU, or a part of one."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized() or ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+        return False
+    return bool(ray.get_gpu_ids())
+
+
+def on_emulated_node() -> bool:
+    """This process runs on a node that plays another machine."""
+    from placement.control import own_label
+    from placement.node import EMULATED
+
+    return own_label(EMULATED) == "true"
 
 
 def holds_gpu() -> bool:
     """The task running in this worker holds a GPU, which Ray does not release while it waits for a child."""
-    return _holds_gpu
+    return _holds_gpu or (_device is None and granted_gpu())
 
 
 def run_plain(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
@@ -243,7 +264,7 @@ def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
         on_gpu = device == "gpu" and not context.emulated
         if on_gpu:
             free_gpu_memory()
-        _device, _holds_gpu = "cpu", False
+        _device, _holds_gpu = None, False
         _restore(visible)
         run = Run(
             name, packed, began, seconds, cpu_seconds, startup, device, cold, attempt.fallback, error, _task_id(),

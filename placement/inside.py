@@ -5,8 +5,6 @@ from __future__ import annotations
 import ray
 
 from placement import execution
-from placement.control import own_label
-from placement.node import EMULATED
 from placement.tracebacks import hide_own_frames
 
 
@@ -20,7 +18,7 @@ def enter_actor() -> None:
     hide_own_frames()
     gpus = ray.get_gpu_ids()
     execution._holds_gpu = bool(gpus)
-    if gpus and own_label(EMULATED) != "true":
+    if gpus and not execution.on_emulated_node():
         execution._device = "cuda:0"
     else:
         execution._show("cpu", "")

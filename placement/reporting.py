@@ -137,9 +137,12 @@ class Outbox:
 
     def send(self, timeout_s: float) -> None:
         """Sends what is there, in batches; one is dropped here only once the actor has it in a durable file."""
-        from placement.control import call
+        from placement.control import actor_exists, call
 
         with self._sending:
+            if all(run.packed is None for run in self.runs) and not actor_exists():
+                self.runs.clear()  # ordinary tasks of a program that started no control plane: nobody keeps a log
+                return
             while self.runs:
                 batch = self._batch or self._next()
                 self._batch = batch
