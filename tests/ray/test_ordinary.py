@@ -1,0 +1,136 @@
+"""What ordinary placed functions leave alone: on a cluster of their own, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+START = """
+import os, sys, time
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+from placement import current_device, placed_remote
+ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+"""
+
+
+def run(body: str, start: str = START) -> str:
+    code = start + textwrap.dedent(body)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_ordinary_tasks_and_actors_start_no_control_plane_and_know_their_gpu() -> None:
+    out = run("""
+        import placement
+        f = placed_remote(lambda: (current_device(), len(ray.get_gpu_ids())))
+        @placed_remote
+        class A:
+            def get(self):
+                return current_device(), os.environ.get("CUDA_VISIBLE_DEVICES")
+        print(ray.get([f.remote(), f.options(num_gpus=1).remote()]))
+        print(ray.get([A.remote().get.remote(), A.options(num_gpus=1).remote().get.remote()]))
+        time.sleep(1.5)
+        print([a["Name"] for a in ray._private.state.actors().values() if a["Name"]])
+    """)
+    assert out.splitlines()[-3:] == ["[('cpu', 0), ('cuda:0', 1)]", "[('cpu', None), ('cuda:0', '0')]", "[]"]
+
+
+def test_another_driver_uses_handles_and_actors_of_the_first() -> None:
+    second = """
+        import sys, ray
+        from ray import cloudpickle
+        ray.init(address=sys.argv[1], namespace="shared", log_to_driver=False, logging_level="ERROR")
+        f = cloudpickle.loads(open(sys.argv[2], "rb").read())
+        a = ray.get_actor("kept")
+        print(ray.get([f["plain"].remote(1), f["any"].remote(2), a.use.remote(f["any"], 3), a.count.remote()]))
+    """
+    out = run(f"""
+        import subprocess, tempfile
+        ray.shutdown()
+        context = ray.init(address="local", num_cpus=2, include_dashboard=False, namespace="shared",
+                           log_to_driver=False, logging_level="ERROR")
+        from ray import cloudpickle
+        def double(x):
+            return 2 * x
+        @placed_remote(devices="any")
+        class Kept:
+            n = 0
+            def use(self, f, x):
+                self.n += 1
+                return ray.get(f.remote(x))
+            def count(self):
+                return self.n
+        handles = {{"plain": placed_remote(double), "any": placed_remote(devices="any")(double)}}
+        assert ray.get([h.remote(5) for h in handles.values()]) == [10, 10]
+        a = Kept.options(name="kept", lifetime="detached").remote()
+        ray.get(a.count.remote())
+        path = tempfile.mktemp()
+        open(path, "wb").write(cloudpickle.dumps(handles))
+        import textwrap
+        command = [sys.executable, "-c", textwrap.dedent({second!r}), context.address_info["address"], path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        print(done.stdout or done.stderr)
+    """)
+    assert out.splitlines()[-1 if out.splitlines()[-1] else -2] == "[2, 4, 6, 1]"
+
+
+def test_a_second_cluster_in_one_script() -> None:
+    out = run("""
+        f = placed_remote(devices="any")(lambda: 1)
+        g = placed_remote(lambda: 2)
+        first = ray.get([f.remote(), g.remote()])
+        ray.shutdown()
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        print(first, ray.get([f.remote(), g.remote()]))
+    """)
+    assert out.splitlines()[-1] == "[1, 2] [1, 2]"
+
+
+def test_ray_client() -> None:
+    pytest.importorskip("grpc")
+    out = run(
+        """
+        import os, socket, subprocess, sys, time
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        import ray
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                           logging_level="ERROR")
+        server = subprocess.Popen([sys.executable, "-m", "ray.util.client.server", "--address",
+                                   context.address_info["gcs_address"], "--host", "127.0.0.1", "--port", str(port),
+                                   "--mode", "proxy"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        client = '''
+        import ray
+        from placement import TaskSpec, placed_remote
+        ray.init("ray://127.0.0.1:PORT")
+        def add(x, y=1):
+            return x + y
+        class Counter:
+            def __init__(self, n=0):
+                self.n = n
+            def add(self):
+                self.n += 1
+                return self.n
+        ways = placed_remote, placed_remote(devices="any"), placed_remote(spec=TaskSpec(flops=1.0))
+        for remote in (ray.remote, *ways):
+            f, A = remote(add), remote(Counter)
+            a = A.options(num_cpus=0).remote(5)
+            print(ray.get([f.remote(1), f.options(num_cpus=0.5).remote(1, y=5), f.remote(f.remote(1)), a.add.remote()]))
+        '''
+        import textwrap
+        time.sleep(3)
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(client).replace("PORT", str(port))],
+                              capture_output=True, text=True, timeout=200)
+        server.terminate()
+        print(done.stdout, done.stderr[-2000:])
+        """,
+        start="",
+    )
+    assert out.count("[2, 6, 3, 6]") == 4, out
