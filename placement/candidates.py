@@ -52,6 +52,7 @@ class Choice:
 
     probability: P(GPU) of the estimate decided on, None where none was.
     propensity: probability with which this policy picks this device here; 1.0 unless it explores.
+    wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
     """
 
     device: Device
@@ -59,10 +60,17 @@ class Choice:
     reason: str
     probability: float | None = None
     propensity: float = 1.0
+    wait_s: float | None = None
+    seconds: float | None = None
 
 
 class Waits(Protocol):
     """Who knows how long the queues are; `placement.backlog.Backlog` does."""
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the cluster was last asked; None = never."""
+        ...
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a new task is expected to start there; None = not known."""
@@ -198,6 +206,7 @@ class Told:
     """The waits that Candidates themselves tell."""
 
     __slots__ = ("_waits",)
+    age_s = None
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._waits = {(c.config, c.device): c.wait_s for c in candidates}

@@ -15,7 +15,7 @@ from placement.history import COLD_START_RUNS, History, Key, Seen, size_of
 from placement.node import Inventory
 from placement.offer import Limits as Limits
 from placement.offer import Offer, infeasible
-from placement.policies import Policy, Random, SelectorPolicy, name_of
+from placement.policies import DRAWING, ESTIMATING, Policy, SelectorPolicy, name_of
 from placement.rule import JointThreshold
 from placement.selector import Estimate, Selector
 from placement.task import DEVICES, Device, TaskSpec
@@ -65,7 +65,8 @@ class Decision:
 
     config: the best of the kinds of node that will do; configs: all of them, best first (Ray takes the first that is
     free).  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the
-    policy picks this device here, 1.0 unless it explores.
+    policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
+    policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
     """
 
     device: Device
@@ -79,6 +80,9 @@ class Decision:
     snapshot_version: int
     probability: float | None = None
     propensity: float = 1.0
+    wait_s: float | None = None
+    seconds: float | None = None
+    backlog_age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def decide(
     candidates = snapshot.offer(limits).field(task, seen)
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
-    elif isinstance(policy, SelectorPolicy) and not candidates.known():
+    elif isinstance(policy, ESTIMATING) and not candidates.known():
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)
@@ -160,7 +164,7 @@ def explain(
     Tells what decide() would do next, without a hand in it: a coin is thrown on a copy, a cold start does not explore.
     """
     policy = policy or snapshot.policy
-    if isinstance(policy, Random):
+    if isinstance(policy, DRAWING):
         policy = deepcopy(policy)
     decision = decide(task, function, limits, snapshot, policy=policy, chance=lambda: 1.0)
     seen = snapshot.history.get((function, size_of(task)))
@@ -184,11 +188,11 @@ def _why_not(device: Device, estimate: Estimate | None, decision: Decision) -> s
 
 
 def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy) -> Decision:
-    device, configs = choice.device, choice.configs
+    device, configs, waits = choice.device, choice.configs, snapshot.backlog
     return Decision(
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
         choice.reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
-        choice.propensity,
+        choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
-"""Policies: each picks one candidate of the feasible ones. The paper's five (Table 5); a user's own has one method.
+"""Policies: each picks one candidate of the feasible ones. A user's own has one method.
 
-A policy that gives each task its one best device knows nothing of queues; see `balanced` for that.
+the paper's five (Table 5)    cpu_only, gpu_only, random, flops_rule, selector: they know nothing of queues
+placement.balance             balanced, min_time, min_energy, min_edp: they see what is free and what waits
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from placement.balance import Balanced as Balanced
+from placement.balance import Least
+from placement.balance import MinEdp as MinEdp
+from placement.balance import MinEnergy as MinEnergy
+from placement.balance import MinTime as MinTime
 from placement.candidates import Candidate as Candidate
 from placement.candidates import Choice as Choice
-from placement.candidates import Field, field_of
+from placement.candidates import field_of
 from placement.errors import OptionError
-from placement.task import Device, TaskSpec
+from placement.task import TaskSpec
+from placement.threshold import SelectorPolicy as SelectorPolicy
+from placement.threshold import pick
 
 
 @runtime_checkable
@@ -24,25 +32,6 @@ class Policy(Protocol):
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The pick, with its reason."""
         ...
-
-
-def pick(device: Device, candidates: Sequence[Candidate], reason: str, propensity: float = 1.0) -> Choice:
-    """That device where a candidate has it, else the other, saying so; every config that has it will do."""
-    found = field_of(candidates)
-    cpu, gpu = found.cpu_configs, found.gpu
-    if device == "gpu" and gpu:
-        return Choice("gpu", found.gpu_configs(), reason, best_probability(found), propensity)
-    if device == "cpu" and cpu:
-        return Choice("cpu", cpu, reason, best_probability(found), propensity)
-    if device == "gpu":
-        return Choice("cpu", cpu, "no_gpu_candidate")
-    return Choice("gpu", found.gpu_configs(), "no_cpu_candidate")
-
-
-def best_probability(candidates: Field) -> float | None:
-    """The highest P(GPU) among the GPU candidates whose estimate is known."""
-    known = candidates.known()
-    return max(known)[0] if known else None
 
 
 @dataclass(frozen=True)
@@ -102,40 +91,26 @@ class FlopsRule:
         return pick("cpu", candidates, "small_task")
 
 
-@dataclass(frozen=True)
-class SelectorPolicy:
-    """GPU where the selector says that it is worth it, with at least this probability; the paper's policy."""
-
-    p_least: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.p_least < 1:
-            raise OptionError(f"SelectorPolicy(p_least={self.p_least!r}): must lie between 0 and 1.")
-
-    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
-        """The GPU configs that are worth it, surest first; else the CPU."""
-        found = field_of(candidates)
-        if not found.gpu or not found.cpu_configs:
-            return pick("gpu" if found.gpu else "cpu", found, "only_device")
-        known = found.known()
-        if not known:
-            return pick("cpu", found, "nothing_known")
-        best = max(known)[0]
-        worth = [one for one in known if one[0] >= self.p_least]
-        doubts = found.doubts(best, known)
-        if worth:
-            return Choice("gpu", found.best_first(worth), f"gpu_worth_it{doubts}", best)
-        return Choice("cpu", found.cpu_configs, f"gpu_not_worth_it{doubts}", best)
-
-
 POLICIES: dict[str, type[Policy]] = {
     "cpu_only": CpuOnly,
     "gpu_only": GpuOnly,
     "random": Random,
     "flops_rule": FlopsRule,
     "selector": SelectorPolicy,
+    "balanced": Balanced,
+    "min_time": MinTime,
+    "min_energy": MinEnergy,
+    "min_edp": MinEdp,
 }
-"""Name -> policy, the paper's five."""
+"""Name -> policy, the paper's five first."""
+
+PAPERS = ("cpu_only", "gpu_only", "random", "flops_rule", "selector")
+
+ESTIMATING = (SelectorPolicy, Balanced, Least)
+"""Policies that can say nothing of a task of which nothing is known: `placement.decision.cold_start` does."""
+
+DRAWING = (Random, Balanced, Least)
+"""Policies that draw by chance: they are not to be asked for a mere look."""
 
 NAMES = {kind: name for name, kind in POLICIES.items()}
 

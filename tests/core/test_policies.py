@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from placement.errors import OptionError
 from placement.policies import (
+    PAPERS,
     POLICIES,
     STATELESS,
     Candidate,
@@ -40,7 +41,8 @@ SMALL = TaskSpec(flops=1e6, input_bytes=1e3)
 
 
 def test_the_papers_five_are_there_by_name() -> None:
-    assert list(POLICIES) == ["cpu_only", "gpu_only", "random", "flops_rule", "selector"]
+    assert PAPERS == ("cpu_only", "gpu_only", "random", "flops_rule", "selector")
+    assert list(POLICIES) == [*PAPERS, "balanced", "min_time", "min_energy", "min_edp"]
     for name, kind in POLICIES.items():
         assert isinstance(policy_of(name), kind)
         assert isinstance(policy_of(name), Policy)

@@ -1,0 +1,250 @@
+"""Policies that see the queues: `balanced`, and the least of time, of energy, or of their product.
+
+`balanced`. Where the device that the paper's threshold names is free, the threshold decides. Where it must be waited
+for, every candidate competes with
+
+    end ** SHARPNESS * cost      end = wait + seconds + seconds_per_joule * joules,  cost = end - wait
+
+and the least is taken. The first factor alone would be the earliest end, which fills a queue with whatever came first;
+the second lets the tasks that gain most from a device have it. Read as a threshold, it is one that moves with the
+queues: the GPU is taken where cost_cpu / cost_gpu >= (end_gpu / end_cpu) ** SHARPNESS. Queues whose ends differ by a
+tenth shift it by 1.1 ** 16 = 4.6, so that the queues stay level while each holds the tasks it is best at.
+
+Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
+`placement.history.prior_spread` has it; of one kind of node from the others' (their geometric mean). Where nothing
+tells any, the threshold decides alone and the reason says so. Joules count only where all candidates' are known.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from placement.candidates import Candidate, Choice, Field, Waits, field_of
+from placement.errors import OptionError
+from placement.history import prior_spread
+from placement.rule import JointThreshold
+from placement.task import Device, TaskSpec
+from placement.threshold import SelectorPolicy
+
+SHARPNESS = 16.0
+SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
+NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
+SAMPLED = 8  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
+THRESHOLDS = JointThreshold()
+
+
+class Option(NamedTuple):
+    """A device of a lot of nodes. joules: 0 where they do not count."""
+
+    device: Device
+    configs: tuple[str, ...]
+    seconds: float
+    joules: float
+
+
+class Scored(NamedTuple):
+    """An Option at one of its configs; the least score is the best."""
+
+    score: float
+    draw: float
+    end: float
+    wait: float
+    config: str
+    option: Option
+
+
+def options_of(found: Field) -> list[Option] | None:
+    """The candidates with their seconds and joules, kept with the field; None where no seconds are known."""
+    if found.costs is None:
+        found.costs = _options(found) or False
+    return found.costs or None  # type: ignore[return-value]
+
+
+def _options(found: Field) -> list[Option] | None:
+    told = [seconds_of(found, i) for i in range(len(found.lots))]
+    usual = [geometric_mean([s for one in told if (s := one[at]) is not None]) for at in (0, 1)]
+    gpu = set(found.gpu)
+    options, joules_known = [], True
+    for i, lot in enumerate(found.lots):
+        estimate = found.estimate(i)
+        sides: tuple[tuple[Device, tuple[str, ...]], ...] = (("cpu", lot.cpu), ("gpu", lot.gpu if i in gpu else ()))
+        for (device, configs), own, others in zip(sides, told[i], usual, strict=True):
+            seconds = others if own is None else own
+            if not configs:
+                continue
+            if seconds is None:
+                return None
+            joules = estimate and (estimate.cpu_joules if device == "cpu" else estimate.gpu_joules)
+            joules_known = joules_known and joules is not None
+            options.append(Option(device, configs, max(seconds, 1e-9), joules or 0.0))
+    return options if joules_known else [option._replace(joules=0.0) for option in options]
+
+
+def seconds_of(found: Field, at: int) -> tuple[float | None, float | None]:
+    """(CPU, GPU) seconds of a lot; the one that is not known from the other and the speed-up."""
+    estimate = found.estimate(at)
+    if estimate is None:
+        return None, None
+    cpu, gpu = estimate.cpu_seconds, estimate.gpu_seconds
+    if (cpu is None) == (gpu is None):
+        return cpu, gpu
+    belief = prior_spread(estimate, THRESHOLDS)
+    speedup = math.exp(belief.mean) if belief else 1.0
+    return (gpu * speedup, gpu) if gpu is not None else (cpu, cpu / speedup)  # type: ignore[operator]
+
+
+def geometric_mean(values: Sequence[float]) -> float | None:
+    """None of none."""
+    return math.exp(sum(math.log(max(v, 1e-9)) for v in values) / len(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Least:
+    """Takes the candidate of the least score; draws among those as good. seed: None draws anew in every process.
+
+    Drivers that decide from the same snapshot would all run to the same node; so ends within NEAR count as equal, the
+    choice holds all such configs (Ray takes the first that is free), and which comes first is drawn.
+    """
+
+    seconds_per_joule: float = SECONDS_PER_JOULE
+    seed: int | None = None
+    _threshold: SelectorPolicy = field(default_factory=SelectorPolicy, init=False, repr=False)
+    _random: random.Random = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        price = self.seconds_per_joule
+        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
+            raise OptionError(
+                f"{type(self).__name__}(seconds_per_joule={price!r}): must be a number of seconds, 0 or more."
+            )
+        object.__setattr__(self, "_random", random.Random(self.seed))
+
+    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
+        """The best, with all that are as good; the threshold's where no seconds are known."""
+        found = field_of(candidates)
+        threshold = self._threshold.choose(task, found)
+        options = options_of(found)
+        if options is None:
+            return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
+        return self._least(options, found.waits, self.reason, threshold.probability)
+
+    reason = "least"
+
+    def score(self, wait: float, option: Option) -> float:
+        """What is to be least, as a logarithm."""
+        raise NotImplementedError
+
+    def _least(self, options: Sequence[Option], waits: Waits | None, reason: str, p: float | None) -> Choice:
+        scored = self._scored(options, waits)
+        best = min(scored)
+        best_score, device = best.score, best.option.device
+        near = [one for one in scored if one.option.device == device and one.score - best_score <= self._near]
+        if len(near) > 1:
+            near.sort(key=_by_draw)
+        configs = tuple([one.config for one in near])
+        first = near[0]
+        return Choice(device, configs, reason, p, 1.0, first.wait, first.option.seconds)
+
+    _near = math.log(NEAR)
+
+    def _scored(self, options: Sequence[Option], waits: Waits | None) -> list[Scored]:
+        draw, price = self._random.random, self.seconds_per_joule
+        scored = []
+        for option in options:
+            configs: Sequence[str] = option.configs
+            if len(configs) > SAMPLED:
+                configs = self._random.sample(configs, SAMPLED)
+            for config in configs:
+                wait = (waits.wait_s(config, option.device) or 0.0) if waits is not None else 0.0
+                end = wait + option.seconds + price * option.joules
+                scored.append(Scored(self.score(wait, option), draw(), end, wait, config, option))
+        return scored
+
+
+def _by_draw(one: Scored) -> float:
+    return one.draw
+
+
+@dataclass(frozen=True)
+class Balanced(Least):
+    """The paper's threshold while its device is free; else the earliest end, joules priced in seconds.
+
+    See the module. seconds_per_joule: the price; 0 leaves energy to the threshold.
+    """
+
+    _near = SHARPNESS * math.log(NEAR)
+
+    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
+        """The threshold's choice, or a better one where that would have to wait."""
+        found = field_of(candidates)
+        threshold = self._threshold.choose(task, found)
+        waits = found.waits
+        if waits is None:
+            return threshold
+        device = threshold.device
+        free = busy = False
+        for config in threshold.configs[:SAMPLED]:
+            if waits.wait_s(config, device):
+                busy = True
+            else:
+                free = True
+        if not busy:
+            return threshold
+        options = options_of(found)
+        if options is None:
+            return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
+        if free:
+            options = _within(options, threshold)
+        choice = self._least(options, waits, threshold.reason, threshold.probability)
+        if choice.device != device:
+            return replace(choice, reason=f"{choice.device}_ends_sooner")
+        return replace(choice, reason=f"{choice.reason}, waits") if choice.wait_s else choice
+
+    def score(self, wait: float, option: Option) -> float:
+        """As the module has it."""
+        cost = option.seconds + self.seconds_per_joule * option.joules
+        return SHARPNESS * math.log(wait + cost) + math.log(cost)
+
+
+def _within(options: Sequence[Option], choice: Choice) -> list[Option]:
+    """The options of the device and the configs of a choice."""
+    allowed = set(choice.configs)
+    cut = ((o, tuple([c for c in o.configs if c in allowed])) for o in options if o.device == choice.device)
+    return [option._replace(configs=configs) for option, configs in cut if configs]
+
+
+@dataclass(frozen=True)
+class MinTime(Least):
+    """The earliest end: wait and seconds; the threshold where no seconds are known."""
+
+    reason = "earliest_end"
+
+    def score(self, wait: float, option: Option) -> float:
+        """Log seconds."""
+        return math.log(wait + option.seconds)
+
+
+@dataclass(frozen=True)
+class MinEnergy(Least):
+    """The least joules, however long it takes; where they are not known, the earliest end."""
+
+    reason = "least_energy"
+
+    def score(self, wait: float, option: Option) -> float:
+        """Log joules."""
+        return math.log(option.joules or wait + option.seconds)
+
+
+@dataclass(frozen=True)
+class MinEdp(Least):
+    """The least product of joules and of the seconds until the end; where joules are not known, the earliest end."""
+
+    reason = "least_energy_delay"
+
+    def score(self, wait: float, option: Option) -> float:
+        """Log joule-seconds."""
+        return math.log((wait + option.seconds) * (option.joules or 1.0))
