@@ -195,12 +195,26 @@ def swap(
 @main.command()
 def evaluate(
     log: Log,
+    holdout: Annotated[
+        str | None,
+        typer.Option(help="Every learner on an unseen gpu, cpu, config, workload, family, source, or random pairs."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="With --holdout: only pairs of these sources, NAME,...")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="With --holdout: how many seeds draw the parts.")] = 3,
+    probes: Annotated[int, typer.Option(min=0, help="With --holdout: tasks timed on a device held out.")] = 8,
     speedup: Speedup = 2.0,
     energy_ratio: EnergyRatio = 1.5,
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
     """The policies side by side (Table 5), and held-out accuracies beside the majority class."""
+    if holdout is not None:
+        from profiling.holdout_table import evaluate_holdout
+
+        evaluate_holdout(log, holdout, source, json, seeds, probes, speedup, energy_ratio)
+        return
+    if source is not None:
+        raise OptionError("--source narrows a held-out evaluation; give --holdout too.")
     from profiling import demo_tables, tables
     from profiling.evaluation import evaluate as evaluated
     from profiling.training import TrainingOptions

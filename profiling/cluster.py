@@ -93,8 +93,8 @@ def _add_node(cluster: Any, config: str, arguments: Mapping[str, Any]) -> None:
                 raise
             _log.warning("node %s did not start in time (attempt %d of %d)", config, attempt, START_ATTEMPTS)
     raise ControlPlaneError(
-        f"node {config} of the emulated cluster did not start in {START_ATTEMPTS} attempts of 30 s: this machine is too "
-        "busy. Stop other work on it, or ask for fewer configs."
+        f"node {config} of the emulated cluster did not start in {START_ATTEMPTS} attempts of 30 s: this machine is "
+        "too busy. Stop other work on it, or ask for fewer configs."
     )
 
 

@@ -94,10 +94,14 @@ def test_refit_through_ray_train_writes_a_selector_file(emulated: str, made_up_l
     assert selector.metrics["training_accuracy"] > 0.9
 
 
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def test_a_full_cluster_refuses_a_refit_in_time(emulated: str) -> None:
     import ray
 
-    held = [ray.remote(time.sleep).options(num_cpus=1).remote(30) for _ in range(4)]
+    held = [ray.remote(sleep).options(num_cpus=1).remote(30) for _ in range(4)]
     try:
         deadline = time.monotonic() + 30
         while ray.available_resources().get("CPU", 0.0) >= 1 and time.monotonic() < deadline:
