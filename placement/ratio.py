@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from placement.estimate import Spread, probability_worth
 from placement.rule import JointThreshold
-from placement.selector import Spread, probability_worth
 
 INPUTS = ("flops", "kernels", "parameters", "input_bytes", "batch_size")
 """Quantities of one step of a task; their natural logarithms are the inputs. An unknown one counts as average."""

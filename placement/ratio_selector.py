@@ -1,0 +1,178 @@
+"""The ratio selector in service, and its selector file (kind "ratio"): plain numbers, checked on load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from placement.errors import SelectorError
+from placement.estimate import Estimate, Spread
+from placement.features import granted_gflops
+from placement.node import NodeSpec
+from placement.ratio import AMPLITUDES, INPUTS, Points, PowerRatio, RatioModel, cpu_device, gpu_device
+from placement.rule import JointThreshold
+from placement.selector import (
+    REFIT,
+    SCHEMA_VERSION,
+    _array,
+    _mapping,
+    thresholds_of,
+    version_of,
+)
+from placement.task import TaskSpec
+
+MOST_POINTS = 2000  # of a file: each prediction costs as much
+DIGITS = 7
+
+
+@dataclass(frozen=True)
+class RatioSelector:
+    """A RatioModel as a Selector: its estimates tell speed-up, energy ratio and seconds, with their spread."""
+
+    version: str
+    model: RatioModel
+    thresholds: JointThreshold = field(default_factory=JointThreshold)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
+        """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
+        if not task.flops or not node.gpus:
+            return None
+        found = self.model.predict(
+            [getattr(task, name) for name in INPUTS], task.framework,
+            cpu_device(node.cpu_name, node.config, cpus), gpu_device(node.gpu_name, node.config),
+            granted_gflops(node, cpus), node.gpu_gflops,
+        )  # fmt: skip
+        p_gpu, energy_decides = self.model.p_gpu(found, self.thresholds)
+        return Estimate(
+            p_gpu,
+            speedup=Spread(found.log_speedup, found.log_speedup_std),
+            energy_ratio=self.model.energy_ratio(found),
+            cpu_seconds=task.steps * math.exp(found.log_cpu_seconds),
+            gpu_seconds=task.steps * math.exp(found.log_gpu_seconds),
+            extrapolating=found.extrapolating,
+            energy_decides=energy_decides,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The selector file's content."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "ratio",
+            "version": self.version,
+            "inputs": list(INPUTS),
+            "model": model_to_dict(self.model),
+            "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+        }
+
+
+def model_to_dict(model: RatioModel) -> dict[str, Any]:
+    """JSON-able; an input that was never known has None as its centre."""
+    points = model.points
+    return {
+        "frameworks": list(model.frameworks),
+        "cpus": list(model.cpus),
+        "gpus": list(model.gpus),
+        **{name: [None if v != v else v for v in getattr(model, name).tolist()] for name in ("centre", "low", "high")},
+        "gflops_centre": list(model.gflops_centre),
+        "points": {
+            "inputs": points.inputs.tolist(),
+            "framework": points.framework.tolist(),
+            "device": points.device.tolist(),
+            "gpu": points.gpu.tolist(),
+            "gflops": points.gflops.tolist(),
+        },
+        "amplitudes": dict(zip(AMPLITUDES, model.amplitudes, strict=True)),
+        "weights": model.weights.tolist(),
+        "factor": _rounded(model.factor),
+        "level": model.level,
+        "noise": list(model.noise),
+        "bounds": list(model.bounds),
+        "power": None if model.power is None else {"mean": model.power.mean, "std": model.power.std},
+    }
+
+
+def _rounded(array: Any) -> Any:
+    """As lists of numbers of DIGITS significant digits: the file's size halves, spreads move by less than 1e-4."""
+    import numpy as np
+
+    return np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])(array).tolist()
+
+
+def ratio_of(data: Mapping[str, Any]) -> RatioSelector:
+    """The RatioSelector of a selector file; SelectorError names the first fault."""
+    if data.get("inputs") != list(INPUTS):
+        raise SelectorError(f"selector file: its inputs {data.get('inputs')!r} are not {list(INPUTS)}. {REFIT}")
+    return RatioSelector(
+        version_of(data), model_of(_mapping(data, "model")), thresholds_of(data),
+        _mapping(data, "training"), _mapping(data, "metrics"),
+    )  # fmt: skip
+
+
+def model_of(data: Mapping[str, Any]) -> RatioModel:
+    """The RatioModel of `model_to_dict`'s content; SelectorError names the first fault."""
+    import numpy as np
+
+    names = {name: _names(data, name) for name in ("frameworks", "cpus", "gpus")}
+    points = _points(_mapping(data, "points"), names)
+    count, inputs = len(points.gflops), len(INPUTS)
+    amplitudes = _mapping(data, "amplitudes")
+    if set(amplitudes) != set(AMPLITUDES):
+        raise SelectorError(f"selector file: amplitudes must be of {list(AMPLITUDES)}. {REFIT}")
+    factor = data.get("factor")
+    rows = len(factor) if isinstance(factor, list) else 0
+    ranges = {}
+    for name in ("centre", "low", "high"):
+        given = data.get(name)
+        known = [0.0 if v is None else v for v in given] if isinstance(given, list) else given
+        ranges[name] = _array(known, (inputs,), name)
+        ranges[name][[v is None for v in given]] = np.nan  # type: ignore[union-attr]
+    noise, bounds, centre = (_pair(data, name) for name in ("noise", "bounds", "gflops_centre"))
+    if min(noise) <= 0 or bounds[0] > bounds[1]:
+        raise SelectorError(f"selector file: noise must be positive and bounds in order. {REFIT}")
+    return RatioModel(
+        names["frameworks"], names["cpus"], names["gpus"], ranges["centre"], ranges["low"], ranges["high"], centre,
+        points, tuple(_array([amplitudes[n] for n in AMPLITUDES], (len(AMPLITUDES),), "amplitudes").tolist()),
+        _array(data.get("weights"), (count,), "weights"), _array(factor, (rows, count), "factor"),
+        float(_array(data.get("level"), (), "level")), noise, bounds, _power(data),
+    )  # fmt: skip
+
+
+def _points(data: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> Points:
+    import numpy as np
+
+    given = data.get("gflops")
+    count = len(given) if isinstance(given, list) else 0
+    if not 0 < count <= MOST_POINTS:
+        raise SelectorError(f"selector file: {count} points; from 1 to {MOST_POINTS} are valid. {REFIT}")
+    gpu = _array(data.get("gpu"), (count,), "points.gpu") != 0
+    codes = {name: _array(data.get(name), (count,), f"points.{name}").astype(int) for name in ("framework", "device")}
+    most = np.where(gpu, len(names["gpus"]), len(names["cpus"]))
+    if (codes["framework"] >= len(names["frameworks"])).any() or (codes["device"] >= most).any():
+        raise SelectorError(f"selector file: a point names a framework or device that is not listed. {REFIT}")
+    inputs = _array(data.get("inputs"), (count, len(INPUTS)), "points.inputs")
+    return Points(inputs, codes["framework"], codes["device"], gpu, _array(given, (count,), "points.gflops"))
+
+
+def _power(data: Mapping[str, Any]) -> PowerRatio | None:
+    if data.get("power") is None:
+        return None
+    power = _mapping(data, "power")
+    return PowerRatio(*(float(_array(power.get(name), (), f"power.{name}")) for name in ("mean", "std")))
+
+
+def _pair(data: Mapping[str, Any], name: str) -> tuple[float, float]:
+    first, second = _array(data.get(name), (2,), name).tolist()
+    return first, second
+
+
+def _names(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    given = data.get(name)
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise SelectorError(f"selector file: {name} must be a list of names. {REFIT}")
+    return tuple(given)
