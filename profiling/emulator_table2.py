@@ -7,7 +7,7 @@ The paper names neither the machine of Table 2 nor batch sizes nor loader. Assum
   are above that card's nominal 170 W, so no configuration explains every figure.)
 - Mixed precision on the GPU, FP32 on the CPU, the whole processor granted. BERT: batch 16 x 256 tokens, tokenised
   before. Images: batch 32 at 224 pixels, decoded from ImageNet-sized JPEG by one loader process. The precision was
-  chosen knowing the result: BERT in FP32 comes out at about 25 on A, a factor 1.7 off. Mixed precision also draws less
+  chosen knowing the result: BERT in FP32 comes out at 24 on A, a factor 1.8 off. Mixed precision also draws less
   power, and Table 2 has 84 W. The image rows do not depend on it.
 - Long runs: start-up and the copy of the parameters vanish.
 

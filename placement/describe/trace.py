@@ -69,7 +69,7 @@ class Trace:
     operations: tuple[Operation, ...]
 
 
-class FusedAttention(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class FusedAttention(TorchFunctionMode):
     """Attention as one kernel that keeps no score matrix, as on a GPU; on the meta device torch spells it out."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -98,10 +98,10 @@ def fused_attention(
         bias = bias.to(query.dtype).expand(*query.shape[:3], key.shape[2])
     keep = torch.is_grad_enabled()
     kernel = aten._scaled_dot_product_efficient_attention
-    return kernel(query, key, value, bias, keep, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
+    return kernel(query, key, value, bias, keep, dropout_p, is_causal, scale=scale)[0]
 
 
-class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Counter(TorchDispatchMode):
     """Counts what passes through the dispatcher, by kind of operation; `largest_bytes`: of one operation's operands.
 
     A network repeats its layers, and torch's meta kernels are slow Python: what an operation makes of given shapes,
@@ -109,7 +109,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.sums: dict[OperationKind, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
         self.largest_bytes = 0.0
         self.known: dict[Any, tuple[Any, Cost]] = {}
