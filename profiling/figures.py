@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_BINS = 10
 FUNCTION_OF_NOTHING = "(no name)"
+ORDINARY = "ordinary task, not placed"
 
 # Table 5 of the paper, by our names of the policies; None: the paper gives a dash.
 PAPER_POLICIES: dict[str, dict[str, float | None]] = {
@@ -179,8 +180,8 @@ def threshold_points(pairs: pd.DataFrame) -> pd.DataFrame:
 def placed(table: pa.Table) -> pd.DataFrame:
     """What went where: a row for each workload of the production rows, most tasks first.
 
-    Columns: workload, kind, cpu, gpu (counts of tasks by the device they ran on), configs ("A 3, D 20"),
-    reason (the commonest, with its count), fallbacks, errors.
+    Columns: workload, kind ("" where no row tells it), cpu, gpu (counts of tasks by the device they ran on), configs
+    ("A 3, D 20"), reason (the commonest, with its count), fallbacks, errors.
     """
     import pandas as pd
     import pyarrow.compute as pc
@@ -198,10 +199,10 @@ def placed(table: pa.Table) -> pd.DataFrame:
 def _placed(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     devices = Counter(row["device"] for row in rows)
     configs = Counter(row["config"] or "?" for row in rows)
-    reason, count = Counter(row["reason"] or "-" for row in rows).most_common(1)[0]
+    reason, count = Counter(row["reason"] or ORDINARY for row in rows).most_common(1)[0]
     return {
         "workload": workload,
-        "kind": next((row["kind"] for row in rows if row["kind"]), None),
+        "kind": next((row["kind"] for row in rows if row["kind"]), ""),
         "cpu": devices["cpu"],
         "gpu": devices["gpu"],
         "configs": ", ".join(f"{config} {number}" for config, number in sorted(configs.items())),

@@ -200,15 +200,17 @@ def _limits(axes: Axes, known: pd.DataFrame, rule: JointThreshold) -> None:
 
 
 def _gpu_region(axes: Axes, rule: JointThreshold) -> None:
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    (_, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.fill_between([rule.speedup, right], bottom, rule.energy_ratio, color=GPU, alpha=0.06, lw=0)
     axes.axvline(rule.speedup, color=INK, lw=1.0, ls="--")
     axes.axhline(rule.energy_ratio, color=INK, lw=1.0, ls="--")
-    axes.annotate(f"$T_t$ = {rule.speedup:g}", (rule.speedup, top), xytext=(4, -11), textcoords="offset points")
-    axes.annotate(
-        f"$T_e$ = {rule.energy_ratio:g}", (left, rule.energy_ratio), xytext=(5, 4), textcoords="offset points"
-    )
-    axes.annotate("GPU is worth it", (right, bottom), xytext=(-6, 8), textcoords="offset points", ha="right", color=GPU)
+    near = {
+        "textcoords": "offset points",
+        "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
+    }
+    axes.annotate(f"$T_t$ = {rule.speedup:g}", (rule.speedup, top), xytext=(4, -11), **near)
+    axes.annotate(f"$T_e$ = {rule.energy_ratio:g}", (right, rule.energy_ratio), xytext=(-6, 5), ha="right", **near)
+    axes.annotate("GPU is worth it", (rule.speedup, bottom), xytext=(7, 8), color=GPU, **near)
 
 
 @styled
@@ -250,9 +252,11 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
             color, marker = _model_look(name, models)
             axes.scatter(value, line, 64, marker=marker, color=color, zorder=3, edgecolor="white", lw=0.6,
                          label=model_label(name) if line == 0 else None)  # fmt: skip
+            below = name == "majority"
             axes.annotate(
-                f"{value:.1%}", (value, line), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8
-            )
+                f"{value:.1%}", (value, line), xytext=(0, -14 if below else 8), textcoords="offset points", ha="center",
+                fontsize=8, color=FAINT if below else INK,
+            )  # fmt: skip
     axes.set_yticks(range(len(splits)), [SPLIT_TITLES.get(name, name) for name in splits])
     axes.set_ylim(len(splits) - 0.5, -0.6)
     axes.set_xlim(min(0.45, *(v for s in splits.values() for v in s.values() if v is not None)) - 0.04, 1.04)

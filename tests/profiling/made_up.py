@@ -55,10 +55,11 @@ def made_up_rows() -> list[TaskRecord]:
 def made_up_production() -> list[TaskRecord]:
     """Tasks that went somewhere, one of which fell back and one of which failed."""
     where = {"resnet18": ("gpu", "D", "gpu_worth_it"), "xgboost": ("cpu", "A", "gpu_not_worth_it"),
-             "tokenise": ("cpu", "B", "not_placeable")}  # fmt: skip
+             "tokenise": ("cpu", "B", None)}  # fmt: skip
     rows = [
         TaskRecord(run_id="p", source="production", function=f"demo.{name}", workload=name, config=config,
-                   device=device, emulated=True, time_provenance="emulated", compute_s=0.1, reason=reason)
+                   device=device, emulated=True, time_provenance="emulated", compute_s=0.1, reason=reason,
+                   kind=None if name == "tokenise" else "infer")
         for name, (device, config, reason) in where.items()
         for _ in range(12)
     ]  # fmt: skip

@@ -84,7 +84,9 @@ def test_placed_counts_tasks_by_the_device_they_ran_on(made_up_log):
     assert list(where.index) == ["resnet18", "tokenise", "xgboost"]
     assert tuple(where.loc["resnet18", ["cpu", "gpu", "fallbacks", "errors"]]) == (2, 12, 1, 1)
     assert where.loc["resnet18", "configs"] == "A 2, D 12"
-    assert where.loc["tokenise", "reason"] == "not_placeable"
+    assert where.loc["tokenise", "reason"] == figures.ORDINARY
+    assert where.loc["xgboost", "reason"] == "gpu_not_worth_it"
+    assert list(where["kind"]) == ["infer", "", "infer"]
 
 
 def test_placed_of_a_log_without_production_rows_is_empty(made_up_log):
