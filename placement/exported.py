@@ -124,12 +124,20 @@ class Variant(ExportingFunction):
     body = Placed
 
     def __init__(
-        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: uuid.UUID, device: Device
+        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: RemoteFunction, device: Device
     ) -> None:
         super().__init__(function, ray_options)
+        self._of = of
         self._decorator = None
         # The same in every process that a handle travels to, so that each exports it under one name.
-        self._uuid = uuid.uuid5(of, device)
+        self._uuid = uuid.uuid5(of._uuid, device)
+
+    def _export(self) -> None:
+        super()._export()
+        # What is known of a RemoteFunction once it was sent is known of the function that the user holds.
+        for name in ("_function_descriptor", "_pickled_function", "_last_export_cluster_and_job"):
+            setattr(self._of, name, getattr(self, name))
+        self._of._function_signature = self._function_signature[1:]
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
         """submit(args, kwargs) under these options, worked out once; args[0] is the packed Envelope."""

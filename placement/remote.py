@@ -184,7 +184,7 @@ class PlacedFunction(ExportingFunction):
         """The RemoteFunction of a device; both take the Envelope first."""
         if device not in self._variants:
             options = device_defaults(self._placement_options, self._own_options, device)
-            self._variants[device] = Variant(self._function, options, of=self._uuid, device=device)
+            self._variants[device] = Variant(self._function, options, of=self, device=device)
         return self._variants[device]
 
 

@@ -136,7 +136,15 @@ def exported_attributes(remote: Remote) -> Any:
     f = remote(add)
     ray.get([f.remote(1), f.options(num_cpus=0.5).remote(1)])
     g = remote(num_gpus=0)(add)
-    return type(f._inject_lock).__name__, g._default_options, f._function is add, f._default_options
+    worker = ray._private.worker.global_worker
+    descriptor = f._function_descriptor
+    key = b"RemoteFunction:" + worker.current_job_id.hex().encode() + b":" + descriptor.function_id.binary()
+    return (
+        type(f._inject_lock).__name__, g._default_options, f._function is add, f._default_options,
+        descriptor.module_name, descriptor.function_name, descriptor.class_name, type(f._pickled_function).__name__,
+        f._last_export_cluster_and_job == worker.current_cluster_and_job, [str(p) for p in f._function_signature],
+        worker.gcs_client.internal_kv_exists(key, b"fun"),
+    )  # fmt: skip
 
 
 @case
