@@ -205,7 +205,7 @@ def test_errors_are_the_users_own() -> None:
 def test_generators_stream() -> None:
     @placed_remote(spec=LARGE)
     def counts(n: int) -> Any:
-        for i in range(n):  # not `yield from`: Ray sends statistics into generators, which a range cannot take
+        for i in range(n):  # noqa: UP028 - Ray sends statistics into generators, which a range cannot take
             yield i
 
     assert [ray.get(ref) for ref in counts.remote(3)] == [0, 1, 2]
