@@ -348,6 +348,7 @@ class PlacementActor:
         from placement.records import LogWriter
 
         error: BaseException | None = None
+        assert self.settings.log is not None  # rows are taken in only where there is a log
         for attempt in range(WRITE_TRIES):
             try:
                 self.writer = self.writer or LogWriter(self.settings.log)

@@ -18,6 +18,7 @@ from placement.decision import Snapshot
 from placement.errors import ControlPlaneError
 from placement.execution import holds_gpu
 from placement.history import History
+from placement.selector import Selector
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
@@ -62,7 +63,7 @@ class Caller:
     def apply(self, update: Any) -> Snapshot:
         """Takes over what is new; after the first time it asks for more by itself."""
         known = self.snapshot
-        selector = update.selector if update.selector is not None else known and known.selector
+        selector: Selector | None = update.selector or (known.selector if known else None)
         if selector is None:
             raise ControlPlaneError("the placement actor told no selector; is it of another version of ray-placement?")
         self.history.update(update.history)

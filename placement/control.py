@@ -230,7 +230,8 @@ def own_node_id() -> str:
 
 def own_label(name: str) -> str | None:
     """A Ray label of the node this process runs on."""
-    return dict(ray.get_runtime_context().get_node_labels()).get(name)
+    value: Any = ray.get_runtime_context().get_node_labels().get(name)
+    return value[0] if isinstance(value, list) else value
 
 
 def _refresh_caller() -> None:

@@ -91,7 +91,7 @@ def unpack(packed: bytes) -> Envelope:
     """The Envelope of `pack`'s bytes; kept, since the same one comes with every task of a size."""
     spec, operations, decision, repeatable = marshal.loads(packed)  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
-    return Envelope(TaskSpec(*spec, operations=ops), Decision(*decision), repeatable)
+    return Envelope(TaskSpec(*spec, ops), Decision(*decision), repeatable)
 
 
 class Run(NamedTuple):

@@ -79,7 +79,8 @@ def measure() -> NodeSpec:
         cpu_gflops=_gflops(probes["cpu_matmul_large"]), gpu_gflops=_gflops(probes.get("gpu_matmul_large")),
         gpu_memory_gb=gpu.memory_gb if gpu else None, ram_gb=_ram_gb(),
         probes=probes, estimated=estimated,
-        **{figure: guesses[figure] if value is None else value for figure, value in told.items()},
+        cpu_tdp_w=guesses["cpu_tdp_w"] if told["cpu_tdp_w"] is None else told["cpu_tdp_w"],
+        gpu_tdp_w=guesses["gpu_tdp_w"] if told["gpu_tdp_w"] is None else told["gpu_tdp_w"],
     )  # fmt: skip
 
 
