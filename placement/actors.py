@@ -41,6 +41,8 @@ def placed_class(user_class: Any, options: PlacementOptions, ray_options: dict[s
 class PlacedClass(ActorClass):
     """An ActorClass that decides for a device at each construction, where its options say that it may."""
 
+    __ray_metadata__: Any
+    _default_options: dict[str, Any]
     _placement_options: PlacementOptions
     _user_class: type
     _placeable: PlacedClass | None = None

@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import ray
+from ray import Language
 from ray._common.serialization import pickle_dumps
 from ray._common.signature import extract_signature
 from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.utils import get_runtime_env_info, parse_runtime_env_for_task_or_actor
-from ray._raylet import Language, PythonFunctionDescriptor
+from ray._raylet import PythonFunctionDescriptor  # type: ignore[attr-defined]
 from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
@@ -79,6 +80,7 @@ class ExportingFunction(RemoteFunction):
     """A RemoteFunction whose workers run `body(function, name)` in place of the function."""
 
     body: type[Body] = Measured
+    _function_signature: list[inspect.Parameter] | None  # type: ignore[assignment]
 
     def __init__(self, function: Callable[..., Any], ray_options: dict[str, Any]) -> None:
         super().__init__(Language.PYTHON, function, None, ray_options)
@@ -137,7 +139,7 @@ class Variant(ExportingFunction):
         # What is known of a RemoteFunction once it was sent is known of the function that the user holds.
         for name in ("_function_descriptor", "_pickled_function", "_last_export_cluster_and_job"):
             setattr(self._of, name, getattr(self, name))
-        self._of._function_signature = self._function_signature[1:]
+        self._of._function_signature = (self._function_signature or [])[1:]  # type: ignore[assignment]
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
         """submit(args, kwargs) under these options, worked out once; args[0] is the packed Envelope."""

@@ -137,7 +137,7 @@ class PlacedFunction(ExportingFunction):
         self._variants: dict[Device, Variant] = {}
         self._handle = Handle(self, options, self._own_options) if options.placeable else None
         if self._handle is not None:
-            self.remote = _as(function, self._handle.remote)
+            self.remote: Any = _as(function, self._handle.remote)
 
     def check_arguments(self, args: Any, kwargs: Any) -> None:
         """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""

@@ -1,3 +1,5 @@
+# mypy: disable-error-code="overload-overlap"
+# A generator function is also a function: the narrower signature comes first.
 """placed_remote as a type checker sees it: keyword arguments, return types and the names of options survive.
 
 A function is known by its whole signature: called by keywords or positions it takes what the function takes, and by
@@ -454,6 +456,6 @@ class Decorator(Protocol):
     """placed_remote with options, to be put on a function or a class."""
 
     @overload
-    def __call__(self, cls: type[T], /) -> PlacedActorClass[T]: ...  # type: ignore[overload-overlap]
+    def __call__(self, cls: type[T], /) -> PlacedActorClass[T]: ...
     @overload
     def __call__(self, function: F, /) -> PlacedTask[F]: ...
