@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from placement.task import Device, Operation, TaskSpec
 CUDA = "CUDA_VISIBLE_DEVICES"
 MAX_CALLS = 1_000_000_000
 """The max_calls of a worker that is kept: never reached by counting; Ray retires the worker once told that it was."""
+SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
 GPU_FAILURES = (
     "OutOfMemoryError",
     "AcceleratorError",
@@ -58,17 +60,7 @@ class Envelope(NamedTuple):
         """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
         s, d = self.spec, self.decision
         operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
-        spec = (
-            s.flops,
-            s.input_bytes,
-            s.batch_size,
-            s.parameters,
-            s.steps,
-            s.memory_bytes,
-            s.kernels,
-            s.framework,
-            s.kind,
-        )
+        spec = tuple(getattr(s, name) for name in SPEC_FIELDS)
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
             d.snapshot_version, d.probability, d.propensity,
@@ -91,7 +83,8 @@ def unpack(packed: bytes) -> Envelope:
     """The Envelope of `pack`'s bytes; kept, since the same one comes with every task of a size."""
     spec, operations, decision, repeatable = marshal.loads(packed)  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
-    return Envelope(TaskSpec(*spec, ops), Decision(*decision), repeatable)
+    task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
+    return Envelope(task, Decision(*decision), repeatable)
 
 
 class Run(NamedTuple):

@@ -50,6 +50,11 @@ class Selector(Protocol):
         """Names the fitted weights."""
         ...
 
+    @property
+    def thresholds(self) -> JointThreshold:
+        """What P(GPU) is the probability of."""
+        ...
+
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """The estimate, or None where a feature that it needs is unknown."""
         ...
