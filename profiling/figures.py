@@ -76,6 +76,18 @@ def gpu_share(pairs: pd.DataFrame, p_gpu: Any | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).sort_values(["gpu_gflops", "config"]).reset_index(drop=True)
 
 
+def trend(share: pd.DataFrame) -> str:
+    """How the rule's share goes from the weakest GPU to the strongest, in words."""
+    values = list(share["rule"])
+    if len(values) < 2:
+        return "here there is one config only"
+    if values == sorted(values) and values[0] < values[-1]:
+        return "here it rises too"
+    if values == sorted(values, reverse=True) and values[0] > values[-1]:
+        return "here it falls instead"
+    return "here it does not rise from each config to the next"
+
+
 def probabilities(selector: Selector, pairs: pd.DataFrame) -> np.ndarray:
     """P(GPU) by a selector for each pair, shape (n,); NaN where it does not say (an unknown feature)."""
     return np.array([_probability(selector, pair) for pair in pairs.to_dict("records")], dtype=float)

@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from placement.rule import JointThreshold
 from profiling.figures import PAPER_POLICIES, SPLIT_TITLES, Curves
@@ -27,7 +27,7 @@ INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 LINES = (("#009E73", "-"), ("#CC79A7", "--"), ("#0072B2", "-."), ("#E69F00", ":"))
 SQUARE = (3.7, 4.5)  # inches: three stand side by side
 MANY_POINTS = 3000  # above this, points are drawn as an image within the vector figure
-WIDE = 4.0  # a range of throughputs above this is drawn on a logarithmic scale
+WIDE = 10.0  # a range of throughputs above this is drawn on a logarithmic scale
 MARKERS = "os^DvPX*<>hp"
 
 STYLE = {
@@ -295,6 +295,7 @@ def placed(where: pd.DataFrame) -> Figure:
     axes.set_yticks(at, list(where["workload"]))
     axes.set_ylim(len(where) - 0.4, -0.6)
     axes.set_xlabel("tasks")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=2)
     return figure

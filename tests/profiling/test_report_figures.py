@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,15 @@ def test_gpu_share_counts_the_labels_of_each_config_weakest_gpu_first(pairs):
     a = pairs[pairs["config"] == "A"]
     assert share["rule"][0] == sum(label == "gpu" for label in a["label"]) / 20
     assert share["selector"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [([0.1, 0.1, 0.4], "rises too"), ([0.4, 0.2], "falls instead"), ([0.2, 0.5, 0.3], "does not rise"),
+     ([0.3, 0.3], "does not rise"), ([0.3], "one config")],
+)  # fmt: skip
+def test_the_trend_of_figure_one_is_told_as_it_is(shares, words):
+    assert words in figures.trend(pd.DataFrame({"rule": shares}))
 
 
 def test_gpu_share_of_a_selector_leaves_out_pairs_it_says_nothing_of(pairs):
