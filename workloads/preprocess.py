@@ -229,6 +229,7 @@ def placeable_spec(
         memory_bytes=float(memory_bytes),
         kernels=kernels,
         framework=preset.framework,
+        kind="preprocess",
         operations=(Operation("memory", float(flops), float(moved), kernels),),
     )
 
@@ -241,5 +242,6 @@ def cpu_only_spec(preset: PreprocessPreset, input_bytes: float, written: float) 
         parameters=0,
         kernels=0,
         framework=preset.framework,
+        kind="preprocess",
         operations=(pipeline_operation(written),),
     )
