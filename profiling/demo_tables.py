@@ -59,8 +59,8 @@ def accuracy(evaluation: Evaluation) -> Table:
     """How right the selector is on what it was not fitted on, beside the majority class."""
     numbers = ("majority", "selector", "regret s", "regret J")
     caption = (
-        "Majority: always the commoner class of the rest. Regret: more than the oracle's seconds and joules, as a share "
-        "of them."
+        "Majority: always the commoner class of the rest. Regret: more than the oracle's seconds and joules, as a "
+        "share of them."
     )
     table = _table("Accuracy on held-out pairs", caption, "split", *numbers, "worst fold", numbers=numbers)
     for name, score in evaluation.splits.items():
