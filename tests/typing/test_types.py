@@ -20,7 +20,7 @@ def wrong_lines() -> set[int]:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_mypy_accepts_the_right_and_rejects_the_wrong() -> None:
