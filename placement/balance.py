@@ -3,12 +3,14 @@
 `balanced`. Where the device that the paper's threshold names is free, the threshold decides. Where it must be waited
 for, every candidate competes with
 
-    end ** SHARPNESS * cost      end = wait + seconds + seconds_per_joule * joules,  cost = end - wait
+    end ** SHARPNESS * cost * rate      end = wait + seconds + seconds_per_joule * joules,  cost = end - wait
 
 and the least is taken. The first factor alone would be the earliest end, which fills a queue with whatever came first;
-the second lets the tasks that gain most from a device have it. Read as a threshold, it is one that moves with the
-queues: the GPU is taken where cost_cpu / cost_gpu >= (end_gpu / end_cpu) ** SHARPNESS. Queues whose ends differ by a
-tenth shift it by 1.1 ** 16 = 4.6, so that the queues stay level while each holds the tasks it is best at.
+the second lets the tasks that gain most from a device have it. The rate is 1 on CPUs; on GPUs it is what a second of
+GPU is going at in seconds of CPU: it begins at the paper's T_t, rises while the GPUs' queue is the longer one and falls
+while the CPUs' is. Read as a threshold, it is one that moves with the queues: the GPU is taken where
+cost_cpu / cost_gpu >= rate * (end_gpu / end_cpu) ** SHARPNESS. At the rate where the queues stay level each device
+holds the tasks it is best at: the rate is then the dual price of the linear programme of `profiling.simulation_bound`.
 
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
 `placement.history.prior_spread` has it; of one kind of node from the others' (their geometric mean). Where nothing
@@ -31,6 +33,8 @@ from placement.task import Device, TaskSpec
 from placement.threshold import SelectorPolicy
 
 SHARPNESS = 16.0
+LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
+LARGEST_RATE = 1e4
 SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
 SAMPLED = 8  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
@@ -46,15 +50,8 @@ class Option(NamedTuple):
     joules: float
 
 
-class Scored(NamedTuple):
-    """An Option at one of its configs; the least score is the best."""
-
-    score: float
-    draw: float
-    end: float
-    wait: float
-    config: str
-    option: Option
+Scored = tuple[float, float, float, str, Option]
+"""(score, a drawn number, wait, config, option): an Option at one of its configs; the least is the best."""
 
 
 def options_of(found: Field) -> list[Option] | None:
@@ -140,19 +137,18 @@ class Least:
 
     def _least(self, options: Sequence[Option], waits: Waits | None, reason: str, p: float | None) -> Choice:
         scored = self._scored(options, waits)
-        best = min(scored)
-        best_score, device = best.score, best.option.device
-        near = [one for one in scored if one.option.device == device and one.score - best_score <= self._near]
+        best, *_, winner = min(scored)
+        device, enough = winner.device, best + self._near
+        near = [one for one in scored if one[0] <= enough and one[4].device == device]
         if len(near) > 1:
-            near.sort(key=_by_draw)
-        configs = tuple([one.config for one in near])
-        first = near[0]
-        return Choice(device, configs, reason, p, 1.0, first.wait, first.option.seconds)
+            near.sort(key=_drawn)
+        _, _, wait, _, option = near[0]
+        return Choice(device, tuple([one[3] for one in near]), reason, p, 1.0, wait, option.seconds)
 
     _near = math.log(NEAR)
 
     def _scored(self, options: Sequence[Option], waits: Waits | None) -> list[Scored]:
-        draw, price = self._random.random, self.seconds_per_joule
+        draw = self._random.random
         scored = []
         for option in options:
             configs: Sequence[str] = option.configs
@@ -160,13 +156,12 @@ class Least:
                 configs = self._random.sample(configs, SAMPLED)
             for config in configs:
                 wait = (waits.wait_s(config, option.device) or 0.0) if waits is not None else 0.0
-                end = wait + option.seconds + price * option.joules
-                scored.append(Scored(self.score(wait, option), draw(), end, wait, config, option))
+                scored.append((self.score(wait, option), draw(), wait, config, option))
         return scored
 
 
-def _by_draw(one: Scored) -> float:
-    return one.draw
+def _drawn(one: Scored) -> float:
+    return one[1]
 
 
 @dataclass(frozen=True)
@@ -177,6 +172,7 @@ class Balanced(Least):
     """
 
     _near = SHARPNESS * math.log(NEAR)
+    _log_rate: list[float] = field(default_factory=lambda: [math.log(THRESHOLDS.speedup)], init=False, repr=False)
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The threshold's choice, or a better one where that would have to wait."""
@@ -207,7 +203,19 @@ class Balanced(Least):
     def score(self, wait: float, option: Option) -> float:
         """As the module has it."""
         cost = option.seconds + self.seconds_per_joule * option.joules
-        return SHARPNESS * math.log(wait + cost) + math.log(cost)
+        rate = self._log_rate[0] if option.device == "gpu" else 0.0
+        return SHARPNESS * math.log(wait + cost) + math.log(cost) + rate
+
+    def _scored(self, options: Sequence[Option], waits: Waits | None) -> list[Scored]:
+        scored = super()._scored(options, waits)
+        cpu = [wait for _, _, wait, _, option in scored if option.device == "cpu"]
+        gpu = [wait for _, _, wait, _, option in scored if option.device == "gpu"]
+        if cpu and gpu:
+            floor = min(option.seconds for option in options)  # a wait shorter than the task is none to speak of
+            apart = math.log((min(gpu) + floor) / (min(cpu) + floor))
+            most = math.log(LARGEST_RATE)
+            self._log_rate[0] = min(most, max(-most, self._log_rate[0] + LEARNING * min(1.0, max(-1.0, apart))))
+        return scored
 
 
 def _within(options: Sequence[Option], choice: Choice) -> list[Option]:
