@@ -103,9 +103,9 @@ def _share(findings: Findings) -> Section | None:
     share = figures.gpu_share(findings.pairs, findings.p_gpu)
     return Section(
         "Share of the work for the GPU, by config",
-        f"The paper's Fig. 1, where the share rises with the GPU's performance; {figures.trend(share)}. Solid: the "
-        "joint threshold on the pairs themselves. Hatched: what the selector shown would send there; if it was refitted "
-        "from this log, it was fitted on these pairs.",
+        f"The paper's Fig. 1, where the share rises with the GPU's performance; {figures.trend(share)}. "
+        "Solid: the joint threshold on the pairs themselves. Hatched: what the selector shown would send there; if it "
+        "was refitted from this log, it was fitted on these pairs.",
         _pair_badges(findings.pairs),
         [("", "Bars: the share of pairs whose answer is the GPU, by config.", plots.gpu_share(share))],
     )
