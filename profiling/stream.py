@@ -225,7 +225,8 @@ def send(names: Sequence[str], batches: Mapping[str, Any], advance: Callable[[st
             try:
                 streamed.take(name, ray.get(ref))
             except Exception as error:
-                streamed.failures.append((name, f"failed: {type(error).__name__}: {str(error)[:300]}"))
+                raised = getattr(error, "cause", None) or error  # what the task raised, without Ray's traceback of it
+                streamed.failures.append((name, f"failed: {type(raised).__name__}: {str(raised)[:300]}"))
             advance(name)
     return streamed
 

@@ -38,5 +38,6 @@ def test_a_gpu_joins_as_a_real_node_and_leaves_again(monkeypatch, emulated):
 
 def test_a_node_that_cannot_join_says_so(monkeypatch, emulated):
     monkeypatch.setattr(local_node, "count_gpus", lambda: 1)
+    monkeypatch.setattr(local_node, "START_S", 3.0)
     with pytest.raises(ControlPlaneError, match="did not join the cluster"), local_gpu_node("no-such-host:1"):
         pass
