@@ -52,7 +52,8 @@ class _Line:
         if done >= self.seconds:
             self.seconds = self.tasks = 0.0
         else:
-            self.tasks *= 1 - done / self.seconds
+            # Those that wait get fewer; those that run are there until all work is done.
+            self.tasks = max(self.tasks * (1 - done / self.seconds), min(self.tasks, self.slots))
             self.seconds -= done
 
 
@@ -141,9 +142,11 @@ class Backlog:
 
     def _advance(self, line: _Line) -> None:
         now = self._clock()
+        if now <= line.since:
+            return
         if not self._exact:
             line.advance(now)
-        elif now > line.since:
+        else:
             line.seconds = max(0.0, line.seconds - (now - line.since) * min(line.tasks, line.slots))
             line.since = now
 

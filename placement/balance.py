@@ -127,7 +127,7 @@ class Least:
         options = options_of(found)
         if options is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
-        return self._least(options, found.waits, self.reason, threshold.probability)
+        return self._least(options, found.waits, threshold)
 
     reason = "least"
 
@@ -135,7 +135,7 @@ class Least:
         """What is to be least, as a logarithm."""
         raise NotImplementedError
 
-    def _least(self, options: Sequence[Option], waits: Waits | None, reason: str, p: float | None) -> Choice:
+    def _least(self, options: Sequence[Option], waits: Waits | None, threshold: Choice) -> Choice:
         scored = self._scored(options, waits)
         best, *_, winner = min(scored)
         device, enough = winner.device, best + self._near
@@ -143,7 +143,12 @@ class Least:
         if len(near) > 1:
             near.sort(key=_drawn)
         _, _, wait, _, option = near[0]
-        return Choice(device, tuple([one[3] for one in near]), reason, p, 1.0, wait, option.seconds)
+        configs = tuple([one[3] for one in near])
+        reason = self._reason(device, wait, threshold)
+        return Choice(device, configs, reason, threshold.probability, 1.0, wait, option.seconds)
+
+    def _reason(self, device: Device, wait: float, threshold: Choice) -> str:  # noqa: ARG002 - Balanced looks
+        return self.reason
 
     _near = math.log(NEAR)
 
@@ -188,6 +193,8 @@ class Balanced(Least):
                 busy = True
             else:
                 free = True
+            if busy and free:
+                break
         if not busy:
             return threshold
         options = options_of(found)
@@ -195,10 +202,12 @@ class Balanced(Least):
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
         if free:
             options = _within(options, threshold)
-        choice = self._least(options, waits, threshold.reason, threshold.probability)
-        if choice.device != device:
-            return replace(choice, reason=f"{choice.device}_ends_sooner")
-        return replace(choice, reason=f"{choice.reason}, waits") if choice.wait_s else choice
+        return self._least(options, waits, threshold)
+
+    def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
+        if device != threshold.device:
+            return f"{device}_ends_sooner"
+        return f"{threshold.reason}, waits" if wait else threshold.reason
 
     def score(self, wait: float, option: Option) -> float:
         """As the module has it."""

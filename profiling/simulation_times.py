@@ -24,7 +24,7 @@ CPU, GPU = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """seconds, joules: (types, kinds, 2), in the order of the inventory's kinds and DEVICES; infinite where it cannot run.
+    """seconds, joules: (types, kinds, 2), by the inventory's kinds and DEVICES; infinite seconds where it cannot run.
 
     gpu_is_right: (types, kinds): the rule on the true pair says GPU.
     """

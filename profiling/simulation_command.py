@@ -1,0 +1,116 @@
+"""`placement simulate`: every policy on a trace, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from profiling.simulation import Simulation
+
+KINDS = (4, 16, 100, 1000)
+
+
+def simulate_command(
+    trace: Annotated[
+        str, typer.Option(help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps.")
+    ] = "saturated",
+    nodes: Annotated[int, typer.Option(help="In all.")] = 4,
+    configs: Annotated[str, typer.Option(help="How many nodes of each configuration, in shares.")] = "A=1,B=1,C=1,D=1",
+    tasks: Annotated[int, typer.Option(help="How many; of a file at most.")] = 20_000,
+    policies: Annotated[str, typer.Option(help="Their names with commas between; all where not given.")] = "",
+    load: Annotated[float | None, typer.Option(help="Arrivals, as a multiple of what the cluster serves.")] = None,
+    burst: Annotated[int | None, typer.Option(help="How many arrive together.")] = None,
+    noise: Annotated[float, typer.Option(help="Sigma of the factor by which the policies' times are off.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of arrivals, mix, noise and draws.")] = 0,
+    growth: Annotated[bool, typer.Option(help="Also time decisions among 4 to 1,000 kinds of node.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this file.")] = None,
+) -> None:
+    """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound."""
+    from rich.console import Console
+
+    from profiling.simulation import POLICIES, cluster_of, simulate
+    from profiling.simulation_trace import trace_of
+
+    console = Console(stderr=True)
+    chosen = [name.strip() for name in policies.split(",") if name.strip()] or list(POLICIES)
+    found = simulate(
+        trace_of(trace, tasks, seed=seed, load=load, burst=burst),
+        cluster_of(nodes, configs),
+        chosen,
+        noise=noise,
+        seed=seed,
+        advance=lambda name: console.print(f"{name} ...", style="dim"),
+    )
+    report = as_dict(found) | ({"decide_us_by_kinds": decide_us_by_kinds()} if growth else {})
+    show(found, report)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def as_dict(found: Simulation) -> dict[str, Any]:
+    """A Simulation as plain data."""
+    return {**asdict(found), "balanced_gain_share": found.gain_share(), "times": "emulated"}
+
+
+def show(found: Simulation, report: dict[str, Any]) -> None:
+    """The table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{found.trace}: {found.tasks:,} tasks on {found.nodes:,} nodes, times emulated; no schedule ends before "
+    table = Table(title=f"{title}{found.bound_seconds:,.0f} s")
+    heads = ("makespan s", "/ bound", "mean s", "p99 s", "task MJ", "cluster MJ", "GPU h", "regret s", "on GPU", "us")
+    table.add_column("policy")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, o in found.policies.items():
+        table.add_row(
+            name, f"{o.makespan_seconds:,.0f}", f"{o.bound_ratio:.3f}", f"{o.mean_completion_seconds:,.1f}",
+            f"{o.p99_completion_seconds:,.1f}", f"{o.joules / 1e6:.3f}", f"{o.cluster_joules / 1e6:.3f}",
+            f"{o.gpu_hours:.2f}", f"{o.regret_seconds:,.0f}", f"{o.gpu_share:.2f}", f"{o.decide_us:.1f}",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    gain = found.gain_share()
+    if gain is not None:
+        console.print(f"balanced takes {gain:.2f} of the gain over selector that the bound allows.")
+    balanced = found.policies.get("balanced")
+    if balanced is not None and balanced.same_as_selector is not None:
+        console.print(f"balanced takes selector's device for {balanced.same_as_selector:.1%} of the tasks.")
+    for kinds, us in report.get("decide_us_by_kinds", {}).items():
+        console.print(f"a decision of balanced among {kinds} kinds of node: {us:.1f} us")
+
+
+def decide_us_by_kinds() -> dict[int, float]:
+    """Median us of a decision of `balanced` with busy queues, by the number of kinds of node."""
+    from placement.backlog import Backlog, Load
+    from placement.decision import Limits, Snapshot, decide
+    from placement.node import Inventory, Kind, paper_configs
+    from placement.policies import Balanced
+    from placement.rule import JointThreshold
+    from profiling.simulation_times import Times, TimesSelector
+    from profiling.simulation_trace import trace_of
+
+    trace, found = trace_of("saturated", 2000), {}
+    base = list(paper_configs().values())
+    for count in KINDS:
+        kinds = [Kind(replace(base[i % 4], config=f"kind{i}"), (f"node{i}",)) for i in range(count)]
+        inventory = Inventory(tuple(kinds))
+        thresholds = JointThreshold()
+        times = Times.of(trace, inventory, thresholds)
+        backlog = Backlog(lambda: 0.0)
+        backlog.merge({(k.spec.config, d): Load(4, 40, 400.0) for k in kinds for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
+        snapshot = Snapshot(1, inventory, TimesSelector(trace, inventory, times), Balanced(seed=0), backlog=backlog)
+        limits, spent = Limits(), []
+        for at in trace.type_of.tolist():
+            start = time.perf_counter_ns()
+            decide(trace.types[at].spec, "f", limits, snapshot)
+            spent.append(time.perf_counter_ns() - start)
+        found[count] = sorted(spent)[len(spent) // 2] / 1000
+    return found

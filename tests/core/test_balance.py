@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+from core_builders import TASK, cluster, limits, net, snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.backlog import Backlog, Load
+from placement.balance import Balanced, Least, MinEdp, MinEnergy, MinTime
+from placement.candidates import Candidate
+from placement.decision import decide, explain
+from placement.errors import OptionError
+from placement.estimate import Estimate, Spread
+from placement.node import Inventory, Kind, NodeSpec, paper_configs
+from placement.policies import SelectorPolicy
+from placement.task import TaskSpec
+
+WORTH = Estimate(0.9, cpu_seconds=10.0, gpu_seconds=1.0, cpu_joules=50.0, gpu_joules=60.0)
+NOT_WORTH = Estimate(0.1, cpu_seconds=1.5, gpu_seconds=1.0, cpu_joules=5.0, gpu_joules=90.0)
+
+
+def pair(config: str, estimate: Estimate | None, cpu_wait: float | None, gpu_wait: float | None) -> list[Candidate]:
+    return [
+        Candidate(config, "cpu", 1.0, 0.0, estimate, cpu_wait),
+        Candidate(config, "gpu", 1.0, 1.0, estimate, gpu_wait),
+    ]
+
+
+def devices(estimate: Estimate, cpu_wait: float | None, gpu_wait: float | None, policy: Any = None) -> tuple[str, str]:
+    choice = (policy or Balanced(seed=0)).choose(TASK, pair("A", estimate, cpu_wait, gpu_wait))
+    return choice.device, choice.reason
+
+
+@pytest.mark.parametrize("waits", [(0.0, 0.0), (None, None)])
+@pytest.mark.parametrize("estimate", [WORTH, NOT_WORTH])
+def test_with_empty_queues_it_is_the_threshold(estimate: Estimate, waits: Any) -> None:
+    candidates = pair("A", estimate, *waits) + pair("B", estimate, *waits)
+    assert Balanced().choose(TASK, candidates) == SelectorPolicy().choose(TASK, candidates)
+
+
+def test_a_gpu_is_waited_for_where_it_still_ends_sooner() -> None:
+    assert devices(WORTH, 0.0, 2.0) == ("gpu", "gpu_worth_it, waits")
+
+
+def test_a_cpu_is_taken_now_where_the_gpus_queue_is_longer_than_its_gain() -> None:
+    assert devices(WORTH, 0.0, 30.0) == ("cpu", "cpu_ends_sooner")
+
+
+def test_an_idle_gpu_helps_out_where_the_cpus_are_taken() -> None:
+    assert devices(NOT_WORTH, 100.0, 0.0) == ("gpu", "gpu_ends_sooner")
+    assert devices(NOT_WORTH, 0.0, 0.0)[0] == "cpu"
+
+
+def test_a_joule_costs_seconds() -> None:
+    costly = Estimate(0.1, cpu_seconds=20.0, gpu_seconds=10.0, cpu_joules=10.0, gpu_joules=9000.0)
+    assert devices(costly, 1.0, 0.0, Balanced(seconds_per_joule=0.0, seed=0))[0] == "gpu"
+    assert devices(costly, 1.0, 0.0, Balanced(seconds_per_joule=0.01, seed=0))[0] == "cpu"
+
+
+def test_unknown_joules_win_no_argument() -> None:
+    free = Estimate(0.1, cpu_seconds=20.0, gpu_seconds=10.0, cpu_joules=9000.0)
+    assert devices(free, 1.0, 0.0, Balanced(seconds_per_joule=1.0, seed=0))[0] == "gpu"  # by time alone
+
+
+def test_without_seconds_the_threshold_decides_and_the_reason_says_so() -> None:
+    for p, device in ((0.9, "gpu"), (0.1, "cpu")):
+        took, reason = devices(Estimate(p), 50.0, 50.0)
+        assert took == device
+        assert reason.endswith(", seconds_unknown")
+
+
+@pytest.mark.parametrize("known", ["cpu_seconds", "gpu_seconds"])
+def test_the_seconds_of_one_device_give_the_others_by_the_speedup(known: str) -> None:
+    seconds = 10.0 if known == "cpu_seconds" else 1.0
+    half = Estimate(0.9, speedup=Spread(math.log(10.0), 0.1), **{known: seconds})
+    assert devices(half, 0.0, 2.0)[0] == "gpu"
+    assert devices(half, 0.0, 30.0) == ("cpu", "cpu_ends_sooner")
+
+
+def test_the_better_config_is_taken_among_those_that_wait() -> None:
+    candidates = pair("A", WORTH, 50.0, 5.0) + pair("B", WORTH, 50.0, 2.0)
+    choice = Balanced(seed=0).choose(TASK, candidates)
+    assert (choice.configs, choice.wait_s, choice.seconds) == (("B",), 2.0, 1.0)
+
+
+def test_while_one_of_its_devices_is_free_the_threshold_names_the_device() -> None:
+    candidates = pair("A", NOT_WORTH, 9.0, 0.0) + pair("B", NOT_WORTH, 0.0, 0.0)
+    choice = Balanced(seed=0).choose(TASK, candidates)
+    assert (choice.device, choice.configs) == ("cpu", ("B",))
+
+
+def test_drivers_do_not_herd() -> None:
+    candidates = [c for i in range(6) for c in pair(f"n{i}", WORTH, 50.0, 2.0)]
+    first = Counter(Balanced(seed=i).choose(TASK, candidates).configs[0] for i in range(600))
+    assert len(first) == 6
+    assert max(first.values()) < 160  # 100 expected; six standard deviations
+    assert all(len(Balanced(seed=i).choose(TASK, candidates).configs) == 6 for i in range(3))
+
+
+def test_the_rate_rises_while_the_gpus_queue_is_the_longer() -> None:
+    policy = Balanced(seed=0)
+    before = policy._log_rate[0]
+    for _ in range(20):
+        policy.choose(TASK, pair("A", WORTH, 10.0, 100.0))
+    high = policy._log_rate[0]
+    for _ in range(40):
+        policy.choose(TASK, pair("A", WORTH, 100.0, 10.0))
+    assert before == pytest.approx(math.log(2.0))
+    assert high > before > policy._log_rate[0]
+
+
+def test_the_three_others() -> None:
+    candidates = pair("A", WORTH, 0.0, 0.0) + pair("B", NOT_WORTH, 0.0, 0.0)
+    assert MinTime(seed=0).choose(TASK, candidates).device == "gpu"
+    energy = MinEnergy(seed=0).choose(TASK, candidates)
+    assert (energy.device, energy.configs) == ("cpu", ("B",))
+    edp = MinEdp(seed=0).choose(TASK, candidates)
+    assert (edp.device, edp.configs) == ("cpu", ("B",))  # 1.5 s * 5 J
+    assert MinTime(seed=0).choose(TASK, pair("A", WORTH, 0.0, 30.0)).device == "cpu"  # the wait counts
+
+
+@pytest.mark.parametrize("price", [-1, math.nan, math.inf, True, "1"])
+def test_a_price_is_a_number(price: Any) -> None:
+    with pytest.raises(OptionError, match="seconds_per_joule"):
+        Balanced(seconds_per_joule=price)
+
+
+WAITS = st.sampled_from([0.0, 0.0, 1.0, 30.0, None])
+ESTIMATES = st.one_of(
+    st.none(),
+    st.builds(
+        Estimate, st.floats(0, 1), cpu_seconds=st.one_of(st.none(), st.floats(0, 1e3)),
+        gpu_seconds=st.one_of(st.none(), st.floats(0, 1e3)), cpu_joules=st.one_of(st.none(), st.floats(0, 1e3)),
+        gpu_joules=st.one_of(st.none(), st.floats(0, 1e3)),
+    ),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(ESTIMATES, WAITS, WAITS, st.sampled_from(["both", "cpu", "gpu"])), min_size=1, max_size=5),
+    st.sampled_from([Balanced, MinTime, MinEnergy, MinEdp]),
+)
+def test_a_choice_is_of_what_was_offered(kinds: list, policy: type[Least]) -> None:
+    candidates = [
+        c for i, (e, cpu, gpu, which) in enumerate(kinds) for c in pair(f"n{i}", e, cpu, gpu)
+        if which in ("both", c.device)
+    ]  # fmt: skip
+    choice = policy(seed=1).choose(TASK, candidates)
+    assert choice.configs
+    assert {(config, choice.device) for config in choice.configs} <= {(c.config, c.device) for c in candidates}
+
+
+class Fixed:
+    """A selector that says the same of every node that has a GPU."""
+
+    version = "fixed"
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate:
+        return WORTH
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_decision_states_wait_seconds_and_freshness() -> None:
+    now = [100.0]
+    backlog = Backlog(lambda: now[0])
+    loads = {(config, device): Load(1, 1, 5.0) for config in "ABCD" for device in ("cpu", "gpu")}
+    backlog.merge(loads, 100.0)  # type: ignore[arg-type]
+    now[0] = 101.5
+    snap = snapshot(Fixed(), backlog=backlog)
+    decision = decide(TASK, "f", limits(), snap, policy=Balanced(seed=0))
+    assert (decision.device, decision.backlog_age_s, decision.seconds) == ("gpu", 1.5, 1.0)
+    assert decision.wait_s == pytest.approx(3.5)
+    assert decide(TASK, "f", limits(), snapshot(Fixed()), policy=Balanced()).backlog_age_s is None
+
+
+def test_a_burst_spreads_by_the_backlog_alone() -> None:
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge({(c, d): Load(4 if d == "cpu" else 1) for c in "ABCD" for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
+    snap, policy, taken = snapshot(Fixed(), backlog=backlog), Balanced(seed=0), Counter[str]()
+    for _ in range(80):
+        decision = decide(TASK, "f", limits(), snap, policy=policy)
+        assert decision.config is not None
+        backlog.sent(decision.config, decision.device, 1.0 if decision.device == "gpu" else 10.0)
+        taken[decision.device] += 1
+    # 4 GPUs of 1 s and 16 CPUs of 10 s a task: level at 80 * 4 / (4 + 1.6) = 57 on the GPUs
+    assert 45 <= taken["gpu"] <= 68
+    waits = [backlog.wait_s(c, "gpu") for c in "ABCD"]
+    assert max(waits) - min(waits) <= 2.0  # type: ignore[type-var, operator]
+
+
+def test_explaining_leaves_the_rate_and_the_draws_alone() -> None:
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge({(c, d): Load(1, 9, 50.0) for c in "ABCD" for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
+    snap, policy = snapshot(Fixed(), backlog=backlog), Balanced(seed=3)
+    twin = copy.deepcopy(policy)
+    for _ in range(5):
+        explained = explain(TASK, "f", limits(), snap, policy=policy)
+        assert explained.decision == decide(TASK, "f", limits(), snap, policy=policy)
+        assert explained.decision == decide(TASK, "f", limits(), snap, policy=twin)
+
+
+def test_a_thousand_kinds_are_not_all_looked_at() -> None:
+    asked: list[str] = []
+
+    class Counting:
+        age_s = None
+
+        def wait_s(self, config: str, device: str) -> float:
+            asked.append(config)
+            return 5.0
+
+    base = paper_configs()["B"]
+    kinds = tuple(Kind(NodeSpec(f"k{i}", base.cpus, 1, gpu_gflops=base.gpu_gflops), (f"n{i}",)) for i in range(1000))
+    snap = snapshot(Fixed(), Inventory(kinds), backlog=Counting())
+    decide(TASK, "f", limits(), snap, policy=Balanced(seed=0))
+    assert len(asked) < 50
+
+
+def test_on_a_net_that_tells_no_seconds_it_is_the_threshold() -> None:
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge({(c, d): Load(1, 9, 50.0) for c in "ABCD" for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
+    for seed in range(5):
+        seen = decide(TASK, "f", limits(), snapshot(net(seed), cluster(), backlog=backlog), policy=Balanced())
+        plain = decide(TASK, "f", limits(), snapshot(net(seed), cluster()))
+        assert (seen.device, seen.configs, seen.reason) == (
+            plain.device, plain.configs, f"{plain.reason}, seconds_unknown"
+        )  # fmt: skip
