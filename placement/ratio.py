@@ -2,7 +2,7 @@
 
     log seconds = the work's curve (shared by all devices: how large the task is)
                 + what is peculiar to CPUs, or to GPUs (how well such work runs there)
-                + the framework's part (either kind)
+                + the framework's part (either kind; most are alike, a few are exceptional: each has a scale of its own)
                 + the device's own offset and slopes (a few timings on a new device settle them)
                 + noise
 
@@ -94,11 +94,14 @@ def covariances(a: Points, b: Points) -> list[Any]:
     return [SHARED_LEVEL + KIND_LEVEL * kind, *shared, *(kind * part for part in shared), *own]
 
 
-def covariance(a: Points, b: Points, amplitudes: Sequence[float]) -> Any:
-    """(len(a), len(b)): the prior covariance of log seconds."""
+def covariance(a: Points, b: Points, amplitudes: Sequence[float], scales: Any) -> Any:
+    """(len(a), len(b)): the prior covariance of log seconds. scales (frameworks,): multiply the framework's parts."""
+    import numpy as np
+
     level, *parts = covariances(a, b)
-    for part, amplitude in zip(parts, amplitudes, strict=True):
-        level += amplitude**2 * part
+    by_framework = np.append(scales, 0.0)[a.framework][:, None] ** 2  # only equal frameworks covary; -1 is the last
+    for name, part, amplitude in zip(AMPLITUDES, parts, amplitudes, strict=True):
+        level += amplitude**2 * (by_framework * part if "framework" in name else part)
     return level
 
 
@@ -128,9 +131,9 @@ class RatioModel:
 
     frameworks, cpus, gpus: the names behind the codes.  centre, low, high (5,): of the logs of INPUTS; NaN where an
     input was never known.  gflops_centre: of the log GFLOP/s of CPUs and of GPUs.  amplitudes: prior standard
-    deviations, in the order of AMPLITUDES.  weights (n,): the mean is covariance @ weights + level.  factor (m, n): the
-    variance falls by |factor @ covariance|^2.  noise: of CPU and of GPU times.  bounds: of the log speed-ups seen, with
-    room to spare.  power: None where no energies were known.
+    deviations, in the order of AMPLITUDES.  scales (frameworks,): of the frameworks' parts.  weights (n,): the mean is
+    covariance @ weights + level.  factor (m, n): the variance falls by |factor @ covariance|^2.  noise: of CPU and of
+    GPU times.  bounds: of the log speed-ups seen, with room to spare.  power: None where no energies were known.
     """
 
     frameworks: tuple[str, ...]
@@ -142,6 +145,7 @@ class RatioModel:
     gflops_centre: tuple[float, float]
     points: Points
     amplitudes: tuple[float, ...]
+    scales: Any
     weights: Any
     factor: Any
     level: float
@@ -224,6 +228,11 @@ class RatioModel:
         logs = [None if value is None or not value > 0 else math.log(value) for value in (cpu_gflops, gpu_gflops)]
         centred = [0.0 if log is None else log - centre for log, centre in zip(logs, self.gflops_centre, strict=True)]
         variances = dict(zip(AMPLITUDES, np.square(self.amplitudes), strict=True))
+        # A framework never seen is as exceptional as those that were, in the mean square.
+        scale = self.scales[of_framework] if of_framework >= 0 else np.sqrt(np.mean(np.square([1.0, *self.scales])))
+        for name in AMPLITUDES:
+            if "framework" in name:
+                variances[name] *= scale**2
         same = (self.points.framework == of_framework) & (of_framework >= 0)
         both = []
         for on_gpu, device, gflops in ((False, of_cpu, centred[0]), (True, of_gpu, centred[1])):

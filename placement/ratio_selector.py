@@ -88,6 +88,7 @@ def model_to_dict(model: RatioModel) -> dict[str, Any]:
             "gflops": points.gflops.tolist(),
         },
         "amplitudes": dict(zip(AMPLITUDES, model.amplitudes, strict=True)),
+        "scales": model.scales.tolist(),
         "weights": model.weights.tolist(),
         "factor": _rounded(model.factor),
         "level": model.level,
@@ -138,6 +139,7 @@ def model_of(data: Mapping[str, Any]) -> RatioModel:
     return RatioModel(
         names["frameworks"], names["cpus"], names["gpus"], ranges["centre"], ranges["low"], ranges["high"], centre,
         points, tuple(_array([amplitudes[n] for n in AMPLITUDES], (len(AMPLITUDES),), "amplitudes").tolist()),
+        _array(data.get("scales"), (len(names["frameworks"]),), "scales"),
         _array(data.get("weights"), (count,), "weights"), _array(factor, (rows, count), "factor"),
         float(_array(data.get("level"), (), "level")), noise, bounds, _power(data),
     )  # fmt: skip

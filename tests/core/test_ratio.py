@@ -100,10 +100,13 @@ def test_a_prediction_is_the_posterior_of_its_prior(model):
     gflops = [math.log(value) - centre for value, centre in zip((5.0, 400.0), model.gflops_centre, strict=True)]
     asked = Points(x, np.zeros(2, int), np.array([model.cpus.index("slow"), model.gpus.index("small")]),
                    np.array([False, True]), np.array(gflops))  # fmt: skip
-    known = covariance(asked, points, model.amplitudes)
+    known = covariance(asked, points, model.amplitudes, model.scales)
     mean = known @ model.weights + model.level
     gap = np.array([1.0, -1.0])
-    variance = gap @ covariance(asked, asked, model.amplitudes) @ gap - ((model.factor @ (gap @ known)) ** 2).sum()
+    variance = (
+        gap @ covariance(asked, asked, model.amplitudes, model.scales) @ gap
+        - ((model.factor @ (gap @ known)) ** 2).sum()
+    )
     found = ask(model, 3e8)
     assert found.log_speedup == pytest.approx(mean[0] - mean[1], abs=1e-9)
     assert found.log_cpu_seconds == pytest.approx(mean[0], abs=1e-9)
@@ -112,7 +115,7 @@ def test_a_prediction_is_the_posterior_of_its_prior(model):
 
 def test_exactly_the_textbook_where_every_cell_is_a_point(model):
     """weights and factor are those of the full covariance: K^-1 y and its inverse Cholesky."""
-    kept = covariance(model.points, model.points, model.amplitudes)
+    kept = covariance(model.points, model.points, model.amplitudes, model.scales)
     noise = np.square(model.noise)[model.points.gpu.astype(int)]
     level_free = (kept + np.diag(noise)) @ model.weights
     predicted = kept @ model.weights
