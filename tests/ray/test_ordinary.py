@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,10 @@ ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_t
 
 def run(body: str, start: str = START) -> str:
     code = start + textwrap.dedent(body)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False)
+    # As on a user's machine: the session's emulated cluster sets this for its own nodes.
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -104,7 +104,7 @@ def misuse(remote: Remote) -> Any:
             lambda: remote(), lambda: remote(3), lambda: remote(add, 3), lambda: remote(add, num_cpus=1),
             lambda: remote("f"), lambda: remote(num_cpus=1)(3), lambda: remote(functools.partial(add, 1)),
             lambda: remote(num_cpus=1)(functools.partial(add, 1)), lambda: remote(len), lambda: remote(None),
-            lambda: remote(add.__get__(3)), lambda: remote(num_cpus=1)(print),
+            lambda: remote(add.__get__(3)), lambda: isinstance(remote(num_cpus=1)(print), RemoteFunction),
         )
     ]  # fmt: skip
 
