@@ -85,10 +85,11 @@ class Backlog:
         line = self._lines.get((config, device))
         if line is None:
             return None
-        if line.tasks < line.slots or not line.slots:
+        n = line.slots
+        if line.tasks < n or not n:
             return line.startup_s
         self._advance(line)
-        n, k = line.slots, line.tasks
+        k = line.tasks
         if k < n:
             return line.startup_s
         return line.startup_s + line.seconds / n * (k - n + 1) / k

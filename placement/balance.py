@@ -34,31 +34,47 @@ from placement.threshold import SelectorPolicy
 
 SHARPNESS = 16.0
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
-LARGEST_RATE = 1e4
+LARGEST_LOG_RATE = math.log(1e4)
 SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
-SAMPLED = 8  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
+SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
 THRESHOLDS = JointThreshold()
 
 
 class Option(NamedTuple):
-    """A device of a lot of nodes. joules: 0 where they do not count."""
+    """A device of a lot of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in.
+
+    log_cost: its logarithm, once for all decisions.
+    """
 
     device: Device
     configs: tuple[str, ...]
     seconds: float
     joules: float
+    cost: float = 0.0
+    log_cost: float = 0.0
+
+    def priced(self, seconds_per_joule: float) -> Option:
+        """With its cost."""
+        cost = self.seconds + seconds_per_joule * self.joules
+        return self._replace(cost=cost, log_cost=math.log(cost))
 
 
-Scored = tuple[float, float, float, str, Option]
-"""(score, a drawn number, wait, config, option): an Option at one of its configs; the least is the best."""
+Scored = tuple[float, float, str, Option]
+"""(score, wait, config, option): an Option at one of its configs; the least is the best."""
 
 
-def options_of(found: Field) -> list[Option] | None:
-    """The candidates with their seconds and joules, kept with the field; None where no seconds are known."""
-    if found.costs is None:
-        found.costs = _options(found) or False
-    return found.costs or None  # type: ignore[return-value]
+class Plan(NamedTuple):
+    """What a policy works out of a field but for the queues, kept with it.
+
+    threshold: what the paper's policy would choose.  options: None where no seconds are known.  floor: the shortest
+    seconds; a wait below is none to speak of.
+    """
+
+    policy: Least
+    threshold: Choice
+    options: list[Option] | None
+    floor: float
 
 
 def _options(found: Field) -> list[Option] | None:
@@ -123,11 +139,22 @@ class Least:
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The best, with all that are as good; the threshold's where no seconds are known."""
         found = field_of(candidates)
-        threshold = self._threshold.choose(task, found)
-        options = options_of(found)
-        if options is None:
-            return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
-        return self._least(options, found.waits, threshold)
+        plan = self._plan(task, found)
+        if plan.options is None:
+            return replace(plan.threshold, reason=f"{plan.threshold.reason}, seconds_unknown")
+        return self._least(plan.options, found.waits, plan)
+
+    def _plan(self, task: TaskSpec, found: Field) -> Plan:
+        kept = found.costs
+        if isinstance(kept, Plan) and kept.policy is self:
+            return kept
+        options = _options(found)
+        if options is not None:
+            options = [option.priced(self.seconds_per_joule) for option in options]
+        floor = min((option.seconds for option in options or ()), default=0.0)
+        plan = Plan(self, self._threshold.choose(task, found), options, floor)
+        found.costs = plan
+        return plan
 
     reason = "least"
 
@@ -135,38 +162,43 @@ class Least:
         """What is to be least, as a logarithm."""
         raise NotImplementedError
 
-    def _least(self, options: Sequence[Option], waits: Waits | None, threshold: Choice) -> Choice:
-        scored = self._scored(options, waits)
-        best, *_, winner = min(scored)
-        device, enough = winner.device, best + self._near
-        near = [one for one in scored if one[0] <= enough and one[4].device == device]
+    def _least(self, options: Sequence[Option], waits: Waits | None, plan: Plan) -> Choice:
+        scored = self._scored(options, waits, plan)
+        best = min(scored)
+        device, enough = best[3].device, best[0] + self._near
+        near = [one for one in scored if one[0] <= enough and one[3].device == device]
+        first = best
         if len(near) > 1:
-            near.sort(key=_drawn)
-        _, _, wait, _, option = near[0]
-        configs = tuple([one[3] for one in near])
-        reason = self._reason(device, wait, threshold)
-        return Choice(device, configs, reason, threshold.probability, 1.0, wait, option.seconds)
+            self._random.shuffle(near)
+            first = near[0]
+        reason = self._reason(device, first[1], plan.threshold)
+        configs = tuple([one[2] for one in near])
+        return Choice(device, configs, reason, plan.threshold.probability, 1.0, first[1], first[3].seconds)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:  # noqa: ARG002 - Balanced looks
         return self.reason
 
     _near = math.log(NEAR)
 
-    def _scored(self, options: Sequence[Option], waits: Waits | None) -> list[Scored]:
-        draw = self._random.random
-        scored = []
-        for option in options:
-            configs: Sequence[str] = option.configs
-            if len(configs) > SAMPLED:
-                configs = self._random.sample(configs, SAMPLED)
-            for config in configs:
-                wait = (waits.wait_s(config, option.device) or 0.0) if waits is not None else 0.0
-                scored.append((self.score(wait, option), draw(), wait, config, option))
-        return scored
+    def _scored(self, options: Sequence[Option], waits: Waits | None, plan: Plan) -> list[Scored]:  # noqa: ARG002
+        score = self.score
+        return [(score(wait, option), wait, config, option) for wait, config, option in self._waiting(options, waits)]
 
+    def _waiting(self, options: Sequence[Option], waits: Waits | None) -> list[tuple[float, str, Option]]:
+        """Every option at its configs, or at some drawn, with the wait there; one of which nothing is known is free."""
+        if waits is None:
+            return [(0.0, config, option) for option in options for config in self._some(option.configs)]
+        wait_s = waits.wait_s
+        return [
+            (wait_s(config, option.device) or 0.0, config, option)
+            for option in options
+            for config in (option.configs if len(option.configs) <= SAMPLED else self._some(option.configs))
+        ]
 
-def _drawn(one: Scored) -> float:
-    return one[1]
+    def _some(self, configs: tuple[str, ...]) -> tuple[str, ...]:
+        """SAMPLED neighbours from a place drawn, or all where there are no more."""
+        start = int(self._random.random() * max(1, len(configs) - SAMPLED + 1))
+        return configs[start : start + SAMPLED]
 
 
 @dataclass(frozen=True)
@@ -182,48 +214,47 @@ class Balanced(Least):
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The threshold's choice, or a better one where that would have to wait."""
         found = field_of(candidates)
-        threshold = self._threshold.choose(task, found)
-        waits = found.waits
+        plan, waits = self._plan(task, found), found.waits
+        threshold, options = plan.threshold, plan.options
         if waits is None:
             return threshold
-        device = threshold.device
         free = busy = False
         for config in threshold.configs[:SAMPLED]:
-            if waits.wait_s(config, device):
+            if waits.wait_s(config, threshold.device):
                 busy = True
             else:
                 free = True
-            if busy and free:
+            if free and busy:
                 break
         if not busy:
             return threshold
-        options = options_of(found)
         if options is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
         if free:
             options = _within(options, threshold)
-        return self._least(options, waits, threshold)
+        return self._least(options, waits, plan)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
         if device != threshold.device:
             return f"{device}_ends_sooner"
         return f"{threshold.reason}, waits" if wait else threshold.reason
 
-    def score(self, wait: float, option: Option) -> float:
-        """As the module has it."""
-        cost = option.seconds + self.seconds_per_joule * option.joules
-        rate = self._log_rate[0] if option.device == "gpu" else 0.0
-        return SHARPNESS * math.log(wait + cost) + math.log(cost) + rate
-
-    def _scored(self, options: Sequence[Option], waits: Waits | None) -> list[Scored]:
-        scored = super()._scored(options, waits)
-        cpu = [wait for _, _, wait, _, option in scored if option.device == "cpu"]
-        gpu = [wait for _, _, wait, _, option in scored if option.device == "gpu"]
-        if cpu and gpu:
-            floor = min(option.seconds for option in options)  # a wait shorter than the task is none to speak of
-            apart = math.log((min(gpu) + floor) / (min(cpu) + floor))
-            most = math.log(LARGEST_RATE)
-            self._log_rate[0] = min(most, max(-most, self._log_rate[0] + LEARNING * min(1.0, max(-1.0, apart))))
+    def _scored(self, options: Sequence[Option], waits: Waits | None, plan: Plan) -> list[Scored]:
+        log, rate = math.log, self._log_rate[0]
+        cpu = gpu = math.inf
+        scored = []
+        for wait, config, option in self._waiting(options, waits):
+            score = SHARPNESS * log(wait + option.cost) + option.log_cost
+            if option.device == "gpu":
+                score += rate
+                gpu = min(gpu, wait)
+            else:
+                cpu = min(cpu, wait)
+            scored.append((score, wait, config, option))
+        if cpu < math.inf and gpu < math.inf:
+            apart = log((gpu + plan.floor) / (cpu + plan.floor))
+            rate += LEARNING * min(1.0, max(-1.0, apart))
+            self._log_rate[0] = min(LARGEST_LOG_RATE, max(-LARGEST_LOG_RATE, rate))
         return scored
 
 
