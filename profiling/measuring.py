@@ -151,18 +151,30 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raises OverBudgetError inside after so many seconds, at the next step of Python code of the main thread."""
+    """Raises OverBudgetError inside after so many seconds, at the next step of Python code of the main thread.
+
+    Where that step is a callback from C, which drops exceptions or turns them into its own, it is raised at the end.
+    """
+    fired = False
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal fired
+        fired = True
         raise OverBudgetError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except Exception:
+        if fired:
+            raise OverBudgetError from None
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+    if fired:
+        raise OverBudgetError
 
 
 @contextmanager
