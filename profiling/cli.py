@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from placement.errors import LogError, OptionError, PlacementError
+from profiling.simulation_command import simulate_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -326,6 +327,8 @@ def console() -> Console:
 
     return Console()
 
+
+main.command(name="simulate")(simulate_command)
 
 if __name__ == "__main__":
     main()
