@@ -19,7 +19,7 @@ COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", README, re.MULTILINE)
 MAKE = set(re.findall(r"\bmake [a-z]+\b", README))
 TIMEOUT_S = 300
 NEED_A_CLUSTER = ("nodes", "sweep", "refit", "swap")
-RUN_ELSEWHERE = ("demo", "bench")  # by test_demo.py (one run, shared) and test_bench.py
+RUN_ELSEWHERE = ("demo",)  # by test_demo.py: one run, shared
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
