@@ -14,6 +14,7 @@ from rich.table import Table
 from placement.errors import PlacementError
 from placement.rule import JointThreshold
 from profiling.holdout import PROBES, SEEDS, Result, holdout
+from profiling.holdout_scores import DeviceScore
 from profiling.learners.frames import read_frame
 
 NAMES = {
@@ -36,6 +37,8 @@ def evaluate_holdout(
 ) -> None:
     """How right each learner is on what it has not seen."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # into a file or a pipe: as wide as the tables are
     try:
         rule = JointThreshold(speedup, energy_ratio)
         sources = [name.strip() for name in source.split(",") if name.strip()] if source else None
@@ -68,25 +71,15 @@ def title(result: Result) -> str:
 
 
 def learner_table(result: Result) -> Table:
-    """One row a learner."""
+    """One row a learner. oracle: its throughput as a share of the oracle's."""
     table = Table(title=title(result), title_justify="left")
-    table.add_column("learner")
-    for name in (
-        "accuracy",
-        "± seeds",
-        "balanced",
-        "ROC-AUC",
-        "Brier",
-        "calib. error",
-        "regret s",
-        "regret J",
-        "oracle",
-    ):
-        table.add_column(name, justify="right")
+    table.add_column("learner", no_wrap=True)
+    for name in ("accuracy ± seeds", "balanced", "AUC", "Brier", "calib.", "regret s", "regret J", "oracle"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, one in result.learners.items():
         table.add_row(
-            NAMES[name], f"{one.accuracy:.4f}", f"{one.accuracy_std:.4f}", f"{one.balanced_accuracy:.3f}",
-            _known(one.roc_auc), f"{one.brier:.4f}", f"{one.calibration_error:.3f}", f"{one.regret_seconds:.3g}",
+            NAMES[name], f"{one.accuracy:.4f} ± {one.accuracy_std:.4f}", f"{one.balanced_accuracy:.3f}",
+            _known(one.roc_auc), f"{one.brier:.4f}", f"{one.calibration_error:.3f}", f"{one.regret_seconds:.2g}",
             _known(one.regret_joules), f"{one.oracle_fraction:.3f}",
         )  # fmt: skip
     return table
@@ -94,13 +87,11 @@ def learner_table(result: Result) -> Table:
 
 def device_table(result: Result) -> Table:
     """Accuracy and balanced accuracy of each learner on each thing held out; the worst of each is marked."""
-    table = Table(
-        title="By what was held out: accuracy / balanced accuracy (* the learner's worst)", title_justify="left"
-    )
-    table.add_column("held out")
+    table = Table(title="accuracy/balanced accuracy on each; * the learner's worst", title_justify="left")
+    table.add_column("told by config" if result.holdout in ("workload", "random") else "held out", overflow="fold")
     table.add_column("pairs", justify="right")
     for name in result.learners:
-        table.add_column(NAMES[name], justify="right")
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     some = next(iter(result.learners.values()))
     for device in some.by_device:
         cells = [_cell(one.by_device[device], device == one.worst) for one in result.learners.values()]
@@ -108,8 +99,9 @@ def device_table(result: Result) -> Table:
     return table
 
 
-def _cell(one: object, worst: bool) -> str:
-    return f"{one.accuracy:.3f} / {one.balanced_accuracy:.3f}{'*' if worst else ' '}"  # type: ignore[attr-defined]
+def _cell(one: DeviceScore, worst: bool) -> str:
+    figures = "/".join(f"{value:.3f}".removeprefix("0") for value in (one.accuracy, one.balanced_accuracy))
+    return figures + ("*" if worst else " ")
 
 
 def _known(value: float | None) -> str:
