@@ -3,6 +3,9 @@
 Pure bookkeeping; the clock comes from outside. A poll tells of everybody's tasks: this driver's, other drivers' and
 those of Ray jobs that do not use this library. What this driver sends counts at once, not at the next poll, so that a
 burst of calls spreads out. Between events the work shrinks by one second a second for each slot that is busy.
+
+A poll lags behind: Ray tells of a task that waits up to some 1.2 s after it was sent. What was sent within that time
+and is not in the poll stays counted, as far as the queue was longer before the poll than the poll says.
 """
 
 from __future__ import annotations
@@ -12,9 +15,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from placement.candidates import Waits
 from placement.task import Device
 
 LARGEST_SENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
+LAG_S = 1.5  # Ray's own reports of what waits come up to 1.2 s late; measured on two nodes
+STALE_S = (
+    10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
+)
+GUESS_S = 1.0  # of a task of which nobody told its seconds, while no other one is known; a guess
 
 Queue = tuple[str, Device]
 """(config, device)."""
@@ -24,9 +33,9 @@ Queue = tuple[str, Device]
 class Load:
     """One device of one config, over all its nodes, at one moment.
 
-    slots: how many tasks it runs at once.  tasks: running and waiting.  seconds: what is left of them, summed;
-    None = their durations are unknown, and the mean of this device's known ones is taken.
-    startup_s: what a new task pays before it starts where no worker is warm.
+    slots: how many tasks of one CPU or GPU it runs at once.  tasks: running and waiting; one of four CPUs counts four.
+    seconds: what is left of them, summed; None = their durations are unknown, and the mean of this device's known ones
+    is taken.  startup_s: what a new task pays before it starts where no worker is warm.
     """
 
     slots: float
@@ -60,21 +69,31 @@ class _Line:
 class Backlog:
     """The queues of all (config, device), as far as this driver knows them.
 
-    exact: every end is told through `ended` (as a simulator does); tasks are then counted, not let go with the time.
+    exact: every end is told through `ended` (as a simulator does); tasks are then counted, not let go with the time,
+    and nothing grows stale.  lag_s: how late a poll may tell of a task.
+    One thread merges while others send and ask: dicts are replaced whole, and what falls between is in the next poll.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, exact: bool = False) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, exact: bool = False, lag_s: float = 0.0) -> None:
         self._clock = clock
         self._exact = exact
+        self._lag_s = lag_s
         self._lines: dict[Queue, _Line] = {}
-        self._sent: deque[tuple[float, Queue, float]] = deque(maxlen=LARGEST_SENT)
+        self._sent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_SENT)
         self._mean: dict[Device, tuple[int, float]] = {}
         self._polled: float | None = None
 
     @property
     def age_s(self) -> float | None:
         """Seconds since the last poll; None = there was none."""
-        return None if self._polled is None else self._clock() - self._polled
+        if self._polled is None:
+            return None
+        return 0.0 if self._exact else self._clock() - self._polled
+
+    def under(self, cpus: Mapping[Device, float], gpus: float) -> Waits:
+        """The waits of tasks that take so many CPUs, or GPUs; an exact backlog counts whole tasks, of any size."""
+        needs: dict[Device, float] = {"cpu": cpus["cpu"], "gpu": gpus}
+        return self if self._exact or all(need == 1 for need in needs.values()) else Needing(self, needs)
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a task sent now is expected to start; 0 where a slot is free, None where nothing is known.
@@ -82,24 +101,48 @@ class Backlog:
         With n slots busy and k >= n tasks of W seconds in all: W / n * (k - n + 1) / k, which is the mean time to
         the next end where none waits, and the whole queue's where many do.
         """
+        return self.wait_of(config, device, 1.0)
+
+    def wait_of(self, config: str, device: Device, need: float) -> float | None:
+        """As wait_s, of a task that takes `need` slots."""
         line = self._lines.get((config, device))
         if line is None:
             return None
-        n = line.slots
-        if line.tasks < n or not n:
+        full = line.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
+        if line.tasks < full or not line.slots:
             return line.startup_s
         self._advance(line)
         k = line.tasks
-        if k < n:
+        if k < full:
             return line.startup_s
-        return line.startup_s + line.seconds / n * (k - n + 1) / k
+        return line.startup_s + line.seconds / line.slots * max(0.0, k - line.slots + need) / k
 
-    def sent(self, config: str, device: Device, seconds: float | None = None) -> None:
-        """Counts a task of this driver's, with its expected seconds (None: the mean of those known)."""
+    def sent(self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0) -> None:
+        """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
+
+        slots may also be those of many tasks alike.
+        """
         queue: Queue = (config, device)
         expected = self._typical(device) if seconds is None else self._learn(device, seconds)
-        self._sent.append((self._clock(), queue, expected))
-        self._add(queue, expected)
+        self._sent.append((self._clock(), queue, expected, slots))
+        self._add(queue, expected, slots)
+
+    def untold(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
+        """(now, queue -> (slots, slot-seconds) of what was sent after a moment of the clock)."""
+        told: dict[Queue, tuple[float, float]] = {}
+        until = since
+        for at, queue, expected, slots in list(self._sent):
+            if at > since:
+                n, seconds = told.get(queue, (0.0, 0.0))
+                told[queue] = (n + slots, seconds + slots * expected)
+                until = at
+        return until, told
+
+    def loads(self) -> dict[Queue, Load]:
+        """All queues as they are now."""
+        for line in self._lines.values():
+            self._advance(line)
+        return {q: Load(line.slots, line.tasks, line.seconds, line.startup_s) for q, line in self._lines.items()}
 
     def ended(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
         """A task that was sent with `expected` seconds is over, after `took` (None: as expected)."""
@@ -121,25 +164,46 @@ class Backlog:
 
     def merge(self, loads: Mapping[Queue, Load], at: float) -> None:
         """Takes over a poll of the moment `at` (of the clock), in place of all before; later sends stay on top."""
-        self._polled = at
-        self._lines = {
+        before, self._polled = self._lines, at
+        lines = {
             queue: _Line(load.slots, load.tasks, self._seconds(queue, load), load.startup_s, at)
             for queue, load in loads.items()
         }
-        while self._sent and self._sent[0][0] <= at:
+        while self._sent and self._sent[0][0] <= at - self._lag_s:
             self._sent.popleft()
-        for _, queue, expected in self._sent:
-            self._add(queue, expected)
+        late: dict[Queue, tuple[float, float]] = {}
+        after = []
+        for sent, queue, expected, slots in list(self._sent):
+            if sent > at:
+                after.append((queue, expected, slots))
+            else:
+                n, seconds = late.get(queue, (0.0, 0.0))
+                late[queue] = (n + slots, seconds + slots * expected)
+        for queue, (n, seconds) in late.items():
+            line, old = lines.get(queue), before.get(queue)
+            if line is not None and old is not None:
+                self._advance(old)
+                missing = min(n, max(0.0, old.tasks - line.tasks))
+                line.tasks += missing
+                line.seconds += missing * seconds / n
+        self._lines = lines
+        for queue, expected, slots in after:
+            self._add(queue, expected, slots)
 
     def _seconds(self, queue: Queue, load: Load) -> float:
-        return load.tasks * self._typical(queue[1]) if load.seconds is None else load.seconds
+        """The work that a poll tells of: its own figure, or by the mean of what this process knows to wait there."""
+        if load.seconds is not None:
+            return load.seconds
+        old = self._lines.get(queue)
+        waits = old is not None and old.tasks > old.slots
+        return load.tasks * (old.seconds / old.tasks if waits and old is not None else self._typical(queue[1]))
 
-    def _add(self, queue: Queue, expected: float) -> None:
+    def _add(self, queue: Queue, expected: float, slots: float) -> None:
         line = self._lines.get(queue)
         if line is not None:
             self._advance(line)
-            line.tasks += 1
-            line.seconds += expected
+            line.tasks += slots
+            line.seconds += expected * slots
 
     def _advance(self, line: _Line) -> None:
         now = self._clock()
@@ -158,4 +222,22 @@ class Backlog:
         return seconds
 
     def _typical(self, device: Device) -> float:
-        return self._mean.get(device, (0, 0.0))[1]
+        return self._mean.get(device, (0, GUESS_S))[1]
+
+
+class Needing:
+    """The waits of tasks that take other than one CPU or GPU."""
+
+    __slots__ = ("_backlog", "_needs")
+
+    def __init__(self, backlog: Backlog, needs: Mapping[Device, float]) -> None:
+        self._backlog, self._needs = backlog, needs
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the last poll."""
+        return self._backlog.age_s
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """As Backlog.wait_s."""
+        return self._backlog.wait_of(config, device, self._needs[device])

@@ -15,6 +15,8 @@ holds the tasks it is best at: the rate is then the dual price of the linear pro
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
 `placement.history.prior_spread` has it; of one kind of node from the others' (their geometric mean). Where nothing
 tells any, the threshold decides alone and the reason says so. Joules count only where all candidates' are known.
+Where the queues were last told too long ago (the placement actor is gone), they are not looked at, and the reason says
+`load_stale`.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from placement.backlog import STALE_S
 from placement.candidates import Candidate, Choice, Field, Waits, field_of
 from placement.errors import OptionError
 from placement.history import prior_spread
@@ -67,12 +71,13 @@ Scored = tuple[float, float, str, Option]
 class Plan(NamedTuple):
     """What a policy works out of a field but for the queues, kept with it.
 
-    threshold: what the paper's policy would choose.  options: None where no seconds are known.  floor: the shortest
-    seconds; a wait below is none to speak of.
+    threshold: what the paper's policy would choose.  free: the same, where it need not wait.  options: None where no
+    seconds are known.  floor: the shortest seconds; a wait below is none to speak of.
     """
 
     policy: Least
     threshold: Choice
+    free: Choice
     options: list[Option] | None
     floor: float
 
@@ -142,7 +147,24 @@ class Least:
         plan = self._plan(task, found)
         if plan.options is None:
             return replace(plan.threshold, reason=f"{plan.threshold.reason}, seconds_unknown")
+        if stale(found.waits):
+            choice = self._least(plan.options, None, plan)
+            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None)
         return self._least(plan.options, found.waits, plan)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels without its state: drivers that drew the same numbers would herd."""
+        return type(self), (self.seconds_per_joule, self.seed)
+
+    def __deepcopy__(self, _: object) -> Least:
+        """With its state, for a look that changes nothing."""
+        other = object.__new__(type(self))
+        for name, value in vars(self).items():
+            object.__setattr__(other, name, value if isinstance(value, random.Random) else copy(value))
+        state = random.Random()
+        state.setstate(self._random.getstate())
+        object.__setattr__(other, "_random", state)
+        return other
 
     def _plan(self, task: TaskSpec, found: Field) -> Plan:
         kept = found.costs
@@ -152,7 +174,8 @@ class Least:
         if options is not None:
             options = [option.priced(self.seconds_per_joule) for option in options]
         floor = min((option.seconds for option in options or ()), default=0.0)
-        plan = Plan(self, self._threshold.choose(task, found), options, floor)
+        threshold = self._threshold.choose(task, found)
+        plan = Plan(self, threshold, _free(threshold, options), options, floor)
         found.costs = plan
         return plan
 
@@ -209,7 +232,9 @@ class Balanced(Least):
     """
 
     _near = SHARPNESS * math.log(NEAR)
-    _log_rate: list[float] = field(default_factory=lambda: [math.log(THRESHOLDS.speedup)], init=False, repr=False)
+    _log_rate: list[float] = field(
+        default_factory=lambda: [math.log(THRESHOLDS.speedup)], init=False, repr=False, compare=False
+    )
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The threshold's choice, or a better one where that would have to wait."""
@@ -218,16 +243,20 @@ class Balanced(Least):
         threshold, options = plan.threshold, plan.options
         if waits is None:
             return threshold
+        if stale(waits):
+            return replace(threshold, reason=f"{threshold.reason}, load_stale")
         free = busy = False
+        wait = None
         for config in threshold.configs[:SAMPLED]:
-            if waits.wait_s(config, threshold.device):
+            wait = waits.wait_s(config, threshold.device)
+            if wait:
                 busy = True
             else:
                 free = True
             if free and busy:
                 break
         if not busy:
-            return threshold
+            return threshold if wait is None else plan.free
         if options is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
         if free:
@@ -256,6 +285,30 @@ class Balanced(Least):
             rate += LEARNING * min(1.0, max(-1.0, apart))
             self._log_rate[0] = min(LARGEST_LOG_RATE, max(-LARGEST_LOG_RATE, rate))
         return scored
+
+
+def stale(waits: Waits | None) -> bool:
+    """What is known of the queues is too old to be used."""
+    age = None if waits is None else waits.age_s
+    return age is not None and age > STALE_S
+
+
+def _free(threshold: Choice, options: Sequence[Option] | None) -> Choice:
+    """The threshold's choice with no wait, and the seconds expected."""
+    first = threshold.configs[:1]
+    found = [o.seconds for o in options or () if o.device == threshold.device and set(first) & set(o.configs)]
+    return replace(threshold, wait_s=0.0, seconds=found[0] if found else None)
+
+
+def the_one(policy: Any, known: list[Any] = []) -> Any:  # noqa: B006 - kept on purpose: one for the process
+    """This process's own object of a policy that learns of the queues: what one function's tasks teach, all use."""
+    if not isinstance(policy, Least):
+        return policy
+    for other in known:
+        if type(other) is type(policy) and other == policy:
+            return other
+    known.append(policy)
+    return policy
 
 
 def _within(options: Sequence[Option], choice: Choice) -> list[Option]:

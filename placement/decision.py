@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from placement.candidates import Choice, Field, Waits
 from placement.history import COLD_START_RUNS, History, Key, Seen, size_of
@@ -55,8 +55,18 @@ class Snapshot:
         self._offers[id(limits)] = (limits, found)
         return found
 
+    def after(self, before: Snapshot | None) -> Snapshot:
+        """This snapshot with the offers that were worked out for another, where all they stand on is the same."""
+        if before is None or self.selector is not before.selector or self.backlog is not before.backlog:
+            return self
+        if self.thresholds != before.thresholds or self.inventory != before.inventory:
+            return self
+        kept = replace(self, inventory=before.inventory)
+        object.__setattr__(kept, "_offers", before._offers)
+        return kept
+
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_offers": {}}
+        return {**self.__dict__, "_offers": {}, "backlog": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """One row of explain(): a (config, device), whether it was taken, and why or why not."""
+    """One row of explain(): a (config, device), whether it was taken, and why or why not.
+
+    wait_s: expected there; None = nothing is known of the queues.
+    """
 
     config: str
     device: Device
@@ -95,6 +108,7 @@ class Considered:
     taken: bool
     reason: str
     estimate: Estimate | None = None
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +121,22 @@ class Explanation:
 
     def __str__(self) -> str:
         d = self.decision
-        rows = [("config", "device", "cpus", "p_gpu", "taken", "reason")]
+        rows: list[tuple[str, ...]] = [("config", "device", "cpus", "p_gpu", "wait", "taken", "reason")]
         rows += [
             (c.config, c.device, f"{c.cpus:g}", "-" if c.estimate is None else f"{c.estimate.p_gpu:.3f}",
-             "yes" if c.taken else "", c.reason)
+             "-" if c.wait_s is None else f"{c.wait_s:.3g} s", "yes" if c.taken else "", c.reason)
             for c in self.considered
         ]  # fmt: skip
+        if d.backlog_age_s is None:  # of the queues nothing is known
+            rows = [row[:4] + row[5:] for row in rows]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         table = "\n".join(
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
         )
         versions = f"selector {d.selector_version}, snapshot {d.snapshot_version}"
-        head = f"{d.device} ({d.reason}) by policy {d.policy}, {versions}"
-        return f"{head}\n{table}"
+        age = "not known" if d.backlog_age_s is None else f"of {d.backlog_age_s:.1f} s ago"
+        head = f"{d.device} ({d.reason}) by policy {d.policy}, {versions}, queues {age}"
+        return f"{head}\n{table}" if self.considered else head
 
 
 def decide(
@@ -167,6 +184,11 @@ def explain(
     if isinstance(policy, DRAWING):
         policy = deepcopy(policy)
     decision = decide(task, function, limits, snapshot, policy=policy, chance=lambda: 1.0)
+    return explained(decision, task, function, limits, snapshot)
+
+
+def explained(decision: Decision, task: TaskSpec, function: str, limits: Limits, snapshot: Snapshot) -> Explanation:
+    """The table of a decision that was taken. Estimates hold what history has learned since."""
     seen = snapshot.history.get((function, size_of(task)))
     offer = snapshot.offer(limits)
     estimates = offer.estimates_of(offer.field(task, seen))
@@ -177,7 +199,8 @@ def explain(
             fault = infeasible(task, kind, device, limits, seen)
             taken = fault is None and device == decision.device and config in decision.configs
             reason = fault or (decision.reason if taken else _why_not(device, estimates[config], decision))
-            rows.append(Considered(config, device, limits.cpus[device], taken, reason, estimates[config]))
+            wait = None if fault or offer.waits is None else offer.waits.wait_s(config, device)
+            rows.append(Considered(config, device, limits.cpus[device], taken, reason, estimates[config], wait))
     return Explanation(task, decision, tuple(rows))
 
 

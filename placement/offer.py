@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from placement.backlog import Backlog
 from placement.candidates import Candidate, Field, Lot, Waits, lot
 from placement.estimate import Estimate, Listed, OneByOne, prepared
 from placement.history import Seen, posterior
@@ -86,7 +87,8 @@ class Offer:
     def __init__(
         self, inventory: Inventory, limits: Limits, selector: OneByOne, thresholds: JointThreshold, waits: Waits | None
     ) -> None:
-        self.limits, self.thresholds, self.waits = limits, thresholds, waits
+        self.limits, self.thresholds = limits, thresholds
+        self.waits = waits.under(limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
         self.kinds = inventory.kinds
         self.can = {(k.spec.config, d): never_feasible(k, d, limits) is None for k in self.kinds for d in DEVICES}
         groups = alike(self.kinds, self.can)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.backlog import LARGEST_SENT, Backlog, Load
+from placement.backlog import GUESS_S, LAG_S, LARGEST_SENT, Backlog, Load
 
 
 class Clock:
@@ -114,3 +116,71 @@ def test_a_wait_is_never_negative_and_never_more_than_all_the_work(events: list,
         wait = found.wait_s("A", "cpu")
         assert wait is not None
         assert 0 <= wait <= work + 1e-6
+
+
+def test_a_poll_that_lags_does_not_forget_what_was_just_sent() -> None:
+    clock = Clock()
+    found = Backlog(clock, lag_s=1.5)
+    found.merge({("A", "gpu"): Load(1)}, 0.0)
+    clock.now = 1.0
+    for _ in range(3):
+        found.sent("A", "gpu", 10.0)
+    clock.now = 1.2
+    found.merge({("A", "gpu"): Load(1, 1, 10.0)}, 1.2)  # Ray tells of one of the three so far
+    assert found.wait_s("A", "gpu") == pytest.approx(30.0, abs=0.3)
+    clock.now = 2.0
+    found.merge({("A", "gpu"): Load(1, 3, 29.0)}, 2.0)  # of all: none is counted twice
+    assert found.wait_s("A", "gpu") == pytest.approx(29.0)
+    clock.now = 4.0
+    found.merge({("A", "gpu"): Load(1)}, 4.0)  # they ended sooner than expected
+    assert found.wait_s("A", "gpu") == 0.0
+
+
+def test_a_task_of_several_cpus_takes_as_many_slots() -> None:
+    found, _ = backlog({("A", "cpu"): Load(8), ("A", "gpu"): Load(1)})
+    four = found.under({"cpu": 4.0, "gpu": 1.0}, 0.5)
+    assert four.wait_s("A", "cpu") == 0.0
+    found.sent("A", "cpu", 10.0, 6.0)
+    assert (found.wait_s("A", "cpu"), four.wait_s("A", "cpu")) == (0.0, pytest.approx(10.0 * 6 / 8 * 2 / 6))
+    found.sent("A", "gpu", 10.0, 0.5)
+    assert four.wait_s("A", "gpu") == 0.0
+    found.sent("A", "gpu", 10.0, 0.5)
+    assert four.wait_s("A", "gpu") == pytest.approx(5.0)
+
+
+def test_what_was_sent_is_told_once() -> None:
+    found, clock = backlog({("A", "cpu"): Load(1)})
+    clock.now = 1.0
+    found.sent("A", "cpu", 2.0)
+    found.sent("A", "cpu", 4.0, 2.0)
+    until, told = found.untold(0.0)
+    assert (until, told) == (1.0, {("A", "cpu"): (3.0, 10.0)})
+    assert found.untold(until) == (1.0, {})
+
+
+def test_a_task_of_which_nobody_knows_the_seconds_is_guessed() -> None:
+    found, _ = backlog({("A", "cpu"): Load(1, 3)})
+    assert found.wait_s("A", "cpu") == pytest.approx(3 * GUESS_S)
+
+
+def test_two_drivers_that_tell_each_other_do_not_herd() -> None:
+    """Both see the same poll; each burst goes where the other's does not, once the actor has passed it on."""
+    clock = Clock()
+    drivers = [Backlog(clock, lag_s=LAG_S) for _ in range(2)]
+    actor = Backlog(clock, lag_s=LAG_S)
+    queues = [(config, "gpu") for config in "ABCD"]
+    poll = {queue: Load(1, 1, 5.0) for queue in queues}
+    for one in (actor, *drivers):
+        one.merge(poll, 0.0)
+    sent: Counter = Counter()
+    for turn in range(1, 9):
+        clock.now = turn * 0.25
+        for driver in drivers:
+            for _ in range(2):
+                config = min("ABCD", key=lambda c: driver.wait_s(c, "gpu"))
+                driver.sent(config, "gpu", 5.0)
+                actor.sent(config, "gpu", 5.0)
+                sent[config] += 1
+        for driver in drivers:
+            driver.merge(actor.loads(), clock.now)
+    assert max(sent.values()) - min(sent.values()) <= 2, sent

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,8 @@ from core_builders import TASK, cluster, limits, net, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.backlog import Backlog, Load
-from placement.balance import Balanced, Least, MinEdp, MinEnergy, MinTime
+from placement.backlog import STALE_S, Backlog, Load
+from placement.balance import Balanced, Least, MinEdp, MinEnergy, MinTime, the_one
 from placement.candidates import Candidate
 from placement.decision import decide, explain
 from placement.errors import OptionError
@@ -40,7 +42,10 @@ def devices(estimate: Estimate, cpu_wait: float | None, gpu_wait: float | None, 
 @pytest.mark.parametrize("estimate", [WORTH, NOT_WORTH])
 def test_with_empty_queues_it_is_the_threshold(estimate: Estimate, waits: Any) -> None:
     candidates = pair("A", estimate, *waits) + pair("B", estimate, *waits)
-    assert Balanced().choose(TASK, candidates) == SelectorPolicy().choose(TASK, candidates)
+    choice = Balanced().choose(TASK, candidates)
+    assert replace(choice, wait_s=None, seconds=None) == SelectorPolicy().choose(TASK, candidates)
+    assert choice.wait_s == waits[0]
+    assert choice.seconds == (None if waits[0] is None else 1.0 if estimate is WORTH else 1.5)
 
 
 def test_a_gpu_is_waited_for_where_it_still_ends_sooner() -> None:
@@ -233,3 +238,45 @@ def test_on_a_net_that_tells_no_seconds_it_is_the_threshold() -> None:
         assert (seen.device, seen.configs, seen.reason) == (
             plain.device, plain.configs, f"{plain.reason}, seconds_unknown"
         )  # fmt: skip
+
+
+def test_a_load_too_old_is_not_looked_at_and_the_reason_says_so() -> None:
+    now = [0.0]
+    backlog = Backlog(lambda: now[0])
+    backlog.merge({("A", "gpu"): Load(2, 50, 500.0), ("A", "cpu"): Load(16)}, 0.0)
+    snap = snapshot(Fixed(), inventory=cluster(configs="A"), policy=Balanced(seed=0), backlog=backlog)
+    now[0] = 1.0
+    fresh = decide(TASK, "f", limits(), snap)
+    assert (fresh.device, fresh.backlog_age_s) == ("cpu", 1.0)
+    assert "queues of 1.0 s ago" in str(explain(TASK, "f", limits(), snap))
+    now[0] = STALE_S + 0.1
+    old = decide(TASK, "f", limits(), snap)
+    assert (old.device, old.reason) == ("gpu", "gpu_worth_it, load_stale")
+    for policy in (MinTime(), MinEdp()):
+        assert decide(TASK, "f", limits(), snap, policy=policy).reason.endswith("load_stale")
+
+
+def test_a_policy_travels_without_its_state_and_is_copied_with_it() -> None:
+    policy = Balanced(seconds_per_joule=0.5)
+    policy._log_rate[0] = 3.0
+    travelled, copied = pickle.loads(pickle.dumps(policy)), copy.deepcopy(policy)
+    assert travelled == policy
+    assert travelled._log_rate[0] != 3.0
+    assert travelled._random.random() != policy._random.random()
+    assert copied._log_rate == [3.0]
+    copied._log_rate[0] = 4.0
+    assert policy._log_rate[0] == 3.0
+    assert the_one(travelled) is the_one(policy)
+    assert the_one(Balanced(seconds_per_joule=0.25)) is not the_one(policy)
+
+
+def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
+    first = snapshot(Fixed(), inventory=cluster(configs="AB"))
+    offer = first.offer(limits())
+    same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
+    assert (same.version, same.offer(limits())) == (8, offer)
+    for changed in (
+        replace(first, inventory=cluster(configs="A")),
+        replace(first, selector=Fixed(), backlog=Backlog()),
+    ):
+        assert changed.after(first).offer(limits()) is not offer

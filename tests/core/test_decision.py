@@ -315,7 +315,7 @@ def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[Task
     assert all(row.reason for row in rows)
     assert all((row.reason == decision.reason) == row.taken for row in rows)
     text = str(explained)
-    assert len(text.splitlines()) == len(rows) + 2
+    assert len(text.splitlines()) == (len(rows) + 2 if rows else 1)
     assert decision.selector_version in text
 
 
@@ -370,7 +370,7 @@ def test_explaining_throws_no_coin() -> None:
 def test_the_table_reads() -> None:
     snap = snapshot(Told({"A": 0.25, "B": 0.75}), inventory=cluster(CPU_NODE, configs="AB"))
     lines = str(explain(TASK, "f", limits(), snap)).splitlines()
-    assert lines[0] == "gpu (gpu_worth_it) by policy selector, selector told, snapshot 7"
+    assert lines[0] == "gpu (gpu_worth_it) by policy selector, selector told, snapshot 7, queues not known"
     assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "taken", "reason"]
     assert [line.split(maxsplit=4) for line in lines[2:]] == [
         ["B", "cpu", "1", "0.750", "the gpu was taken: gpu_worth_it"],
