@@ -6,7 +6,6 @@ what is exported to the workers differs.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +23,7 @@ from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
 from placement import execution
+from placement.submission import Submit, submitter
 from placement.task import Device
 from placement.tracebacks import hide_own_frames
 
@@ -141,15 +141,14 @@ class Variant(ExportingFunction):
             setattr(self._of, name, getattr(self, name))
         self._of._function_signature = (self._function_signature or [])[1:]  # type: ignore[assignment]
 
-    def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
+    def submitter(self, ray_options: dict[str, Any]) -> Submit:
         """submit(args, kwargs) under these options, worked out once; args[0] is the packed Envelope."""
         options = {**self._default_options, **ray_options}
         runtime_env_info = self._serialized_base_runtime_env_info
         if options.get("runtime_env"):
             options["runtime_env"] = parse_runtime_env_for_task_or_actor(options["runtime_env"])
             runtime_env_info = get_runtime_env_info(options["runtime_env"], is_job_runtime_env=False, serialize=True)
-        options.pop("max_calls", None)
-        return functools.partial(self._remote, serialized_runtime_env_info=runtime_env_info, **options)
+        return submitter(self, options, runtime_env_info, hidden=1)
 
     def _signature(self) -> list[inspect.Parameter]:
         return [ENVELOPE, *super()._signature()]

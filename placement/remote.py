@@ -19,6 +19,7 @@ from ray._common.signature import extract_signature, validate_args
 from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.inspect_util import is_cython
+from ray._private.worker import global_worker
 from ray.dag.function_node import FunctionNode
 
 from placement import execution
@@ -31,6 +32,7 @@ from placement.exported import ExportingFunction, Variant
 from placement.narrowing import own_options, surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
+from placement.submission import Submit, submitter
 from placement.task import Device, TaskSpec
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Handle:
 
     def _submit(self, args: Any, kwargs: Any) -> Any:
         auto_init_ray()
-        ray._private.worker.global_worker.check_connected()
+        global_worker.check_connected()
         plan = self._plan(args, kwargs)
         return plan.submit((plan.packed, *args), kwargs)
 
@@ -111,7 +113,7 @@ class Handle:
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
-        if ray._private.worker.global_worker.load_code_from_local:
+        if global_worker.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plain = super(PlacedFunction, self._function)._remote
             return lambda args, kwargs: plain(args[1:], kwargs, **self._ray_options)
@@ -136,12 +138,23 @@ class PlacedFunction(ExportingFunction):
         super().__init__(function, dict(ray_options))
         self._variants: dict[Device, Variant] = {}
         self._handle = Handle(self, options, self._own_options) if options.placeable else None
-        if self._handle is not None:
-            self.remote: Any = _as(function, self._handle.remote)
+        self._submit: Submit | None = None
+        self.remote: Any = _as(function, self._handle.remote if self._handle is not None else self._remote_unplaced)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_submit": None}
 
     def check_arguments(self, args: Any, kwargs: Any) -> None:
         """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
         validate_args(extract_signature(self._function), args, kwargs)
+
+    def _remote_unplaced(self, /, *args: Any, **kwargs: Any) -> Any:
+        """An ordinary Ray task, submitted as Ray does."""
+        if self._decorator is not None or client_mode_should_convert() or not global_worker.connected:
+            return super()._remote(args, kwargs, self._serialized_base_runtime_env_info, **self._default_options)
+        if self._submit is None:
+            self._submit = submitter(self, self._default_options, self._serialized_base_runtime_env_info)
+        return self._submit(args, kwargs)
 
     def _remote(
         self, args: Any = None, kwargs: Any = None, serialized_runtime_env_info: str | None = None, **given: Any
@@ -248,8 +261,6 @@ def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict
     ray_options = dict(ray_options)  # Ray changes the dict it is given, which a decorator may use twice
     is_function = inspect.isfunction(function_or_class) or is_cython(function_or_class)
     disabled = os.environ.get("PLACEMENT_DISABLE") == "1"
-    if options != PlacementOptions() and not (is_function or inspect.isclass(function_or_class)):
-        raise TypeError(f"placed_remote must be applied to either a function or a class, not {function_or_class!r}.")
     if disabled or not (is_function or inspect.isclass(function_or_class)):
         return ray.remote(**ray_options)(function_or_class) if ray_options else ray.remote(function_or_class)
     check_ray_version()

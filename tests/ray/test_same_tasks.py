@@ -7,6 +7,7 @@ import inspect
 import os
 import pickle
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -519,8 +520,8 @@ def max_calls_is_honoured(remote: Remote) -> Any:
     def pid() -> int:
         return os.getpid()
 
-    pids = [ray.get(pid.remote()) for _ in range(4)]
-    return pids[0] == pids[1], pids[1] != pids[2], pids[2] == pids[3]
+    # Which worker is leased is Ray's choice; how often one is, is the option's.
+    return max(Counter(ray.get(pid.remote()) for _ in range(10)).values())
 
 
 @case(ways=("plain", "any"))
