@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from placement.errors import LogError, OptionError, PlacementError
+from profiling.deploy_command import node_args_command, start_command
 from profiling.simulation_command import simulate_command
 
 if TYPE_CHECKING:
@@ -329,6 +330,8 @@ def console() -> Console:
 
 
 main.command(name="simulate")(simulate_command)
+main.command(name="start")(start_command)
+main.command(name="node-args")(node_args_command)
 
 if __name__ == "__main__":
     main()
