@@ -6,7 +6,9 @@
     placing           from options and arguments to a decision; narrowing: the user's own options; caller: the snapshot
     exported          what is sent to the workers in a function's place
     execution         what happens in the worker; reporting: its records
+    balance, backlog  policies that see queues, and how long these are; polled, queues, following: how callers hear it
     actor, agent      the control plane; control: its commands; probe: what a node has
+    sent              what was decided for tasks already sent
     record(s), meters the log; power and energy
 
 Names are loaded at first use, so that `import placement` costs a Ray script nothing to speak of.
@@ -34,19 +36,20 @@ if TYPE_CHECKING:
     from placement.node import NodeSpec as NodeSpec
     from placement.remote import placed_remote as placed_remote
     from placement.rule import JointThreshold as JointThreshold
+    from placement.sent import explain as explain
     from placement.task import TaskSpec as TaskSpec
 
 _HOME = {
     "Decision": "decision", "Inventory": "node", "JointThreshold": "rule", "NodeSpec": "node",
     "PlacementError": "errors", "TaskSpec": "task", "choose": "choosing", "current_device": "execution",
-    "flush": "control", "inventory": "control", "placed_remote": "remote", "read_log": "control",
+    "explain": "sent", "flush": "control", "inventory": "control", "placed_remote": "remote", "read_log": "control",
     "rollback": "control", "start": "control", "status": "control", "swap": "control",
 }  # fmt: skip
 
 __all__ = [  # noqa: RUF022 - sorted by hand: classes, functions, modules
     "Decision", "Inventory", "JointThreshold", "NodeSpec", "PlacementError", "TaskSpec",
-    "choose", "current_device", "flush", "inventory", "placed_remote", "read_log", "rollback", "start", "status",
-    "swap", "describe",
+    "choose", "current_device", "explain", "flush", "inventory", "placed_remote", "read_log", "rollback", "start",
+    "status", "swap", "describe",
 ]  # fmt: skip
 
 

@@ -19,11 +19,13 @@ import ray
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from placement.agent import AgentHandle, agent_of
+from placement.backlog import Queue
 from placement.decision import Decision, Limits, Snapshot, decide
 from placement.errors import PlacementError, SelectorError
 from placement.history import History, Key, Seen
 from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
 from placement.policies import Policy, policy_of
+from placement.queues import Queues, Told
 from placement.reporting import NodeContext, Observation
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
@@ -32,6 +34,7 @@ NAME = NAMESPACE = "placement"
 NODES_EVERY_S = 1.0
 FLUSH_EVERY_S = 0.5
 CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
+DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
 LARGEST_PENDING_ROWS = 1_000_000
 WRITE_TRIES = 3
 SETTLE_S = 5.0
@@ -98,13 +101,14 @@ class PlacementActor:
         self._restore(selector)
         self.version = self._epoch() * EPOCH
         self.began = time.monotonic()
+        self.queues = Queues(self.version)
         self.news = asyncio.Condition()
         self.tasks: list[asyncio.Task[None]] = []
 
     async def ready(self) -> str:
         """Starts the background work once; the name of the selector in service."""
         if not self.tasks:
-            loops = (self._watch_nodes, self._write_log, self._tell_news)
+            loops = (self._watch_nodes, self._write_log, self._tell_news, self._watch_load)
             self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
         if not self.alive:
             await self._look_at_nodes()
@@ -198,7 +202,7 @@ class PlacementActor:
     @property
     def policy(self) -> Policy:
         """The cluster's policy."""
-        return policy_of(self.settings.policy or "selector")
+        return policy_of(self.settings.policy or DEFAULT_POLICY)
 
     def _kind(self, config: str, node_ids: tuple[str, ...]) -> Kind:
         nodes = [self.alive[node_id] for node_id in node_ids]
@@ -216,6 +220,20 @@ class PlacementActor:
             node_id, spec, bool(spec and spec.emulated), settings.emulator if spec and spec.emulated else None,
             settings.compression, settings.log is not None, self.run_id,
         )  # fmt: skip
+
+    # --- load ---------------------------------------------------------------------------------------------------
+
+    async def loads(self, known: int, wait_s: float) -> Told:
+        """The cluster's queues, once there is news since number `known`; waits up to `wait_s` for it."""
+        await self.ready()
+        return await self.queues.told(known, wait_s)
+
+    async def sent(self, told: dict[Queue, tuple[float, float]]) -> None:
+        """What a caller has sent since it last told: queue -> (slots, slot-seconds)."""
+        self.queues.sent(told)
+
+    async def _watch_load(self) -> None:
+        await self.queues.step(self.inventory)
 
     # --- nodes --------------------------------------------------------------------------------------------------
 

@@ -14,9 +14,12 @@ from typing import Any
 import ray
 
 from placement import control
+from placement.backlog import LAG_S, Backlog
+from placement.balance import the_one
 from placement.decision import Snapshot
 from placement.errors import ControlPlaneError
 from placement.execution import holds_gpu
+from placement.following import Following
 from placement.history import History
 from placement.selector import Selector
 
@@ -34,6 +37,8 @@ class Caller:
         self.session = session
         self.history = History()
         self.snapshot: Snapshot | None = None
+        self.backlog = Backlog(lag_s=LAG_S)
+        self._following: Following | None = None
         self._told = False
         self._lock = threading.Lock()
 
@@ -72,15 +77,22 @@ class Caller:
             update.version,
             update.inventory,
             selector,
-            update.policy,
+            the_one(update.policy),
             selector.thresholds,
             self.history,
             update.unix_time,
-        )
+            self.backlog,
+        ).after(known)
         self._told = False
         if known is None:
             threading.Thread(target=self._ask, daemon=True).start()
         return self.snapshot
+
+    def follow_load(self) -> None:
+        """From now on the cluster's queues are known, as far as they can be; asked by policies that look at them."""
+        if self._following is None:
+            with self._lock:
+                self._following = self._following or Following(self.backlog, self._connected)
 
     def _ask(self) -> None:
         """Sends the one request that is always under way; its answer comes to `_answered`."""

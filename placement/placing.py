@@ -9,13 +9,14 @@ from typing import Any
 import ray
 from ray._private.auto_init_hook import auto_init_ray
 
+from placement.balance import the_one
 from placement.caller import caller
 from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain
 from placement.describe import of_arguments
 from placement.errors import PlacementError, SpecError
 from placement.narrowing import limits_of, narrowed, own_options, surroundings
 from placement.options import PlacementOptions, spec_function
-from placement.policies import STATELESS, Policy, policy_of
+from placement.policies import BLIND, STATELESS, Policy, policy_of
 from placement.task import TaskSpec
 
 NO_CANDIDATE = "no_candidate"
@@ -36,9 +37,10 @@ class Placer:
         self.ray_options = ray_options
         self._check = check
         self._spec = spec_function(options.spec) or of_arguments
-        self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
+        self._policy: Policy | None = None if options.policy is None else the_one(policy_of(options.policy))
         self._own_limits = limits_of(options, ray_options)
         self._limits: dict[Any, Limits] = {}
+        self._limits_before: dict[Any, Limits] = {}
         self._limits_for: Snapshot | None = None
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
@@ -71,26 +73,42 @@ class Placer:
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
         """The decision for one task; around: what `surroundings()` said of the calling process."""
         limits = self.limits(snapshot, around)
+        if self.looks(snapshot):
+            caller().follow_load()
         decision = decide(task, self.name, limits, snapshot, policy=self._policy)
         if decision.reason == NO_CANDIDATE and self.ray_options.get("num_gpus"):
             # The user asked for GPUs by number: as with ray.remote the task waits for a node that has them.
             return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
         return decision
 
+    def looks(self, snapshot: Snapshot) -> bool:
+        """The policy may look at the queues."""
+        return not isinstance(self._policy or snapshot.policy, BLIND)
+
+    def count(self, decision: Decision, snapshot: Snapshot) -> None:
+        """Counts a task that is sent now, where the policy looks at the queues."""
+        if decision.config is not None and self.looks(snapshot):
+            slots = decision.gpus if decision.device == "gpu" else decision.cpus
+            caller().backlog.sent(decision.config, decision.device, decision.seconds, slots)
+
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
         auto_init_ray()
         snapshot = caller().current()
+        if self.looks(snapshot):
+            caller().follow_load()
         task, limits = self.task(args, kwargs), self.limits(snapshot, surroundings())
         return explain(task, self.name, limits, snapshot, policy=self._policy)
 
     def limits(self, snapshot: Snapshot, around: Any) -> Limits:
         """The user's limits on this snapshot, worked out once for it."""
         if snapshot is not self._limits_for:
-            self._limits, self._limits_for = {}, snapshot
+            self._limits_before, self._limits, self._limits_for = self._limits, {}, snapshot
         limits = self._limits.get(around)
         if limits is None:
             limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+            before = self._limits_before.get(around)
+            limits = before if limits == before else limits  # the same object: what is offered under it is kept
             self._limits[around] = limits
         return limits
 
@@ -121,7 +139,7 @@ class Placer:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_limits": {}, "_limits_for": None}
+        return self.__dict__ | {"_limits": {}, "_limits_before": {}, "_limits_for": None}
 
 
 def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:

@@ -118,6 +118,10 @@ STATELESS = (CpuOnly, GpuOnly, FlopsRule, SelectorPolicy)
 """Policies whose choice depends on the task and the candidates alone: their decisions may be kept."""
 
 
+BLIND = (CpuOnly, GpuOnly, Random, FlopsRule, SelectorPolicy)
+"""Policies that look at no queue; a user's own may, as each Candidate tells its wait."""
+
+
 def policy_of(policy: str | Policy) -> Policy:
     """The policy of a name, or the user's own object; OptionError lists the valid names."""
     if isinstance(policy, str):

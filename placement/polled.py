@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from placement.backlog import Load, Queue
 from placement.node import Inventory
 from placement.task import DEVICES, Device
 
+HEARTBEAT_S = 5.0  # callers hear at least so often, so that they know how old their load is
 RESOURCE: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 LabelTest = tuple[str, frozenset[str], bool]
 """(label, values, True where it must be one of them, False where it must be none)."""
@@ -101,3 +103,11 @@ def _fits(shape: Mapping[str, float], total: Mapping[str, float]) -> bool:
 def satisfies(labels: Mapping[str, str], tests: Iterable[LabelTest]) -> bool:
     """Whether a node's labels pass all the tests."""
     return all((labels.get(label) in values) == wanted for label, values, wanted in tests)
+
+
+class Told(NamedTuple):
+    """What a caller hears. age_s: since Ray was asked, when this was sent."""
+
+    number: int
+    age_s: float
+    loads: dict[Queue, Load]

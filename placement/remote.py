@@ -32,6 +32,7 @@ from placement.exported import ExportingFunction, Variant
 from placement.narrowing import own_options, surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
+from placement.sent import Sent, remember
 from placement.submission import Submit, submitter
 from placement.task import Device, TaskSpec
 
@@ -44,11 +45,12 @@ T = TypeVar("T")
 
 
 class Plan(NamedTuple):
-    """How a task of one size is submitted while the snapshot stands."""
+    """How a task of one size is submitted while the snapshot stands. sent: what is remembered of it."""
 
     task: TaskSpec
     submit: Callable[..., Any]
     packed: bytes
+    sent: Sent
 
 
 class Handle:
@@ -59,7 +61,7 @@ class Handle:
         self._options = options
         self._ray_options = ray_options
         self._placer = Placer(function.name, options, ray_options, function.check_arguments)
-        self._plans: dict[int, Plan] = {}
+        self._plans: dict[Any, Plan] = {}
         self._planned_for: tuple[Any, Any] = (None, None)
         self._submitters: dict[Any, Callable[..., Any]] = {}
 
@@ -76,7 +78,9 @@ class Handle:
         auto_init_ray()
         global_worker.check_connected()
         plan = self._plan(args, kwargs)
-        return plan.submit((plan.packed, *args), kwargs)
+        refs = plan.submit((plan.packed, *args), kwargs)
+        remember(refs, plan.sent)
+        return refs
 
     def map(
         self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
@@ -101,14 +105,22 @@ class Handle:
         plan = self._plans.get(id(task))
         if plan is not None and plan.task is task:
             return plan
-        decision = self._placer.decide(task, snapshot, around)
+        placer = self._placer
+        decision = placer.decide(task, snapshot, around)
+        placer.count(decision, snapshot)
+        sent = Sent(placer, task, decision, snapshot, around)
+        repeats = placer.repeats(decision, snapshot)
+        # Where each task is decided anew, most come to the same all the same: what is sent is then packed already.
+        key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
+        plan = None if repeats else self._plans.get(key)
+        if plan is not None and plan.task is task:
+            return Plan(task, plan.submit, plan.packed, sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = execution.Envelope(task, decision, repeatable).pack()
-        plan = Plan(task, self._submitter(decision, snapshot, around), packed)
-        if self._placer.repeats(decision, snapshot):
-            if len(self._plans) >= LARGEST_PLANS:
-                self._plans.clear()
-            self._plans[id(task)] = plan
+        plan = Plan(task, self._submitter(decision, snapshot, around), packed, sent)
+        if len(self._plans) >= LARGEST_PLANS:
+            self._plans.clear()
+        self._plans[key] = plan
         return plan
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any) -> Callable[..., Any]:
@@ -282,6 +294,11 @@ def device_defaults(options: PlacementOptions, ray_options: dict[str, Any], devi
     if device == "gpu":
         return {"max_calls": execution.MAX_CALLS, **given, "num_gpus": given.get("num_gpus") or 1}
     return _without(given, "num_gpus")
+
+
+def envelope_key(decision: Decision) -> tuple[Any, ...]:
+    """What of a decision travels with its task and may change while the snapshot stands."""
+    return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
 
 
 def _as(function: Callable[..., Any], submit: Callable[..., Any]) -> Callable[..., Any]:

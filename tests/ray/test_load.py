@@ -1,0 +1,111 @@
+"""Decisions that see the cluster: other people's tasks, this driver's own, and what was decided for a task sent."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import ray
+
+import placement
+from placement import TaskSpec, placed_remote
+from placement.caller import caller
+from placement.decision import key_of
+from placement.errors import OptionError
+from placement.history import Place
+
+pytestmark = pytest.mark.usefixtures("emulated")
+
+LARGE = TaskSpec(flops=1e13, input_bytes=1e6, batch_size=64, parameters=100_000_000)
+
+
+@placed_remote(spec=LARGE, policy="balanced")
+def worthy(seconds: float = 0.0) -> list[int]:
+    time.sleep(seconds)
+    return ray.get_gpu_ids()
+
+
+@ray.remote(num_gpus=1, num_cpus=0, max_calls=0)
+def foreign(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def eventually(holds: Callable[[], Any], timeout_s: float = 15.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture
+def timed() -> Iterator[None]:
+    """How long the task takes is known to this driver: 2 s on a CPU, 0.4 s on a GPU."""
+    history = caller().history
+    before = pickle.dumps(history)
+    caller().current()
+    key = key_of(worthy.name, LARGE)
+    for config in "ABCD":
+        for _ in range(5):
+            history.observe(key, Place(config, "cpu", 1.0), 2.0, 100.0, 0.0)
+            history.observe(key, Place(config, "gpu", 1.0), 0.4, 90.0, 0.0)
+    yield
+    caller().history.__dict__.update(pickle.loads(before).__dict__)
+
+
+def test_on_an_idle_cluster_it_decides_as_the_selector_does_and_says_how_fresh_it_is(timed: None) -> None:
+    assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
+    explained = worthy.explain()
+    static = worthy.options(policy="selector").explain()
+    assert explained.decision.device == static.decision.device == "gpu"
+    assert explained.decision.configs == static.decision.configs
+    assert explained.decision.backlog_age_s is not None
+    assert explained.decision.backlog_age_s < 6
+    assert "queues of " in str(explained)
+
+
+def test_gpus_that_others_hold_are_seen(timed: None) -> None:
+    held = [foreign.remote(60) for _ in range(12)]
+    try:
+        assert eventually(lambda: worthy.explain().decision.reason == "cpu_ends_sooner"), worthy.explain()
+        assert ray.get(worthy.remote(), timeout=60) == []
+        waits = {c.config: c.wait_s for c in worthy.explain().considered if c.device == "gpu"}
+        assert all(wait and wait > 0.4 for wait in waits.values())
+    finally:
+        for ref in held:
+            ray.cancel(ref, force=True)
+    assert eventually(lambda: worthy.explain().decision.device == "gpu"), worthy.explain()
+
+
+def test_a_burst_spreads_before_any_poll_could_tell(timed: None) -> None:
+    assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
+    refs = [worthy.remote(0.05) for _ in range(40)]
+    decisions = [placement.explain(ref).decision for ref in refs]
+    ray.get(refs, timeout=60)
+    devices = {device: sum(d.device == device for d in decisions) for device in ("cpu", "gpu")}
+    assert min(devices.values()) >= 3, devices  # 4 GPUs of 0.4 s and 4 CPUs of 2 s: level at 7 on the CPUs
+    assert any(d.wait_s for d in decisions)
+
+
+def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
+    ref = worthy.remote()
+    explained = placement.explain(ref)
+    assert explained.decision.policy == "balanced"
+    assert {c.config for c in explained.considered} == set("ABCD")
+    assert any(c.taken for c in explained.considered)
+    ray.get(ref)
+    placement.flush(30)
+    from placement import sent
+
+    sent._newer.clear()
+    told = placement.explain(ref).decision  # from the log
+    assert (told.device, told.reason, told.policy) == (
+        explained.decision.device, explained.decision.reason, "balanced",
+    )  # fmt: skip
+    for wrong in (foreign.remote(0), 3):
+        with pytest.raises(OptionError, match="explain"):
+            placement.explain(wrong)
