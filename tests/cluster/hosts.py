@@ -55,7 +55,8 @@ def start_host(index: int, keys: Path) -> None:
     name, config = HOSTS[index]
     bashrc = keys / f"bashrc{index}"
     bashrc.write_text(
-        f"export PATH={Path(sys.executable).parent}:$PATH PYTHONDONTWRITEBYTECODE=1 RAY_USAGE_STATS_ENABLED=0\n"
+        f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={HERE.parents[1]} PYTHONDONTWRITEBYTECODE=1\n"
+        "export RAY_USAGE_STATS_ENABLED=0\n"
         f"export PLACEMENT_CONFIG={config} PLACEMENT_EMULATED=1 PLACEMENT_CPUS=1 OMP_NUM_THREADS=1 TERM=dumb\n"
         # Only so that the test waits less: the autoscaler looks each second, not each 5, and a worker whose head is
         # gone gives up after 5 seconds, not 60.

@@ -1,4 +1,4 @@
-"""What `ray exec` runs on the cluster of test_ray_up.py: waits for its nodes, places tasks, prints what it saw as JSON."""
+"""What test_ray_up.py runs by `ray exec`: waits for the nodes, places tasks, prints what it saw as JSON."""
 
 from __future__ import annotations
 

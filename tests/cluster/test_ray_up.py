@@ -1,7 +1,7 @@
 """cluster-on-premises.yaml run for real: `ray up`, `ray exec`, `ray down` over three hosts that are namespaces.
 
-`ray down` and the start commands run `ray stop`, which kills every Ray process it sees: so each host has a PID namespace
-of its own, and all of them lie in one that this test makes and that ends with it, however it ends.
+`ray down` and the start commands run `ray stop`, which kills every Ray process it sees: so each host has a PID
+namespace of its own, and all of them lie in one that this test makes and that ends with it, however it ends.
 """
 
 from __future__ import annotations
