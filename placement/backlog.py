@@ -10,6 +10,7 @@ and is not in the poll stays counted, as far as the queue was longer before the 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ LAG_S = 1.5  # Ray's own reports of what waits come up to 1.2 s late; measured o
 STALE_S = (
     10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
 )
+RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
 GUESS_S = 1.0  # of a task of which nobody told its seconds, while no other one is known; a guess
 
 Queue = tuple[str, Device]
@@ -51,6 +53,8 @@ class _Line:
     seconds: float
     startup_s: float
     since: float
+    wait: float = 0.0
+    wait_until: float = -math.inf
 
     def advance(self, now: float) -> None:
         """Lets the work done meanwhile go."""
@@ -101,21 +105,31 @@ class Backlog:
         With n slots busy and k >= n tasks of W seconds in all: W / n * (k - n + 1) / k, which is the mean time to
         the next end where none waits, and the whole queue's where many do.
         """
-        return self.wait_of(config, device, 1.0)
+        line = self._lines.get((config, device))
+        if line is None:
+            return None
+        if line.tasks < line.slots or not line.slots:
+            return line.startup_s
+        now = self._clock()
+        if now < line.wait_until:
+            return line.wait
+        line.wait = wait = self._wait(line, 1.0, now)
+        line.wait_until = now if self._exact else now + RESOLUTION_S
+        return wait
 
     def wait_of(self, config: str, device: Device, need: float) -> float | None:
         """As wait_s, of a task that takes `need` slots."""
         line = self._lines.get((config, device))
-        if line is None:
-            return None
+        return None if line is None else self._wait(line, need, self._clock())
+
+    def _wait(self, line: _Line, need: float, now: float) -> float:
         full = line.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
-        if line.tasks < full or not line.slots:
-            return line.startup_s
-        self._advance(line)
-        k = line.tasks
-        if k < full:
-            return line.startup_s
-        return line.startup_s + line.seconds / line.slots * max(0.0, k - line.slots + need) / k
+        if line.tasks >= full and line.slots:
+            self._advance(line, now)
+            k = line.tasks
+            if k >= full:
+                return line.startup_s + line.seconds / line.slots * max(0.0, k - line.slots + need) / k
+        return line.startup_s
 
     def sent(self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0) -> None:
         """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
@@ -141,7 +155,7 @@ class Backlog:
     def loads(self) -> dict[Queue, Load]:
         """All queues as they are now."""
         for line in self._lines.values():
-            self._advance(line)
+            self._advance(line, self._clock())
         return {q: Load(line.slots, line.tasks, line.seconds, line.startup_s) for q, line in self._lines.items()}
 
     def ended(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
@@ -149,7 +163,8 @@ class Backlog:
         line = self._lines.get((config, device))
         if line is None:
             return
-        self._advance(line)
+        self._advance(line, self._clock())
+        line.wait_until = -math.inf
         line.tasks = max(0.0, line.tasks - 1)
         line.seconds = max(0.0, line.seconds - (expected - (expected if took is None else took)))
         if line.tasks < 0.5:
@@ -159,7 +174,8 @@ class Backlog:
         """A task that was sent there does not run there: cancelled, or another config took it."""
         line = self._lines.get((config, device))
         if line is not None:
-            self._advance(line)
+            self._advance(line, self._clock())
+            line.wait_until = -math.inf
             line.tasks, line.seconds = max(0.0, line.tasks - 1), max(0.0, line.seconds - expected)
 
     def merge(self, loads: Mapping[Queue, Load], at: float) -> None:
@@ -182,7 +198,7 @@ class Backlog:
         for queue, (n, seconds) in late.items():
             line, old = lines.get(queue), before.get(queue)
             if line is not None and old is not None:
-                self._advance(old)
+                self._advance(old, self._clock())
                 missing = min(n, max(0.0, old.tasks - line.tasks))
                 line.tasks += missing
                 line.seconds += missing * seconds / n
@@ -201,12 +217,12 @@ class Backlog:
     def _add(self, queue: Queue, expected: float, slots: float) -> None:
         line = self._lines.get(queue)
         if line is not None:
-            self._advance(line)
+            self._advance(line, self._clock())
             line.tasks += slots
             line.seconds += expected * slots
+            line.wait_until = -math.inf
 
-    def _advance(self, line: _Line) -> None:
-        now = self._clock()
+    def _advance(self, line: _Line, now: float) -> None:
         if now <= line.since:
             return
         if not self._exact:

@@ -42,6 +42,7 @@ LARGEST_LOG_RATE = math.log(1e4)
 SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
 SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
+MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
 THRESHOLDS = JointThreshold()
 
 
@@ -73,6 +74,7 @@ class Plan(NamedTuple):
 
     threshold: what the paper's policy would choose.  free: the same, where it need not wait.  options: None where no
     seconds are known.  floor: the shortest seconds; a wait below is none to speak of.
+    within: the options of the threshold's choice, once they were asked for.
     """
 
     policy: Least
@@ -80,6 +82,7 @@ class Plan(NamedTuple):
     free: Choice
     options: list[Option] | None
     floor: float
+    within: list[Option]
 
 
 def _options(found: Field) -> list[Option] | None:
@@ -175,7 +178,7 @@ class Least:
             options = [option.priced(self.seconds_per_joule) for option in options]
         floor = min((option.seconds for option in options or ()), default=0.0)
         threshold = self._threshold.choose(task, found)
-        plan = Plan(self, threshold, _free(threshold, options), options, floor)
+        plan = Plan(self, threshold, _free(threshold, options), options, floor, [])
         found.costs = plan
         return plan
 
@@ -192,7 +195,8 @@ class Least:
         near = [one for one in scored if one[0] <= enough and one[3].device == device]
         first = best
         if len(near) > 1:
-            self._random.shuffle(near)
+            start = int(self._random.random() * len(near))
+            near = near[start:] + near[:start]
             first = near[0]
         reason = self._reason(device, first[1], plan.threshold)
         configs = tuple([one[2] for one in near])
@@ -212,16 +216,17 @@ class Least:
         if waits is None:
             return [(0.0, config, option) for option in options for config in self._some(option.configs)]
         wait_s = waits.wait_s
+        most = min(SAMPLED, max(1, MOST_LOOKED_AT // len(options)))
         return [
             (wait_s(config, option.device) or 0.0, config, option)
             for option in options
-            for config in (option.configs if len(option.configs) <= SAMPLED else self._some(option.configs))
+            for config in (option.configs if len(option.configs) <= most else self._some(option.configs, most))
         ]
 
-    def _some(self, configs: tuple[str, ...]) -> tuple[str, ...]:
-        """SAMPLED neighbours from a place drawn, or all where there are no more."""
-        start = int(self._random.random() * max(1, len(configs) - SAMPLED + 1))
-        return configs[start : start + SAMPLED]
+    def _some(self, configs: tuple[str, ...], most: int = SAMPLED) -> tuple[str, ...]:
+        """So many neighbours from a place drawn, or all where there are no more."""
+        start = int(self._random.random() * max(1, len(configs) - most + 1))
+        return configs[start : start + most]
 
 
 @dataclass(frozen=True)
@@ -260,7 +265,7 @@ class Balanced(Least):
         if options is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
         if free:
-            options = _within(options, threshold)
+            options = plan.within or _within(options, threshold, plan.within)
         return self._least(options, waits, plan)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
@@ -276,9 +281,10 @@ class Balanced(Least):
             score = SHARPNESS * log(wait + option.cost) + option.log_cost
             if option.device == "gpu":
                 score += rate
-                gpu = min(gpu, wait)
-            else:
-                cpu = min(cpu, wait)
+                if wait < gpu:
+                    gpu = wait
+            elif wait < cpu:
+                cpu = wait
             scored.append((score, wait, config, option))
         if cpu < math.inf and gpu < math.inf:
             apart = log((gpu + plan.floor) / (cpu + plan.floor))
@@ -311,11 +317,12 @@ def the_one(policy: Any, known: list[Any] = []) -> Any:  # noqa: B006 - kept on 
     return policy
 
 
-def _within(options: Sequence[Option], choice: Choice) -> list[Option]:
-    """The options of the device and the configs of a choice."""
+def _within(options: Sequence[Option], choice: Choice, found: list[Option]) -> list[Option]:
+    """The options of the device and the configs of a choice, put into `found`."""
     allowed = set(choice.configs)
     cut = ((o, tuple([c for c in o.configs if c in allowed])) for o in options if o.device == choice.device)
-    return [option._replace(configs=configs) for option, configs in cut if configs]
+    found += [option._replace(configs=configs) for option, configs in cut if configs]
+    return found
 
 
 @dataclass(frozen=True)
