@@ -171,7 +171,7 @@ def _on_cluster(places: Places, stages: Stages) -> Sent:
     with ExitStack() as cluster:
         with stages.stage("cluster", "Starting a cluster of the emulated configs A, B, C and D"):
             address = cluster.enter_context(emulated_cluster())
-            before = placement.start(log=places.log, emulator=EMULATOR)
+            before = placement.start(log=places.log, emulator=EMULATOR, policy="selector")
         with stages.stage("sweep", "Profiling the workloads: real code, measured here once; A-D by the emulator"):
             _profile(places, stages.console)
         with stages.stage("refit", "Refitting the selector through Ray Train"):
@@ -179,7 +179,7 @@ def _on_cluster(places: Places, stages: Stages) -> Sent:
         with stages.stage("swap", "Swapping the selector in the running actor"):
             # After the sweep, which has measured this machine's own GPU through the first emulated node.
             if cluster.enter_context(local_gpu_node(address)):
-                placement.start(log=places.log, emulator=EMULATOR)
+                placement.start(log=places.log, emulator=EMULATOR, policy="selector")
             after = placement.swap(places.selector)
         stages.console.print(f"  in service: {after}; before: {before}", highlight=False)
         with stages.stage("stream", "Sending a mixed stream of real tasks"):
