@@ -6,6 +6,7 @@
     |- SelectorError      a selector file that is broken or foreign                   (ValueError)
     |- LogError           a log that cannot be read or has nothing to learn from      (ValueError)
     |- RayVersionError    a Ray outside the tested range                              (RuntimeError)
+    |- DeviceError        a worker that cannot use the GPU it was given               (RuntimeError)
     |- NotServedError     a request that no node of the cluster can serve             (RuntimeError)
     `- ControlPlaneError  the placement actor cannot be reached or started            (RuntimeError)
 
@@ -36,6 +37,10 @@ class LogError(PlacementError, ValueError):
 
 class RayVersionError(PlacementError, RuntimeError):
     """A Ray outside the tested range."""
+
+
+class DeviceError(PlacementError, RuntimeError):
+    """A worker that cannot use the GPU it was given."""
 
 
 class NotServedError(PlacementError, RuntimeError):

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from placement.decision import Decision
+from placement.errors import DeviceError
 from placement.task import Device, Operation, TaskSpec
 
 CUDA = "CUDA_VISIBLE_DEVICES"
@@ -110,6 +111,8 @@ class Run(NamedTuple):
 _device: str | None = None  # None: nothing here was placed; what Ray granted tells
 _holds_gpu = False
 _seen_functions: set[str] = set()
+ANOTHERS_CUDA = "this worker's CUDA was made for"
+_bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
 
 def current_device() -> str:
@@ -226,6 +229,17 @@ class _Attempt:
         retire_worker()
 
 
+def _bound_elsewhere(visible: str) -> str | None:
+    """Why this process cannot use the GPU it was given now; None where it can."""
+    global _bound_to
+    if _bound_to is None:
+        _bound_to = visible
+    if visible == _bound_to:
+        return None
+    retire_worker()
+    return f"{ANOTHERS_CUDA} GPU {_bound_to or 'none'}, and it is now given {visible or 'none'}."
+
+
 @contextmanager
 def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
     global _device, _holds_gpu
@@ -235,12 +249,17 @@ def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
     decision = envelope.decision
     attempt = _Attempt(decision.device, context.emulated)
     visible = os.environ.get(CUDA)
+    other = _bound_elsewhere(visible or "") if decision.device == "gpu" and not context.emulated else None
+    if other is not None and not envelope.repeatable:
+        raise DeviceError(f"{other} strict=True or side_effects=True forbids the CPU; submit the task again.")
     cold = _is_cold(name)
     startup = 0.0
     _holds_gpu = decision.device == "gpu"
     _set_threads(decision.cpus)
     if decision.device == "cpu" or context.emulated:
         _show("cpu", "")
+    elif other is not None:
+        attempt.fall_back(other)
     else:
         _device = "cuda:0"
         startup = _initialise_cuda() if cold else 0.0

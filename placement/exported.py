@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import Language
@@ -24,7 +24,6 @@ from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
 from placement import execution
 from placement.submission import Submit, submitter
-from placement.task import Device
 from placement.tracebacks import hide_own_frames
 
 ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL_ONLY)
@@ -120,19 +119,23 @@ class ExportingFunction(RemoteFunction):
         return list(extract_signature(self._function))
 
 
+Way = Literal["cpu", "gpu", "gpu_once"]
+"""How a placed function runs: on the CPU, on a GPU in a worker that is kept, or in one that ends after the task."""
+
+
 class Variant(ExportingFunction):
-    """A placed function on one device. It takes the Envelope first; the user's decorator is applied before it."""
+    """A placed function in one way to run. It takes the Envelope first; the user's decorator is applied before it."""
 
     body = Placed
 
     def __init__(
-        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: RemoteFunction, device: Device
+        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: RemoteFunction, way: Way
     ) -> None:
         super().__init__(function, ray_options)
         self._of = of
         self._decorator = None
         # The same in every process that a handle travels to, so that each exports it under one name.
-        self._uuid = uuid.uuid5(of._uuid, device)
+        self._uuid = uuid.uuid5(of._uuid, way)
 
     def _export(self) -> None:
         super()._export()

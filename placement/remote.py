@@ -1,8 +1,8 @@
 """placed_remote: ray.remote, only placed.
 
-A placed function holds a RemoteFunction of Ray's for each device, because `max_calls` goes with the exported function
-and Ray restarts a worker after each call of a function exported with num_gpus. The caller sends an Envelope before the
-arguments of a placed task, the worker reads it. A function that is not placed goes straight through Ray's own code.
+A placed function holds a RemoteFunction of Ray's for each way to run, because `max_calls` goes with the exported
+function and Ray restarts a worker after each call of a function exported with num_gpus. The caller sends an Envelope
+before the arguments of a placed task, the worker reads it. A function that is not placed is submitted as Ray does.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from placement.caller import caller
 from placement.control import check_ray_version
 from placement.decision import Decision, Explanation, Snapshot
 from placement.errors import OptionError
-from placement.exported import ExportingFunction, Variant
+from placement.exported import ExportingFunction, Variant, Way
 from placement.narrowing import own_options, surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
 from placement.sent import Sent, remember
 from placement.submission import Submit, submitter
-from placement.task import Device, TaskSpec
+from placement.task import TaskSpec
 
 if TYPE_CHECKING:
     from placement.typed import Decorator, Options, PlacedActorClass, PlacedTask
@@ -130,10 +130,11 @@ class Handle:
             plain = super(PlacedFunction, self._function)._remote
             return lambda args, kwargs: plain(args[1:], kwargs, **self._ray_options)
         options = self._placer.ray_options_for(decision, snapshot, around)
-        key = (decision.device, tuple((options.get("label_selector") or {}).items()))
+        way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
+        key = (way, tuple((options.get("label_selector") or {}).items()))
         submit = self._submitters.get(key)
         if submit is None:
-            submit = self._function.variant(decision.device).submitter(options)
+            submit = self._function.variant(way).submitter(options)
             self._submitters[key] = submit
         return submit
 
@@ -148,7 +149,7 @@ class PlacedFunction(ExportingFunction):
         self._placement_options = options
         self._own_options = dict(ray_options)
         super().__init__(function, dict(ray_options))
-        self._variants: dict[Device, Variant] = {}
+        self._variants: dict[Way, Variant] = {}
         self._handle = Handle(self, options, self._own_options) if options.placeable else None
         self._submit: Submit | None = None
         self.remote: Any = _as(function, self._handle.remote if self._handle is not None else self._remote_unplaced)
@@ -205,12 +206,12 @@ class PlacedFunction(ExportingFunction):
         """A node of a Ray DAG, placed when the DAG is executed."""
         return PlacedNode(self._handle or self, self._function, args, kwargs, self._default_options)
 
-    def variant(self, device: Device) -> Variant:
-        """The RemoteFunction of a device; both take the Envelope first."""
-        if device not in self._variants:
-            options = device_defaults(self._placement_options, self._own_options, device)
-            self._variants[device] = Variant(self._function, options, of=self, device=device)
-        return self._variants[device]
+    def variant(self, way: Way) -> Variant:
+        """The RemoteFunction of a way to run; all take the Envelope first."""
+        if way not in self._variants:
+            options = export_options(self._placement_options, self._own_options, way)
+            self._variants[way] = Variant(self._function, options, of=self, way=way)
+        return self._variants[way]
 
 
 class _Plain:
@@ -288,17 +289,29 @@ def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict
     return PlacedFunction(function_or_class, options, ray_options)
 
 
-def device_defaults(options: PlacementOptions, ray_options: dict[str, Any], device: Device) -> dict[str, Any]:
-    """The options under which a device's variant is exported; a GPU worker is kept unless max_calls says otherwise."""
-    given = own_options(options, ray_options, device)
-    if device == "gpu":
-        return {"max_calls": execution.MAX_CALLS, **given, "num_gpus": given.get("num_gpus") or 1}
-    return _without(given, "num_gpus")
+def export_options(options: PlacementOptions, ray_options: dict[str, Any], way: Way) -> dict[str, Any]:
+    """The options under which a variant is exported; max_calls says when Ray ends its workers, the user's own first."""
+    if way == "cpu":
+        return _without(own_options(options, ray_options, "cpu"), "num_gpus")
+    given = own_options(options, ray_options, "gpu")
+    calls = execution.MAX_CALLS if way == "gpu" else 1
+    return {"max_calls": calls, **given, "num_gpus": given.get("num_gpus") or 1}
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:
     """What of a decision travels with its task and may change while the snapshot stands."""
     return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
+
+
+def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
+    """The next task of a kept worker gets the device that this one gets, for its nodes have no other GPU to give.
+
+    CUDA stays with the first device that a process saw; a worker whose next task may get another must end.
+    """
+    if decision.device == "cpu":
+        return True
+    granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
+    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted)
 
 
 def _as(function: Callable[..., Any], submit: Callable[..., Any]) -> Callable[..., Any]:

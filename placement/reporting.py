@@ -19,7 +19,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from placement.execution import Emulated, Envelope, Run, unpack
+from placement.execution import ANOTHERS_CUDA, Emulated, Envelope, Run, unpack
 from placement.features import granted_gflops
 from placement.history import Key, Place, size_of
 from placement.node import EMULATED, NodeSpec
@@ -203,7 +203,7 @@ def made(
             error = (told.energy_error if isinstance(told, Emulated) else told.error) if told else None
             place = Place(config, run.device, envelope.decision.cpus)
             observations.append((key, place, seconds, _joules(run, told), error or 0.0))
-        if run.fallback is not None:
+        if run.fallback is not None and not run.fallback.startswith(ANOTHERS_CUDA):
             unfit.append((key, config, run.fallback))
     return rows, observations, unfit
 

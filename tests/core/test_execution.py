@@ -10,6 +10,7 @@ import pytest
 
 from placement import execution, reporting
 from placement.decision import Decision
+from placement.errors import DeviceError
 from placement.execution import CUDA, Emulated, Envelope, Run, current_device, run_placed, run_placed_generator
 from placement.node import NodeSpec, paper_configs
 from placement.reporting import NodeContext, made
@@ -36,6 +37,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
     monkeypatch.setattr(execution, "worker_retires", lambda: False)
     monkeypatch.setattr(execution, "_task_id", lambda: "t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
+    monkeypatch.setattr(execution, "_bound_to", None)
     monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     yield reported
@@ -81,6 +83,28 @@ def test_a_gpu_task_sees_its_own_gpu(runs: list[Run], monkeypatch: pytest.Monkey
     monkeypatch.setenv(CUDA, "GPU-1234")
     assert run(lambda: (current_device(), os.environ[CUDA]), envelope("gpu")) == ("cuda:0", "GPU-1234")
     assert (runs[0].device, runs[0].visible) == ("gpu", "GPU-1234")
+
+
+def test_a_worker_never_uses_a_gpu_that_its_cuda_was_not_made_for(
+    runs: list[Run], retired: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Assignments as a node with two GPUs hands them out; CUDA stays with the first that a process saw."""
+
+    def seen() -> tuple[str, str]:
+        return current_device(), os.environ[CUDA]
+
+    results = []
+    for uuid in ("GPU-a", "GPU-a", "GPU-b"):
+        monkeypatch.setenv(CUDA, uuid)
+        results.append(run(seen, envelope("gpu")))
+    assert results == [("cuda:0", "GPU-a"), ("cuda:0", "GPU-a"), ("cpu", "")]
+    assert retired
+    assert "made for GPU GPU-a, and it is now given GPU-b" in (runs[2].fallback or "")
+    assert made(runs, NodeContext("n1", REAL), {})[2] == []  # and the GPU is not to blame
+    with pytest.raises(DeviceError, match="submit the task again"):
+        run(seen, envelope("gpu", repeatable=False))
+    assert run(lambda: os.environ[CUDA], envelope("cpu")) == ""  # the CPU needs no CUDA
+    assert os.environ[CUDA] == "GPU-b"
 
 
 def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[Run], retired: list[bool]) -> None:

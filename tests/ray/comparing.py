@@ -117,9 +117,26 @@ class Cases:
         return function
 
     def parametrize(self) -> Any:
-        """Every case in every way, ways outermost so that workers of one kind are used one after the other."""
-        pairs = [(way, name) for way in WAYS for name, (_, ways) in self.all.items() if way in ways]
-        return pytest.mark.parametrize(("way", "name"), pairs, ids=[f"{name}-{way}" for way, name in pairs])
+        """Every case as an ordinary task and in one way of placing it, which way by turns; the others take `make soak`.
+
+        Ways are outermost, so that workers of one kind are used one after the other.
+        """
+        return pytest.mark.parametrize(
+            ("way", "name"),
+            [
+                pytest.param(
+                    way, name, id=f"{name}-{way}", marks=() if self._at_once(way, i, ways) else pytest.mark.soak
+                )
+                for way in WAYS
+                for i, (name, (_, ways)) in enumerate(self.all.items())
+                if way in ways
+            ],
+        )
+
+    @staticmethod
+    def _at_once(way: str, index: int, ways: tuple[str, ...]) -> bool:
+        placed = [w for w in ways if w != "plain"]
+        return way == "plain" or way == placed[index % len(placed)]
 
     def check(self, way: str, name: str) -> None:
         """Fails unless the case comes to the same under ray.remote and under this way of placed_remote."""

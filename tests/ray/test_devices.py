@@ -1,4 +1,4 @@
-"""A GPU that fails, on a live node that is not emulated; its one GPU is faked, the failure is raised by the task."""
+"""Workers on live nodes that are not emulated. Their GPUs are faked, and a failure is raised by the task itself."""
 
 from __future__ import annotations
 
@@ -12,14 +12,36 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def run(script: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the script prints; it has a cluster of its own."""
     env = {**os.environ, "LOG": str(tmp_path_factory.mktemp("log")), "RAY_USAGE_STATS_ENABLED": "0"}
-    script = Path(__file__).with_name("gpu_failure.py")
-    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, timeout=240)
+    script = str(Path(__file__).with_name(script))
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run("gpu_failure.py", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return run("several_gpus.py", tmp_path_factory)
+
+
+def test_where_a_node_has_several_gpus_a_worker_serves_one_task(several: dict[str, Any]) -> None:
+    first, second = several["one_after_the_other"]
+    assert first[2] != second[2]
+    assert (first[0], second[0]) == ("cuda:0", "cuda:0")
+    assert {visible for _, visible, _ in several["at_once"]} == {"0", "1"}  # each its own
+
+
+def test_a_task_that_takes_all_of_a_nodes_gpus_keeps_its_worker(several: dict[str, Any]) -> None:
+    first, second = several["both"]
+    assert first == second == ["cuda:0", "0,1", first[2]]
 
 
 def test_a_gpu_worker_is_kept(seen: dict[str, Any]) -> None:
