@@ -134,9 +134,9 @@ class Cases:
         )
 
     @staticmethod
-    def _at_once(way: str, index: int, ways: tuple[str, ...]) -> bool:
+    def _marks(way: str, index: int, ways: tuple[str, ...]) -> Any:
         placed = [w for w in ways if w != "plain"]
-        return way == "plain" or way == placed[index % len(placed)]
+        return () if way == "plain" or way == placed[index % len(placed)] else pytest.mark.soak
 
     def check(self, way: str, name: str) -> None:
         """Fails unless the case comes to the same under ray.remote and under this way of placed_remote."""
