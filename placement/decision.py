@@ -5,6 +5,7 @@ Pure: what the cluster is like comes in as a Snapshot; nothing here asks it anyt
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from copy import deepcopy
@@ -217,6 +218,26 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
         choice.reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
     )  # fmt: skip
+
+
+def spare(task: TaskSpec, function: str, decision: Decision, limits: Limits, snapshot: Snapshot) -> str | None:
+    """The config beside those chosen where the same device takes the least seconds; None where there is none other.
+
+    Ray is told of it, so that a task does not wait for ever for a config that has gone. Ray also takes it where it is
+    free while the chosen ones are not; with one spare alone that made 2 % of the makespan in simulation.
+    """
+    seen = snapshot.history.get((function, size_of(task)))
+    offered = snapshot.offer(limits).field(task, seen)
+    chosen, best = set(decision.configs), (math.inf, math.inf, "")
+    for i, one in enumerate(offered.lots):
+        configs = one.cpu if decision.device == "cpu" else one.gpu if i in offered.gpu else ()
+        other = next((config for config in configs if config not in chosen), None)
+        if other is not None:
+            e = offered.estimate(i)
+            seconds = None if e is None else e.cpu_seconds if decision.device == "cpu" else e.gpu_seconds
+            p = 0.0 if e is None else e.p_gpu
+            best = min(best, (math.inf if seconds is None else seconds, -p, other))
+    return best[2] or None
 
 
 def key_of(function: str, task: TaskSpec) -> Key:

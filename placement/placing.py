@@ -11,7 +11,7 @@ from ray._private.auto_init_hook import auto_init_ray
 
 from placement.balance import the_one
 from placement.caller import caller
-from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain
+from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain, spare
 from placement.describe import of_arguments
 from placement.errors import PlacementError, SpecError
 from placement.narrowing import limits_of, narrowed, own_options, surroundings
@@ -116,18 +116,29 @@ class Placer:
         """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task."""
         return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
 
-    def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any) -> dict[str, Any]:
-        """The options under which Ray carries the decision out: the user's own, and what they leave open."""
+    def ray_options_for(
+        self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec | None = None
+    ) -> dict[str, Any]:
+        """The options under which Ray carries the decision out: the user's own, and what they leave open.
+
+        task: given, its configs are asked for softly: where they are taken or gone, another one will do.
+        """
         options = own_options(self.options, self.ray_options, decision.device)
         if decision.device == "gpu":
             options["num_gpus"] = options.get("num_gpus") or 1
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None
-        if not captured and self._leaves_node_open(options):
+        picks = decision.device == "gpu" or self.looks(snapshot)  # a static policy leaves CPU tasks to Ray
+        if picks and not captured and self._leaves_node_open(options):
             where = node_labels(decision, snapshot)
             if where:
-                options["label_selector"] = {**where, **(options.get("label_selector") or {})}
+                own = options.get("label_selector") or {}
+                options["label_selector"] = {**where, **own}
+                other = task and spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
+                if other:
+                    elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
+                    options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]
         return options
 
     def _leaves_node_open(self, options: Mapping[str, Any]) -> bool:
@@ -147,9 +158,9 @@ def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:
 
     A kind of node whose nodes carry no `config` label is named by their ids.
     """
-    kinds = [k for k in snapshot.inventory.kinds if decision.device == "cpu" or k.grants_gpus]
+    kinds = [k for k in snapshot.inventory.kinds if (k.grants_gpus if decision.device == "gpu" else k.grants_cpus)]
     chosen = [k for k in kinds if k.spec.config in decision.configs]
-    if decision.device == "cpu" or not chosen or len(chosen) == len(kinds):
+    if not chosen or len(chosen) == len(kinds):
         return {}
     if all(kind.labelled for kind in chosen):
         return {"config": f"in({','.join(kind.spec.config for kind in chosen)})"}

@@ -117,21 +117,21 @@ class Handle:
             return Plan(task, plan.submit, plan.packed, sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = execution.Envelope(task, decision, repeatable).pack()
-        plan = Plan(task, self._submitter(decision, snapshot, around), packed, sent)
+        plan = Plan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         if len(self._plans) >= LARGEST_PLANS:
             self._plans.clear()
         self._plans[key] = plan
         return plan
 
-    def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any) -> Callable[..., Any]:
+    def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
         if global_worker.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plain = super(PlacedFunction, self._function)._remote
             return lambda args, kwargs: plain(args[1:], kwargs, **self._ray_options)
-        options = self._placer.ray_options_for(decision, snapshot, around)
+        options = self._placer.ray_options_for(decision, snapshot, around, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
-        key = (way, tuple((options.get("label_selector") or {}).items()))
+        key = (way, str(options.get("label_selector")), str(options.get("fallback_strategy")))
         submit = self._submitters.get(key)
         if submit is None:
             submit = self._function.variant(way).submitter(options)
