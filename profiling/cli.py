@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from placement.errors import LogError, OptionError, PlacementError
 from profiling.deploy_command import node_args_command, start_command
+from profiling.paper.command import paper_command
 from profiling.simulation_command import simulate_command
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ def console() -> Console:
 
 
 main.command(name="simulate")(simulate_command)
+main.command(name="paper")(paper_command)
 main.command(name="start")(start_command)
 main.command(name="node-args")(node_args_command)
 

@@ -115,11 +115,11 @@ def evaluate_frame(
     data, known = examples(frame)
     whole = len(frame)
     frame = frame[known].reset_index(drop=True)
-    folds = {name: _folds(frame, column, options.seed) for name, column in SPLITS.items()}
+    folds = {name: folds_of(frame, column, options.seed) for name, column in SPLITS.items()}
     notes = [f"{name}: there is one {name} only, so none can be held out" for name in folds if not folds[name]]
     folds = {name: parts for name, parts in folds.items() if parts}
     held_out = _held_out(data, folds, rule, options)
-    costs = _Costs.of(frame)
+    costs = Costs.of(frame)
     splits = {name: _split_score(data, folds[name], held_out[name], costs) for name in folds}
     if costs.energy_known < len(frame):
         notes.append(f"energy efficiency and joules are of the {costs.energy_known} pairs whose energies are known")
@@ -137,7 +137,7 @@ def policy_scores(
     frame: labelled pairs.  probability: P(GPU) of each, shape (n,).  weights: how often each pair occurs; None: once.
     """
     p_gpu = probability.probability if isinstance(probability, _HeldOut) else probability
-    costs = _Costs.of(frame, weights)
+    costs = Costs.of(frame, weights)
     asked = [_candidates(pair, p) for pair, p in zip(frame.to_dict("records"), p_gpu, strict=True)]
     oracle = (frame["label"] == "gpu").to_numpy()
     scores = {}
@@ -175,7 +175,7 @@ def _choices(policy: Policy, asked: Sequence[Asked]) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class _Costs:
+class Costs:
     """Seconds and joules of each pair on each device, (n,); joules are NaN where either device's is unknown."""
 
     cpu_seconds: np.ndarray
@@ -185,7 +185,8 @@ class _Costs:
     weights: np.ndarray
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, weights: np.ndarray | None = None) -> _Costs:
+    def of(cls, frame: pd.DataFrame, weights: np.ndarray | None = None) -> Costs:
+        """Of a labelled frame. weights: how often each pair occurs; None: once."""
         columns = [
             frame[f"{device}_{what}"].to_numpy(dtype=np.float64)
             for what in ("seconds", "joules")
@@ -197,15 +198,19 @@ class _Costs:
 
     @property
     def energy_known(self) -> int:
+        """Pairs whose joules are known on both devices."""
         return int(np.isfinite(self.cpu_joules).sum())
 
     def seconds(self, gpu: np.ndarray) -> float:
+        """Of all, those of the mask on the GPU."""
         return float((np.where(gpu, self.gpu_seconds, self.cpu_seconds) * self.weights).sum())
 
     def joules(self, gpu: np.ndarray) -> float | None:
+        """Likewise; None where none is known."""
         return float(np.nansum(np.where(gpu, self.gpu_joules, self.cpu_joules) * self.weights)) or None
 
     def score(self, gpu: np.ndarray, oracle: np.ndarray) -> PolicyScore:
+        """Of one choice (a mask: on the GPU) beside the oracle's."""
         always, never = np.ones(len(gpu), bool), np.zeros(len(gpu), bool)
         joules, all_gpu = self.joules(gpu), self.joules(always)
         busy = float((self.gpu_seconds * self.weights)[gpu].sum())
@@ -237,7 +242,7 @@ class _HeldOut:
     unfitted: int
 
 
-def _folds(frame: pd.DataFrame, column: str | None, seed: int) -> dict[str, np.ndarray]:
+def folds_of(frame: pd.DataFrame, column: str | None, seed: int) -> dict[str, np.ndarray]:
     """Name of what is held out -> mask of it; empty where a column has one value only."""
     if column is None:
         fold = np.random.default_rng(seed).permutation(len(frame)) % FOLDS
@@ -252,13 +257,13 @@ def _held_out(
 ) -> dict[str, _HeldOut]:
     """Fits one net for each fold of each split, all at once, and asks it about what it has not seen."""
     parts = [(split, name, ~mask) for split, masks in folds.items() for name, mask in masks.items()]
-    fitted = [part for part in parts if _can_learn(data, part[2])]
+    fitted = [part for part in parts if can_learn(data, part[2])]
     nets = iter(fit_many(data, [part[2] for part in fitted], rule, options) if fitted else ())
     found = {split: _HeldOut(np.full(len(data.gpu), np.nan), np.zeros(len(data.gpu), bool), 0) for split in folds}
     for split, _, seen in parts:
         result, majority = found[split], bool(data.gpu[seen].mean() >= 0.5)
         result.majority[~seen] = majority
-        if _can_learn(data, seen):
+        if can_learn(data, seen):
             result.probability[~seen] = next(nets).selector.probabilities(data.inputs[~seen])
         else:
             result.probability[~seen] = float(majority)
@@ -266,12 +271,13 @@ def _held_out(
     return found
 
 
-def _can_learn(data: Examples, part: np.ndarray) -> bool:
+def can_learn(data: Examples, part: np.ndarray) -> bool:
+    """A net can be fitted to that part (a mask): both labels, and rows enough."""
     gpu = data.gpu[part].sum()
     return bool(part.sum() >= FEWEST_ROWS and 0 < gpu < part.sum())
 
 
-def _split_score(data: Examples, folds: Mapping[str, np.ndarray], held_out: _HeldOut, costs: _Costs) -> SplitScore:
+def _split_score(data: Examples, folds: Mapping[str, np.ndarray], held_out: _HeldOut, costs: Costs) -> SplitScore:
     chosen = held_out.probability >= 0.5
     seconds, joules = costs.seconds(chosen), costs.joules(chosen)
     best_seconds, best_joules = costs.seconds(data.gpu), costs.joules(data.gpu)

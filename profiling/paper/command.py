@@ -1,0 +1,64 @@
+"""`placement paper PART [LOG]`: one part of the paper's evaluation, its tables in the terminal and with --json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profiling.paper import EPOCHS, PARTS, PaperOptions, Part
+
+Which = StrEnum("Which", {name: name for name in PARTS})  # type: ignore[misc]
+
+
+def paper_command(
+    part: Annotated[Which, typer.Argument(help="Of the paper's evaluation.")],
+    log: Annotated[
+        str | None, typer.Argument(help="A log (path or URI); else A-D emulated, and what was measured.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Of splits and nets; intervals are over them.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each net at most; the paper's are 800.")] = EPOCHS,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this JSON file.")] = None,
+) -> None:
+    """One part of the paper's evaluation: the published figures, ours beside them, and why they differ."""
+    from profiling import tables
+
+    began = time.monotonic()
+    name, found = evaluated(part.value, log, PaperOptions(part.value, seeds, epochs))
+    tables.say(name)
+    for made in found.tables[:-1]:
+        tables.show(made, None, {})
+    tables.show(found.tables[-1], json, found.data)
+    for note in found.notes:
+        tables.say(f"- {note}")
+    tables.say(f"{time.monotonic() - began:.0f} s")
+
+
+def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, Part]:
+    """(Where the figures come from, the part); its data name the source too."""
+    from profiling.paper.source import read
+
+    source = read(log)
+    with one_thread():
+        found: Part = import_module(PARTS[part]).run(source, options)
+    return source.line(), Part(found.tables, {"part": part, **source.told(), **found.data, "notes": list(found.notes)},
+                               found.notes)  # fmt: skip
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread while inside: nets so small only wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

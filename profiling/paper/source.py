@@ -1,0 +1,91 @@
+"""The pairs that the paper's evaluation stands on: a log's, or the full grid emulated on A-D with what was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from placement.errors import LogError
+from placement.rule import JointThreshold
+from profiling.dataset import labelled, pairs
+from profiling.figures import provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+MEASURED = "data/measured"
+"""The committed logs of real machines with a GPU (`python -m profiling.measure_here` writes one); there may be none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """pairs: every pair, labelled by the paper's thresholds.  name: of the log, or what stands in for it.
+
+    whole: only pairs whose CPU was the whole processor, as the paper's was; emulated and measured ones.
+    """
+
+    name: str
+    pairs: pd.DataFrame
+    rule: JointThreshold
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The pairs with the most CPUs of their config."""
+        most = self.pairs.groupby("config", dropna=False)["cpus"].transform("max")
+        return self.pairs[(self.pairs["cpus"] == most) | most.isna()].reset_index(drop=True)
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """The pairs that were measured on both devices."""
+        return self.pairs[self.pairs["time_provenance"] == "measured"].reset_index(drop=True)
+
+    def told(self) -> dict[str, Any]:
+        """Where the figures come from, for `--json`."""
+        counts = {n: provenance(self.pairs[n]) for n in ("time_provenance", "energy_provenance")}
+        return {"log": self.name, "pairs": len(self.pairs), **counts}
+
+    def line(self) -> str:
+        """Likewise, for the terminal."""
+        times = ", ".join(f"{name} {count}" for name, count in provenance(self.pairs["time_provenance"]).items())
+        return f"{self.name}: {len(self.pairs):,} pairs of a CPU and a GPU run; times {times}."
+
+
+def read(log: str | os.PathLike[str] | None, rule: JointThreshold | None = None) -> Source:
+    """The pairs of a log (a path or URI); None: of the emulated grid and the committed measured logs.
+
+    Raises LogError where the log has no pairs.
+    """
+    from placement.records import read_log
+
+    rule = rule or JointThreshold()
+    if log is not None:
+        return Source(os.fspath(log), labelled(pairs(read_log(log)), rule), rule)
+    return Source("full grid on A-D", labelled(pairs(everything()), rule), rule)
+
+
+@cache
+def everything() -> pa.Table:
+    """The emulated grid, and the committed measured rows where there are any."""
+    import pyarrow as pa
+
+    from placement.records import read_log
+    from profiling.grid import emulated_table
+
+    with resources.as_file(resources.files("profiling").joinpath(MEASURED)) as folder:
+        logs = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return pa.concat_tables([emulated_table(), *(read_log(path) for path in logs)], promote_options="default")
+
+
+def weights_of(frame: pd.DataFrame, counts: Mapping[str, int]) -> np.ndarray:
+    """(n,): how often each pair occurs in a mix of presets. LogError where none of them is there."""
+    weights = frame["preset"].map(counts).fillna(0).to_numpy(float)
+    if not weights.any():
+        raise LogError("the log has none of the mix's presets.")
+    return weights
