@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,11 +63,10 @@ def timed() -> Iterator[None]:
 
 
 def test_on_an_idle_cluster_it_decides_as_the_selector_does_and_says_how_fresh_it_is(timed: None) -> None:
-    assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
+    static = worthy.options(policy="selector").explain().decision
+    assert eventually(lambda: worthy.explain().decision.configs == static.configs), worthy.explain()
     explained = worthy.explain()
-    static = worthy.options(policy="selector").explain()
-    assert explained.decision.device == static.decision.device == "gpu"
-    assert explained.decision.configs == static.decision.configs
+    assert explained.decision.device == static.device == "gpu"
     assert explained.decision.backlog_age_s is not None
     assert explained.decision.backlog_age_s < 6
     assert "queues of " in str(explained)
@@ -83,7 +87,7 @@ def test_gpus_that_others_hold_are_seen(timed: None) -> None:
 
 def test_a_burst_spreads_before_any_poll_could_tell(timed: None) -> None:
     assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
-    refs = [worthy.remote(0.05) for _ in range(40)]
+    refs = [worthy.remote(0.05) for _ in range(24)]
     decisions = [placement.explain(ref).decision for ref in refs]
     ray.get(refs, timeout=60)
     devices = {device: sum(d.device == device for d in decisions) for device in ("cpu", "gpu")}
@@ -109,3 +113,28 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
     for wrong in (foreign.remote(0), 3):
         with pytest.raises(OptionError, match="explain"):
             placement.explain(wrong)
+
+
+@pytest.mark.soak
+def test_a_config_that_goes_strands_no_task(tmp_path: Path) -> None:
+    script = str(Path(__file__).with_name("vanishing.py"))
+    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    command = [sys.executable, script, str(tmp_path / "release")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert done.stdout.splitlines()[-1:] == ["ran on C"], done.stdout + done.stderr[-3000:]
+
+
+def test_a_decision_is_asked_for_softly(timed: None) -> None:
+    placer, snapshot = worthy._handle._placer, caller().current()
+    decision = replace(worthy.explain().decision, device="cpu", configs=("B",), config="B")
+    options = placer.ray_options_for(decision, snapshot, None, LARGE)
+    assert options["label_selector"] == {"config": "in(B)"}
+    (other,) = options["fallback_strategy"]
+    assert other["label_selector"]["config"] in {"in(A)", "in(C)", "in(D)"}
+    every = replace(decision, configs=tuple("ABCD"))
+    assert "label_selector" not in placer.ray_options_for(every, snapshot, None, LARGE)
+    mine = worthy.options(label_selector={"placement.emulated": "true"})._placer
+    asked = mine.ray_options_for(decision, snapshot, None, LARGE)["fallback_strategy"]
+    assert asked[0]["label_selector"]["placement.emulated"] == "true"
+    static = worthy.options(policy="selector")._placer.ray_options_for(decision, snapshot, None, LARGE)
+    assert "label_selector" not in static  # a CPU task of a static policy is Ray's to place
