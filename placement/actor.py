@@ -103,6 +103,7 @@ class PlacementActor:
         self.began = time.monotonic()
         self.queues = Queues(self.version)
         self.news = asyncio.Condition()
+        self.writing = asyncio.Lock()
         self.tasks: list[asyncio.Task[None]] = []
 
     async def ready(self) -> str:
@@ -315,6 +316,7 @@ class PlacementActor:
     async def flush(self) -> dict[str, int]:
         """Returns once all that has come is in the log; the counts."""
         await self.ready()
+        await self._write_pending()  # what is being written now too, whose rows are in no outbox any more
         while self.outbox.rows:
             await self._write_pending()
         return self.counts()
@@ -350,7 +352,10 @@ class PlacementActor:
         await asyncio.sleep(FLUSH_EVERY_S)
 
     async def _write_pending(self) -> None:
-        taken = self.outbox.take()
+        async with self.writing:
+            await self._write_taken(self.outbox.take())
+
+    async def _write_taken(self, taken: Outbox) -> None:
         if taken.rows:
             error = await self._append(taken.rows)
             if error is None:

@@ -131,16 +131,27 @@ def read_log(uri: str | os.PathLike[str]) -> Any:
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:
-    """The selector of a file, of a file's content, or as it is. Raises SelectorError."""
+    """The selector of a file (a path, or a URI that pyarrow knows), of a file's content, or as it is.
+
+    Raises SelectorError.
+    """
     if isinstance(selector, str | os.PathLike):
-        path = Path(selector)
+        text = os.fspath(selector)
         try:
-            return parse_selector(path.read_bytes(), str(path))
+            return parse_selector(_read_file(text), text)
         except OSError as error:
             raise SelectorError(
-                f"{path}: cannot be read ({error.strerror}). Write one with: placement refit LOG -o FILE."
+                f"{text}: cannot be read ({error.strerror or error}). Write one with: placement refit LOG -o FILE."
             ) from None
     return selector_of(selector) if isinstance(selector, Mapping) else selector
+
+
+def _read_file(path: str) -> bytes:
+    if "://" not in path:
+        return Path(path).read_bytes()
+    from placement.records.single import read_whole  # pyarrow, which a local file does without
+
+    return read_whole(path)
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:

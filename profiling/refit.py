@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import LogError, NotServedError
 from placement.features import FEATURES
 from placement.records import read_log
+from placement.records.single import write_whole
 from placement.rule import JointThreshold
 from placement.selector import Selector, selector_of
 from profiling.cluster import environment_of
@@ -169,19 +169,8 @@ def described(selector: Any, frame: pd.DataFrame, log: str | os.PathLike[str]) -
 
 
 def write_selector(selector: Selector, path: str | os.PathLike[str]) -> None:
-    """Writes the selector file whole or not at all; missing folders are made. OSError where that fails."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "w") as sink:
-            json.dump(selector.to_dict(), sink, indent=1)
-            sink.write("\n")
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes the selector file, at a path or a URI, whole or not at all; folders are made. OSError where that fails."""
+    write_whole(path, (json.dumps(selector.to_dict(), indent=1) + "\n").encode())
 
 
 def wait_for_cpu(timeout_s: float, cpus: float = 1.0) -> None:

@@ -68,14 +68,15 @@ class Place:
         )
         path = f"{self.folder}/{name}"
         if isinstance(self.filesystem, fs.LocalFileSystem):
-            _write_local(Path(path), data)
-        elif self.filesystem.type_name in _ONE_PUT:
-            self._put(path, path, data)
+            write_local(Path(path), data)
         else:
-            self._put(f"{self.folder}/.{name}", path, data)
+            self.put(path, data)
         return path
 
-    def _put(self, at: str, path: str, data: pa.Buffer) -> None:
+    def put(self, path: str, data: pa.Buffer) -> None:
+        """Writes a file of a filesystem that is not local, whole or not at all. OSError after cleaning up."""
+        folder, _, name = path.rpartition("/")
+        at = path if self.filesystem.type_name in _ONE_PUT else f"{folder}/.{name}"
         try:
             with self.filesystem.open_output_stream(at) as sink:
                 sink.write(data)
@@ -108,7 +109,7 @@ def _new_name() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
 
 
-def _write_local(path: Path, data: pa.Buffer) -> None:
+def write_local(path: Path, data: pa.Buffer) -> None:
     """Temporary file beside the final one, fsync, rename, fsync of the folder: a kill leaves all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
