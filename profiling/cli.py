@@ -88,7 +88,7 @@ def explain(
     cpus: Annotated[float, typer.Option(help="CPUs granted to the task.")] = 1.0,
     config: Annotated[list[str] | None, typer.Option(help="Only this config; may be given again.")] = None,
     policy: Annotated[str | None, typer.Option(help="Instead of the cluster's.")] = None,
-    selector: Annotated[Path | None, typer.Option(help="A selector file, instead of the one in service.")] = None,
+    selector: Annotated[str | None, typer.Option(help="A selector file or URI, instead of the one in service.")] = None,
     address: Address = None,
     offline: Annotated[bool, typer.Option("--offline", help="The paper's configs A-D, no cluster.")] = False,
     json: Json = None,
@@ -152,7 +152,7 @@ def sweep(
 @main.command()
 def refit(
     log: Log,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The selector file to write.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The selector file to write, a path or URI.")],
     speedup: Speedup = 2.0,
     energy_ratio: EnergyRatio = 1.5,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 800,
@@ -179,7 +179,7 @@ def refit(
 
 @main.command()
 def swap(
-    selector: Annotated[Path, typer.Argument(help="A selector file, as `placement refit` writes.")],
+    selector: Annotated[str, typer.Argument(help="A selector file, as `placement refit` writes; a path or URI.")],
     address: Address = None,
     json: Json = None,
 ) -> None:
