@@ -4,6 +4,9 @@
     for result in f.map(items, ordered=False): ...        as they come
     f.map(items, return_exceptions=True)                  a task's error is a result like another
 
+Where the policy looks at queues and the items' specs tell what a GPU gains, the items read so far are sent in the order
+of `placement.ordering`; the results come as said all the same.
+
 Nothing is lost on an error: it is raised at its own result, and the next `next()` goes on with those after it. When
 the caller stops, by break, close() or a `with` block, what is in flight is cancelled.
 """
@@ -48,7 +51,7 @@ class Results(Iterator[Any]):
 
     def __next__(self) -> Any:
         self._send()
-        if not self._ready and self._pending:
+        if not self._ready and self._holds():
             self._collect()
         if not self._ready:
             return self._finish()
@@ -58,6 +61,10 @@ class Results(Iterator[Any]):
         if self._exceptions:
             return result.error
         raise result.error
+
+    def _holds(self) -> bool:
+        """There are results to wait for."""
+        return bool(self._pending)
 
     def _send(self) -> None:
         """Sends tasks until as many as may be are in flight."""
@@ -132,7 +139,7 @@ class Results(Iterator[Any]):
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            if self._pending and ray.is_initialized():
+            if self._holds() and ray.is_initialized():
                 self.close()
 
 
@@ -183,4 +190,9 @@ def mapped(
     auto_init_ray()
     if in_flight is None:
         in_flight = max(LEAST_IN_FLIGHT, int(IN_FLIGHT_PER_CPU * ray.cluster_resources().get("CPU", 0)))
+    from placement.mapping import BothEnds, ends_of
+
+    ends = ends_of(function)
+    if ends is not None:
+        return BothEnds(ends, function.remote, iter(iterable), ordered, in_flight, return_exceptions)
     return Results(function.remote, iter(iterable), ordered, in_flight, return_exceptions)

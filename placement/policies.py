@@ -20,6 +20,7 @@ from placement.candidates import Candidate as Candidate
 from placement.candidates import Choice as Choice
 from placement.candidates import field_of
 from placement.errors import OptionError
+from placement.ordering import End
 from placement.task import TaskSpec
 from placement.threshold import SelectorPolicy as SelectorPolicy
 from placement.threshold import pick
@@ -112,7 +113,7 @@ ESTIMATING = (SelectorPolicy, Balanced, Least)
 DRAWING = (Random, Balanced, Least)
 """Policies that draw by chance: they are not to be asked for a mere look."""
 
-NAMES = {kind: name for name, kind in POLICIES.items()}
+NAMES: dict[type, str] = {kind: name for name, kind in POLICIES.items()} | {End: "balanced"}
 
 STATELESS = (CpuOnly, GpuOnly, FlopsRule, SelectorPolicy)
 """Policies whose choice depends on the task and the candidates alone: their decisions may be kept."""
