@@ -26,6 +26,8 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 LARGE = TaskSpec(flops=1e13, input_bytes=1e6, batch_size=64, parameters=100_000_000)
 
+SPECS = [replace(LARGE, input_bytes=size) for size in (1e6, 1e5, 1e4)]
+
 
 @placed_remote(spec=LARGE, policy="balanced")
 def worthy(seconds: float = 0.0) -> list[int]:
@@ -113,6 +115,54 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
     for wrong in (foreign.remote(0), 3):
         with pytest.raises(OptionError, match="explain"):
             placement.explain(wrong)
+
+
+@placed_remote(spec=lambda item: SPECS[item % 3], policy="balanced")
+def mixed(item: int) -> tuple[int, bool]:
+    if item == 31:
+        raise ValueError("unlucky")
+    time.sleep(0.02)
+    return item, bool(ray.get_gpu_ids())
+
+
+@pytest.fixture
+def mixed_times() -> None:
+    """A GPU gains 20, 3 and nothing on the three kinds of item."""
+    caller().current()
+    for spec, cpu in zip(SPECS, (0.4, 0.06, 0.02), strict=True):
+        for config in "ABCD":
+            for _ in range(5):
+                caller().history.observe(key_of(mixed.name, spec), Place(config, "cpu", 1.0), cpu, None, 0.0)
+                caller().history.observe(key_of(mixed.name, spec), Place(config, "gpu", 1.0), 0.02, None, 0.0)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_map_sends_what_gains_most_to_the_gpus_and_loses_none(mixed_times: None, ordered: bool) -> None:
+    results = mixed.map(range(90), ordered=ordered, in_flight=60, return_exceptions=True)
+    assert type(results).__name__ == "BothEnds"
+    told = list(results)
+    found = [one for one in told if not isinstance(one, Exception)]
+    assert len(found) == 89
+    assert isinstance(told[31], ValueError) or not ordered
+    assert (found if ordered else sorted(found)) == [(i, gpu) for i, gpu in sorted(found)]
+    assert {i for i, _ in found} == set(range(90)) - {31}
+    on_gpu = {kind: sum(gpu for i, gpu in found if i % 3 == kind) for kind in range(3)}
+    assert on_gpu[0] > 22, on_gpu  # those that gain 20
+    assert on_gpu[0] > on_gpu[2], on_gpu
+    assert sum(on_gpu.values()) < 86, on_gpu  # the CPUs had a part
+
+
+def test_a_map_reads_no_more_than_it_may_hold(mixed_times: None) -> None:
+    read: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            read.append(i)
+            yield i
+
+    with mixed.map(items(), in_flight=10) as results:
+        assert [i for i, _ in (next(results) for _ in range(12))] == list(range(12))
+        assert len(read) <= 22
 
 
 @pytest.mark.soak
