@@ -79,10 +79,14 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a net learns from: log1p of the nine features (n, 9), and whether the GPU was right (n,)."""
+    """What a net learns from: log1p of the nine features (n, 9), and whether the GPU was right (n,).
+
+    weights: how much each row counts in the loss, (n,); None: all alike.
+    """
 
     inputs: np.ndarray
     gpu: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def examples(frame: pd.DataFrame) -> tuple[Examples, np.ndarray]:
@@ -133,11 +137,12 @@ def fit_many(
     training, validating = _split(data, parts, options)
     scale = [_Scale.of(data.inputs[part]) for part in parts]
     inputs = torch.tensor(np.stack([(data.inputs - s.mean) / s.std for s in scale]), dtype=torch.float32)
+    weights = 1.0 if data.weights is None else data.weights / data.weights.mean()
     batch = _Batch(
         inputs,
         torch.tensor(data.gpu, dtype=torch.float32),
-        torch.tensor(training, dtype=torch.float32),
-        torch.tensor(validating, dtype=torch.float32),
+        torch.tensor(training * weights, dtype=torch.float32),
+        torch.tensor(validating * weights, dtype=torch.float32),
     )
     best = _descend(batch, options, on_epoch)
     return [_finished(number, best, scale[number], data, parts[number], rule, options) for number in range(len(parts))]

@@ -1,4 +1,4 @@
-"""The paper's evaluation, part by part: `placement paper table2|fig1|table5|fig3|fig4|fig5|sensitivity|influence [LOG]`.
+"""The paper's evaluation, each part by one command: `placement paper PART [LOG]`, PART one of PARTS.
 
     source         the pairs: of a log, or of the full grid emulated on A-D, with the committed measured rows
     table2         speed-ups, powers and labels of the paper's five runs
@@ -7,6 +7,7 @@
     curves         Fig. 3 to 5
     sensitivity    to T_t and T_e
     influence      of each of the nine features, by permutation
+    mix            how often each preset occurs in Table 5
     nets           the paper's net fitted to what each split leaves, for several seeds
     command        the command
 
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 PARTS: dict[str, str] = {
@@ -40,23 +44,26 @@ EPOCHS = 300
 
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
-    """part: of PARTS.  seeds: how many; intervals are over them.  epochs: of each net, at most."""
+    """part: of PARTS.  seeds: how many; intervals are over them.  epochs: of each net, at most.  beside: learners of
+    `profiling.learners` beside the net in Table 5."""
 
     part: str = "table5"
     seeds: int = 3
     epochs: int = EPOCHS
+    beside: tuple[str, ...] = ("boosted_trees",)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """What a part shows. tables: for the terminal, of at most 80 columns.  data: what `--json` writes.
 
-    notes: why ours differ from the published figures, a sentence each.
+    notes: why ours differ from the published figures, a sentence each.  draw: makes the figure, where it is one.
     """
 
     tables: tuple[Table, ...]
     data: dict[str, Any]
     notes: tuple[str, ...] = field(default=())
+    draw: Callable[[], Figure] | None = None
 
 
 def table(title: str, *columns: str, caption: str = "") -> Table:

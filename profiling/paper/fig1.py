@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from placement.node import paper_configs
+from profiling import figures, plots
 from profiling.dataset import labelled, pairs
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
@@ -85,4 +86,5 @@ def run(source: Source, options: PaperOptions) -> Part:
     same = beside_one_cpu(source)
     second = table(f"The same with {ONE_CPU}'s CPU beside every GPU (emulated)", "GPU of", *same)
     second.add_row("share", *(figure(value, ".1%") for value in same.values()))
-    return Part((made, second), {"configs": found, f"beside_cpu_of_{ONE_CPU}": same}, NOTES)
+    return Part((made, second), {"configs": found, f"beside_cpu_of_{ONE_CPU}": same}, NOTES,
+                lambda: plots.gpu_share(figures.gpu_share(source.whole)))  # fmt: skip
