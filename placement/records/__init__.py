@@ -2,7 +2,7 @@
 
     schema   SCHEMA and `table_of`: rows -> table
     files    where files lie (a path or any pyarrow filesystem URI) and how one is written whole
-    writer   LogWriter appends; `compact` merges many small files
+    writer   LogWriter appends; `compact` merges many small files, `expire` ends old ones
     reader   read_log, readout, done_cells
 
 A record itself is `placement.record.TaskRecord`, which needs no pyarrow.
@@ -11,7 +11,7 @@ A record itself is `placement.record.TaskRecord`, which needs no pyarrow.
 from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, TaskRecord, row
 from placement.records.reader import LogReadout, done_cells, read_log, readout
 from placement.records.schema import SCHEMA, records_of, table_of
-from placement.records.writer import LogWriter, compact
+from placement.records.writer import LogWriter, compact, expire
 
 __all__ = [
     "COLUMNS",
@@ -24,6 +24,7 @@ __all__ = [
     "TaskRecord",
     "compact",
     "done_cells",
+    "expire",
     "read_log",
     "readout",
     "records_of",

@@ -97,13 +97,15 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
     return set(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
-def read_files(place: Place, below_bytes: float = math.inf) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
-    """Every readable file smaller than that, and (path, reason) of the rest; None where there is no such folder.
+def read_files(
+    place: Place, below_bytes: float = math.inf, only: Sequence[str] | None = None
+) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
+    """Every readable file smaller than that (or those named), and (path, reason) of the rest; None where there is no such folder.
 
     A file that goes while it is read has been compacted into another: then the folder is listed anew.
     """
     for _ in range(_ATTEMPTS):
-        paths = place.list(below_bytes)
+        paths = place.list(below_bytes) if only is None else list(only)
         if paths is None:
             return None, ()
         try:

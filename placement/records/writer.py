@@ -46,8 +46,9 @@ class LogWriter:
 
 
 def compact(
-    uri: str | os.PathLike[str], keep_days: float | None = None, *, below_bytes: float = math.inf
-) -> str | None:
+    uri: str | os.PathLike[str], keep_days: float | None = None, *, below_bytes: float = math.inf,
+    source: str | None = None,
+) -> str | None:  # fmt: skip
     """Merges the log's files into one and returns its path; None where there was nothing to merge.
 
     A busy cluster writes a file a second; reading takes some milliseconds a file. Call it now and then, with
@@ -57,6 +58,7 @@ def compact(
     compaction at the same time) counts each row once. Files that cannot be read are left alone.
 
     keep_days: rows whose run began earlier are dropped; rows without a time are kept.
+    source: then of this source only ("production": what sweeps measured is kept for ever).
     Raises LogError where there is a file of a newer schema version, OSError where the store fails.
     """
     place = Place.of(uri)
@@ -66,15 +68,36 @@ def compact(
         return None
     parts = counted_once(files)
     if keep_days is not None:
-        oldest = pa.scalar(round((time.time() - keep_days * _SECONDS_A_DAY) * _MICROSECONDS), pa.timestamp("us", "UTC"))
-        recent = (pc.field("time_utc") >= oldest) | pc.field("time_utc").is_null()
-        parts = [(name, table.filter(recent)) for name, table in parts]
+        kept = _kept(keep_days, source)
+        parts = [(name, table.filter(kept)) for name, table in parts]
     names = json.dumps([[name, table.num_rows] for name, table in parts])
     merged = pa.concat_tables([table for _, table in parts])
     path = place.write(_encoded(merged.replace_schema_metadata({**SCHEMA.metadata, PARTS_KEY: names})))
     for file in files:
         place.delete(file.path)
     return path
+
+
+def expire(uri: str | os.PathLike[str], keep_days: float, *, source: str = "production") -> int:
+    """Deletes the files of which every row is of this source and began more than `keep_days` ago; how many.
+
+    Compacted files are not compacted again, so that this is what ends them. Reads the files one after the other.
+    """
+    place = Place.of(uri)
+    deleted = 0
+    for path in place.list() or ():
+        files, _ = read_files(place, only=(path,))
+        if files and all(not table.filter(_kept(keep_days, source)).num_rows for _, table in files[0].parts):
+            place.delete(path)
+            deleted += 1
+    return deleted
+
+
+def _kept(keep_days: float, source: str | None) -> pc.Expression:
+    """Rows that have not expired."""
+    oldest = pa.scalar(round((time.time() - keep_days * _SECONDS_A_DAY) * _MICROSECONDS), pa.timestamp("us", "UTC"))
+    kept = (pc.field("time_utc") >= oldest) | pc.field("time_utc").is_null()
+    return kept if source is None else kept | (pc.field("source") != source)
 
 
 def _encoded(table: pa.Table) -> pa.Buffer:

@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 import math
 import os
@@ -31,6 +32,7 @@ from placement.records import (
     table_of,
 )
 from placement.records.files import Place
+from placement.upkeep import FILES, KEEP_DAYS, Upkeep, tidy
 
 REQUIRED = {"run_id": "r", "source": "sweep", "function": "f", "device": "cpu"}
 VALUES = {
@@ -243,6 +245,36 @@ def test_compact_drops_old_rows_and_killed_writers_leftovers(tmp_path):
     assert read_log(tmp_path)["task_id"].to_pylist() == ["new", "undated"]
     assert not stale.exists()
     assert fresh.exists()
+
+
+def test_the_actors_upkeep_merges_small_files_and_drops_old_production_rows_alone(tmp_path, monkeypatch):
+    long_ago, writer = time.time() - 40 * 86400, LogWriter(tmp_path)
+    for source, task_id in (("production", "old"), ("sweep", "measured"), ("production", None)):
+        writer.append(
+            [a_record(time_utc=long_ago if task_id else time.time(), source=source, task_id=task_id or "new")]
+        )
+    tidy(str(tmp_path), KEEP_DAYS, expire_too=False)
+    assert sorted(read_log(tmp_path)["task_id"].to_pylist()) == ["measured", "new"]
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    monkeypatch.setattr("placement.upkeep.BELOW_BYTES", 0)  # all files are large now: only a whole one goes
+    writer.append([a_record(time_utc=long_ago, source="production", task_id="old")])
+    writer.append([a_record(time_utc=long_ago, source="sweep", task_id="measured too")])
+    tidy(str(tmp_path), float("inf"), expire_too=True)
+    assert read_log(tmp_path).num_rows == 4
+    tidy(str(tmp_path), KEEP_DAYS, expire_too=True)
+    assert sorted(read_log(tmp_path)["task_id"].to_pylist()) == ["measured", "measured too", "new"]
+
+
+def test_upkeep_starts_once_in_so_many_files(tmp_path):
+    async def run() -> int:
+        upkeep = Upkeep()
+        for _ in range(FILES * 2 + 10):
+            upkeep.wrote(str(tmp_path), None)
+        while not upkeep._under_way.done():
+            await asyncio.sleep(0.01)
+        return upkeep.compactions
+
+    assert asyncio.run(run()) == 1  # the second began while the first was under way
 
 
 def test_compact_leaves_what_it_cannot_read(tmp_path):
