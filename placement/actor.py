@@ -23,12 +23,17 @@ from placement.backlog import Queue
 from placement.decision import Decision, Limits, Snapshot, decide
 from placement.errors import PlacementError, SelectorError
 from placement.history import History, Key, Seen
+from placement.metrics import EVERY_S as METRICS_EVERY_S
+from placement.metrics import Metrics
 from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
+from placement.node_types import planned
 from placement.policies import Policy, policy_of
-from placement.queues import Queues, Told
+from placement.queues import POLL_EVERY_S, Queues, Told
 from placement.reporting import NodeContext, Observation
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
+from placement.upkeep import Upkeep
+from placement.viewing import view
 
 NAME = NAMESPACE = "placement"
 NODES_EVERY_S = 1.0
@@ -40,17 +45,22 @@ WRITE_TRIES = 3
 SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
+KEPT = ("log", "emulator", "compression", "keep_days", "node_types")  # settings that outlive the actor as they are
+
 logger = logging.getLogger("placement")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is set for the whole cluster. log: URI of the log, None = none is kept. emulator: "module:function"."""
+    """What is set for the whole cluster. log: URI of the log, None = none is kept. emulator: "module:function".
+    node_types: of the autoscaler, as placement.node_types.checked() gives them."""
 
     log: str | None = None
     policy: str | Policy | None = None
     emulator: str | None = None
     compression: float | None = None
+    keep_days: float | None = None
+    node_types: dict[str, dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,16 +102,19 @@ class PlacementActor:
         self.generation = int(time.time())
         self.agents: dict[str, AgentHandle] = {}
         self.specs: dict[str, NodeSpec] = {}
+        self.seen: dict[str, NodeSpec] = {}
         self.alive: dict[str, dict[str, Any]] = {}
         self.outbox = Outbox()
         self.last_number: dict[str, int] = {}
         self.rows_received = self.rows_written = self.rows_lost = self.doubles = 0
         self.writer: Any = None
+        self.upkeep = Upkeep()
         self.run_id = ray.get_runtime_context().get_job_id() + f"-{int(time.time())}"
         self._restore(selector)
         self.version = self._epoch() * EPOCH
         self.began = time.monotonic()
         self.queues = Queues(self.version)
+        self.metrics = Metrics()
         self.news = asyncio.Condition()
         self.writing = asyncio.Lock()
         self.tasks: list[asyncio.Task[None]] = []
@@ -109,7 +122,7 @@ class PlacementActor:
     async def ready(self) -> str:
         """Starts the background work once; the name of the selector in service."""
         if not self.tasks:
-            loops = (self._watch_nodes, self._write_log, self._tell_news, self._watch_load)
+            loops = (self._watch_nodes, self._write_log, self._tell_news, self._watch_load, self._measure)
             self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
         if not self.alive:
             await self._look_at_nodes()
@@ -198,6 +211,7 @@ class PlacementActor:
             if node_id in self.alive:
                 nodes.setdefault(spec.config, []).append(node_id)
         kinds = [self._kind(config, tuple(ids)) for config, ids in nodes.items()]
+        kinds += planned(self.settings.node_types or {}, nodes, self.seen)
         return Inventory(tuple(sorted(kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))))
 
     @property
@@ -277,6 +291,7 @@ class PlacementActor:
             logger.warning("node %s could not be probed: %s", node_id[:8], error)
             self.agents.pop(node_id, None)
             return
+        self.seen[spec.config] = spec
         if node_id in self.alive:
             self.specs[node_id] = spec
             self._changed()
@@ -302,6 +317,8 @@ class PlacementActor:
             self.history.observe(*observation)
         for key, config, why in unfit:
             self.history.mark_unfit(key, config, why)
+        self.metrics.rows(rows)
+        self.metrics.observations(observations, self.history)
         if self.settings.log is None or not rows:
             return self.generation
         if len(self.outbox.rows) + len(rows) > LARGEST_PENDING_ROWS:
@@ -343,6 +360,16 @@ class PlacementActor:
         restarted = ray.get_runtime_context().was_current_actor_reconstructed
         return max(0.0, SETTLE_S - (time.monotonic() - self.began)) if restarted else 0.0
 
+    async def view(self) -> dict[str, Any]:
+        """What `placement status` shows; the queues are polled for it."""
+        await self.ready()
+        await self.queues.told(-1, 2 * POLL_EVERY_S)
+        return view(self)
+
+    async def _measure(self) -> None:
+        self.metrics.state(self.counts(), self.selectors[-1].version, self.version, self.queues.backlog)
+        await asyncio.sleep(METRICS_EVERY_S)
+
     async def process_id(self) -> int:
         """The actor's process, for a look at it."""
         return os.getpid()
@@ -376,6 +403,7 @@ class PlacementActor:
             try:
                 self.writer = self.writer or LogWriter(self.settings.log)
                 await asyncio.to_thread(self.writer.append, rows)
+                self.upkeep.wrote(self.settings.log, self.settings.keep_days)
                 return None
             except (OSError, PlacementError) as raised:
                 error = raised
@@ -393,7 +421,7 @@ class PlacementActor:
             self.selectors.append(selector)
 
     def _persist(self) -> None:
-        data: dict[str, Any] = {name: getattr(self.settings, name) for name in ("log", "emulator", "compression")}
+        data: dict[str, Any] = {name: getattr(self.settings, name) for name in KEPT}
         data["selectors"] = [selector.to_dict() for selector in self.selectors]
         if isinstance(self.settings.policy, str):
             data["policy"] = self.settings.policy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray._private.auto_init_hook import auto_init_ray
 
 from placement.errors import ControlPlaneError, OptionError, PlacementError, RayVersionError, SelectorError
 from placement.node import Inventory
+from placement.node_types import checked
 from placement.policies import Policy, policy_of
 from placement.selector import Selector, parse_selector, selector_of
 
@@ -41,6 +43,8 @@ def start(
     policy: str | Policy | None = None,
     emulator: str | Callable[..., Any] | None = None,
     compression: float | None = None,
+    keep_days: float | None = None,
+    node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets what is to be set for the whole cluster, and waits until its nodes are known.
@@ -51,16 +55,26 @@ def start(
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
         cpus) and gives an Emulated.
     compression: emulated seconds are waited for, divided by this; nothing given: not waited for.
+    keep_days: production rows of the log are kept for so long (30 days unless given; math.inf: for ever); what sweeps
+        measured is always kept. Small files of the log are merged now and then.
+    node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
+        that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
     Returns the version of the selector in service. Raises SelectorError, OptionError or ControlPlaneError.
     """
     if policy is not None:
         policy_of(policy)
     if compression is not None and not compression > 0:
         raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
+    if keep_days is not None and not keep_days > 0:
+        raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    types = None if node_types is None else read_node_types(node_types)
     data = None if selector is None else read_selector(selector).to_dict()
     from placement.actor import Settings
 
-    settings = Settings(None if log is None else log_uri(log), policy, importable(emulator), compression)
+    settings = Settings(
+        None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
+    )
+    settings = replace(settings, keep_days=keep_days)
     call("configure", settings, data, timeout_s=timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
@@ -152,6 +166,18 @@ def _read_file(path: str) -> bytes:
     from placement.records.single import read_whole  # pyarrow, which a local file does without
 
     return read_whole(path)
+
+
+def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """The types of a cluster file, or those given. Raises OptionError."""
+    if isinstance(node_types, Mapping):
+        return checked(node_types)
+    import yaml
+
+    try:
+        return checked(yaml.safe_load(Path(node_types).expanduser().read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:

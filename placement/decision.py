@@ -22,6 +22,8 @@ from placement.selector import Estimate, Selector
 from placement.task import DEVICES, Device, TaskSpec
 
 LARGEST_OFFERS = 64
+AWAITS_NODE = "awaits_node"
+"""Added to a decision's reason where no node of its configs runs: the task waits for the autoscaler to start one."""
 EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once the CPU has been timed
 
 
@@ -30,7 +32,7 @@ class Snapshot:
     """Everything that a caller needs to decide alone, at one moment of the cluster.
 
     version: rises with every change.  unix_time: when it was made, s.  history: what callers know of past runs.
-    backlog: how long the queues are; None = nothing is known of them.
+    backlog: how long the queues are; None = nothing is known of them.  planned: the inventory's.
     """
 
     version: int
@@ -41,7 +43,11 @@ class Snapshot:
     history: History = field(default_factory=History)
     unix_time: float | None = None
     backlog: Waits | None = None
+    planned: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
     _offers: dict[int, tuple[Limits, Offer]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planned", self.inventory.planned)
 
     def offer(self, limits: Limits) -> Offer:
         """What the cluster offers under these limits; worked out once for each."""
@@ -213,9 +219,12 @@ def _why_not(device: Device, estimate: Estimate | None, decision: Decision) -> s
 
 def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy) -> Decision:
     device, configs, waits = choice.device, choice.configs, snapshot.backlog
+    reason = choice.reason
+    if snapshot.planned and configs and snapshot.planned.issuperset(configs):
+        reason = f"{reason}, {AWAITS_NODE}"
     return Decision(
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
-        choice.reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
+        reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import (
 
 from placement import execution
 from placement.decision import Limits, Snapshot
+from placement.node import CONFIG
 from placement.options import PlacementOptions
 from placement.task import DEVICES, Device
 
@@ -87,7 +88,7 @@ def narrowed(
         tests = {d: [*tests[d], *_inside(group, index, _shape(by_device[d], limits, d), whose)] for d in DEVICES}
     if not any(tests.values()):
         return replace(limits, excluded=excluded)
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [*(node for node in ray.nodes() if node["Alive"]), *_planned(snapshot)]
     allowed: set[str] = set()
     for device in DEVICES:
         configs = _configs(snapshot, [n for n in nodes if all(test(n) for _, test in tests[device])])
@@ -100,7 +101,21 @@ def narrowed(
 
 def _configs(snapshot: Snapshot, nodes: Iterable[Node]) -> set[str]:
     ids = {node["NodeID"] for node in nodes}
-    return {kind.spec.config for kind in snapshot.inventory.kinds if ids.intersection(kind.node_ids)}
+    found = {kind.spec.config for kind in snapshot.inventory.kinds if ids.intersection(kind.node_ids)}
+    return found | snapshot.planned.intersection(ids)
+
+
+def _planned(snapshot: Snapshot) -> list[Node]:
+    """The nodes that the autoscaler could start, as ray.nodes() would tell of them; the config stands for the id."""
+    return [
+        {
+            "NodeID": kind.spec.config,
+            "Labels": {CONFIG: kind.spec.config},
+            "Resources": {"CPU": kind.grants_cpus, "GPU": kind.grants_gpus},
+        }
+        for kind in snapshot.inventory.kinds
+        if kind.planned
+    ]
 
 
 def _tests(ray_options: Mapping[str, Any]) -> list[Test]:

@@ -86,6 +86,8 @@ class Kind:
     ray_cpus: float | None = None
     ray_gpus: float | None = None
     """What Ray may grant on one node of the kind; None: what the spec says. An emulated node grants fewer."""
+    planned: bool = False
+    """No node of the kind runs; the autoscaler could start one."""
 
     @property
     def grants_cpus(self) -> float:
@@ -116,6 +118,11 @@ class Inventory:
         # One order, however the nodes were found: two clusters alike decide alike.
         kinds = sorted(self.kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))
         object.__setattr__(self, "kinds", tuple(kinds))
+
+    @property
+    def planned(self) -> frozenset[str]:
+        """The configs of which no node runs, and the autoscaler could start one."""
+        return frozenset(kind.spec.config for kind in self.kinds if kind.planned)
 
     @property
     def gpu_kinds(self) -> tuple[Kind, ...]:

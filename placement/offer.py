@@ -55,7 +55,7 @@ def never_feasible(kind: Kind, device: Device, limits: Limits) -> str | None:
     if limits.cpus[device] > kind.grants_cpus:
         return f"needs {limits.cpus[device]:g} CPUs, the node has {kind.grants_cpus:g}"
     if device == "cpu":
-        return None
+        return "a node with a GPU is not started for it" if kind.planned and kind.grants_gpus else None
     if not kind.grants_gpus:
         return "no GPU"
     if limits.gpus > kind.grants_gpus:

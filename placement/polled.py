@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from placement.backlog import Load, Queue
 from placement.node import Inventory
+from placement.node_types import STARTING_S
 from placement.task import DEVICES, Device
 
 HEARTBEAT_S = 5.0  # callers hear at least so often, so that they know how old their load is
@@ -64,7 +65,10 @@ def loads(inventory: Inventory, poll: Poll) -> dict[Queue, Load]:
     for waiting in poll.waiting:
         for queue, share in _shares(waiting, poll.nodes, config_of).items():
             tasks[queue] = tasks.get(queue, 0.0) + share
-    return {queue: Load(n, max(0.0, tasks.get(queue, 0.0))) for queue, n in slots.items()}
+    found = {queue: Load(n, max(0.0, tasks.get(queue, 0.0))) for queue, n in slots.items()}
+    return found | {
+        (config, device): Load(0.0, startup_s=STARTING_S) for config in inventory.planned for device in DEVICES
+    }
 
 
 def _free(node: NodeUse, device: Device) -> float:

@@ -62,5 +62,5 @@ def start_command(
     from profiling.cli import connect
 
     connect(address)
-    version = placement.start(log=log, selector=selector, policy=policy)
+    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

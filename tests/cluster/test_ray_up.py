@@ -7,8 +7,6 @@ namespace of its own, and all of them lie in one that this test makes and that e
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,34 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from namespaces import NAMESPACES, clean_environment, what_stands_in_the_way
 
 import placement
 
 HERE = Path(__file__).resolve().parent
 ON_PREMISES = HERE.parents[1] / "cluster-on-premises.yaml"
-NEEDED = {"sshd": "openssh-server", "ip": "iproute2", "rsync": "rsync", "unshare": "util-linux"}
-NAMESPACES = (
-    "setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-    "--propagation", "private",
-)  # fmt: skip
-TRIAL = "mount -t tmpfs tmpfs /run && mkdir /run/u /run/w && ip link add br0 type bridge && ip link set lo up \
-&& mount -t overlay overlay -o lowerdir=/tmp,upperdir=/run/u,workdir=/run/w /tmp"
 TIMEOUT_S = 280
-
-
-def what_stands_in_the_way() -> str | None:
-    """Why it cannot run here; None where it can."""
-    if os.getuid() != 0:
-        return "a real `ray up` needs root for its network namespaces"
-    missing = sorted({package for name, package in NEEDED.items() if not which(name)})
-    if missing:
-        return f"a real `ray up` needs the packages {', '.join(missing)}"
-    trial = subprocess.run([*NAMESPACES, "sh", "-ec", TRIAL], capture_output=True, text=True)
-    return f"namespaces are not permitted here: {trial.stderr.strip()[-200:]}" if trial.returncode else None
-
-
-def which(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def cluster_for_the_hosts(folder: Path) -> Path:
@@ -64,15 +41,13 @@ def cluster_for_the_hosts(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the run left: report.json, log.txt, the production log and the sweep's."""
-    reason = what_stands_in_the_way()
+    reason = what_stands_in_the_way(sshd="openssh-server", rsync="rsync")
     if reason:
-        pytest.skip(reason)
+        pytest.skip(f"a real `ray up` {reason}")
     folder = tmp_path_factory.mktemp("up")
     cluster_for_the_hosts(folder)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PLACEMENT_"))}
-    clean["PATH"] += ":/usr/sbin:/sbin"
     command = [*NAMESPACES, sys.executable, str(HERE / "hosts.py"), str(folder)]
-    done = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=TIMEOUT_S)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=TIMEOUT_S)
     log = (folder / "log.txt").read_text() if (folder / "log.txt").exists() else ""
     assert done.returncode == 0, f"{log[-6000:]}\n{done.stderr[-3000:]}"
     return folder
