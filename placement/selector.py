@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from itertools import pairwise
@@ -198,7 +198,13 @@ def version_of(data: Mapping[str, Any]) -> str:
     return version
 
 
-READERS = {"classifier": classifier_of}
+def _ratio_of(data: Mapping[str, Any]) -> Selector:
+    from placement.ratio_selector import ratio_of  # stands on this module
+
+    return ratio_of(data)
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {"classifier": classifier_of, "ratio": _ratio_of}
 """Kind of selector -> the function that makes it of a file's content."""
 
 

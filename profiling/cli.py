@@ -157,6 +157,7 @@ def refit(
     energy_ratio: EnergyRatio = 1.5,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 800,
     seed: Seed = 0,
+    learner: Annotated[str, typer.Option(help="paper: the paper's net; ratio: predicts times.")] = "paper",
     storage_path: Annotated[str | None, typer.Option(help="Ray Train's folder, shared by all machines.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a free CPU.")] = 60.0,
     address: Address = None,
@@ -169,9 +170,11 @@ def refit(
     from profiling.training import TrainingOptions
 
     wanted, options = rule(speedup, energy_ratio), TrainingOptions(epochs=epochs, seed=seed)
-    training_frame(log, wanted)  # what is wrong with the log is said before a cluster is started
+    training_frame(log, wanted, learner)  # what is wrong with the log is said before a cluster is started
     connect(address, start=True)
-    done = fit(log, output, rule=wanted, options=options, storage_path=storage_path, timeout_s=timeout).to_dict()
+    done = fit(
+        log, output, rule=wanted, options=options, storage_path=storage_path, timeout_s=timeout, learner=learner
+    ).to_dict()
     shown = {name: done[name] for name in ("version", "file", "seconds")}
     shown |= {name: done["training"][name] for name in ("rows", "rows_gpu", "configs", "time_provenance")}
     tables.show(tables.facts("Refit", {**shown, **done["metrics"]}), json, done)

@@ -16,8 +16,8 @@ rows, on any device: its CPU time would hold the noise of the label.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from placement.errors import LogError, OptionError
 from placement.rule import JointThreshold
 from profiling.holdout_scores import Answers, LearnerScore, score
 from profiling.learners import Fold, learners
+from profiling.learners.history_row import NOISE, RUNS, after_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,11 @@ SELECTORS = ("paper", "ratio")
 
 @dataclass(frozen=True)
 class Result:
-    """What `holdout` finds. rows: pairs tested, each once a seed.  learners: by name, weakest first."""
+    """What `holdout` finds. rows: pairs tested, each once a seed.  learners: by name, weakest first.
+
+    history: of the default with the runs that `profiling.learners.history_row` replays; no learner, for it knows tasks
+    by name, and shown apart. None where the default was not asked.
+    """
 
     holdout: str
     sources: tuple[str, ...] | None
@@ -58,11 +63,12 @@ class Result:
     probes: int
     rule: JointThreshold
     learners: dict[str, LearnerScore]
+    history: LearnerScore | None = None
 
     @property
     def default(self) -> str:
         """The selector that serves by this evidence: of SELECTORS the one right more often."""
-        return max(SELECTORS, key=lambda name: (self.learners[name].accuracy, -self.learners[name].brier))
+        return better(self.learners)
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` writes."""
@@ -76,7 +82,15 @@ class Result:
             "thresholds": asdict(self.rule),
             "default": self.default,
             "learners": {name: asdict(one) | {"worst_device": one.worst} for name, one in self.learners.items()},
-        }
+            "history": None if self.history is None else {"prior": self.default, "runs": RUNS, "noise": NOISE,
+                                                          **asdict(self.history)},
+        }  # fmt: skip
+
+
+def better(scores: Mapping[str, LearnerScore]) -> str:
+    """Of SELECTORS the one with the higher accuracy; where they are level, the lower Brier score."""
+    asked = [name for name in SELECTORS if name in scores]
+    return max(asked or scores, key=lambda name: (scores[name].accuracy, -scores[name].brier))
 
 
 def holdout(
@@ -95,16 +109,21 @@ def holdout(
             f"cannot hold out a {by}: the log's {len(frame)} pairs have {frame[COLUMNS[by]].nunique()} of them, and "
             "training and testing both need some. Choose another --holdout, or sweep more."
         )
-    asked = learners()
-    scores = {}
+    asked, rule = learners(), rule or JointThreshold()
+    scores, pooled = {}, {}
     for name in only or asked:
-        answers = asked[name].held_out(frame, [fold for some in each for fold in some], rule or JointThreshold())
-        scores[name] = score(frame, list(_pooled(frame, by, each, answers)))
+        answers = asked[name].held_out(frame, [fold for some in each for fold in some], rule)
+        pooled[name] = list(_pooled(frame, by, each, answers))
+        scores[name] = score(frame, pooled[name])
+    seen = [
+        replace(one, p_gpu=after_runs(frame.iloc[one.rows], one.p_gpu, rule, seed))
+        for seed, one in zip(seeds, pooled[better(scores)], strict=True)
+    ]
     tested = np.concatenate([fold.test for fold in each[0]])
     gpu = int((frame["label"].to_numpy()[tested] == "gpu").sum())
     return Result(
         by, tuple(sources) if sources else None, len(tested), gpu, tuple(seeds),
-        probes if by in WITH_PROBES else 0, rule or JointThreshold(), scores,
+        probes if by in WITH_PROBES else 0, rule, scores, score(frame, seen),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from placement.rule import JointThreshold
 from profiling.holdout import PROBES, SEEDS, Result, holdout
 from profiling.holdout_scores import DeviceScore
 from profiling.learners.frames import read_frame
+from profiling.learners.history_row import NOISE, RUNS
 
 NAMES = {
     "majority": "majority class", "flops_rule": "FLOPs rule", "logistic": "logistic regression",
@@ -76,9 +77,18 @@ def learner_table(result: Result) -> Table:
     table.add_column("learner", no_wrap=True)
     for name in ("accuracy ± seeds", "balanced", "AUC", "Brier", "calib.", "regret s", "regret J", "oracle"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, one in result.learners.items():
+    shown = {NAMES[name]: one for name, one in result.learners.items()}
+    if result.history is not None:
+        shown[f"History, {RUNS} runs *"] = result.history
+        table.caption = (
+            f"* knows tasks by name: {NAMES[result.default]} after {RUNS} runs of the same task on each device, "
+            f"replayed with {NOISE:.0%} noise."
+        )
+    for name, one in shown.items():
+        if one is result.history:
+            table.add_section()
         table.add_row(
-            NAMES[name], f"{one.accuracy:.4f} ± {one.accuracy_std:.4f}", f"{one.balanced_accuracy:.3f}",
+            name, f"{one.accuracy:.4f} ± {one.accuracy_std:.4f}", f"{one.balanced_accuracy:.3f}",
             _known(one.roc_auc), f"{one.brier:.4f}", f"{one.calibration_error:.3f}", f"{one.regret_seconds:.2g}",
             _known(one.regret_joules), f"{one.oracle_fraction:.3f}",
         )  # fmt: skip

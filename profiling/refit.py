@@ -2,7 +2,8 @@
 
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
-The fit itself is `profiling.training.fit`; nothing of it knows Ray.
+The fit itself is `profiling.training.fit` (the paper's net) or `profiling.learners.fitting.fit_ratio`; nothing of
+either knows Ray. `placement evaluate LOG --holdout ...` says which of the two is better on a log.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from placement.errors import LogError, NotServedError
+from placement.errors import LogError, NotServedError, OptionError
 from placement.features import FEATURES
+from placement.ratio import INPUTS
 from placement.records import read_log
 from placement.records.single import write_whole
 from placement.rule import JointThreshold
@@ -31,7 +33,13 @@ from profiling.training import TrainingOptions, environment, examples, fit
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (*FEATURES, "label")
+LEARNERS = ("paper", "ratio")
+COLUMNS = {
+    "paper": (*FEATURES, "label"),
+    "ratio": (*dict.fromkeys((*INPUTS, "framework", "cpu_device", "gpu_device", "cpu_gflops", "gpu_gflops", "label",
+                              "cpu_seconds", "gpu_seconds", "cpu_censored", "gpu_censored", "steps", "energy_ratio")),),
+}  # fmt: skip
+"""Learner -> what its fit takes of a frame."""
 START_TIMEOUT_S = 60.0
 LEAST_START_S = 10.0
 
@@ -64,29 +72,40 @@ def refit(
     options: TrainingOptions | None = None,
     storage_path: str | None = None,
     timeout_s: float = START_TIMEOUT_S,
+    learner: str = "paper",
 ) -> Refit:
-    """Fits the paper's net to a log and writes the selector file, whole or not at all.
+    """Fits a selector to a log and writes the selector file, whole or not at all.
 
-    log: a path or URI.  rule: thresholds by which the pairs are labelled now.  storage_path: where Ray Train keeps its
-    run; a cluster of several machines needs a shared one. None: a temporary folder, and the worker is put on this
-    machine.  timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this process has not.
+    log: a path or URI.  learner: of LEARNERS: the paper's net, or the ratio selector (`placement.ratio`).
+    rule: thresholds by which the pairs are labelled now.  storage_path: where Ray Train keeps its run; a cluster of
+    several machines needs a shared one. None: a temporary folder, and the worker is put on this machine.
+    timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this process has not.
 
     Raises LogError where the log has nothing to learn from (no pairs, one class, a newer schema version, no features),
     NotServedError where the cluster has no CPU free in time.
     """
     began = time.monotonic()
     rule, options = rule or JointThreshold(), options or TrainingOptions()
-    frame = training_frame(log, rule)
-    fitted = through_ray_train(frame, rule, options, storage_path, timeout_s)
+    frame = training_frame(log, rule, learner)
+    fitted = through_ray_train(frame, rule, options, storage_path, timeout_s, learner)
     selector = described(fitted, frame, log)
     if output is not None:
         write_selector(selector, output)
     return Refit(selector, len(frame), time.monotonic() - began, None if output is None else os.fspath(output))
 
 
-def training_frame(log: str | os.PathLike[str], rule: JointThreshold) -> pd.DataFrame:
-    """The labelled pairs of a log whose features are known. LogError says why there is nothing to learn from."""
+def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = "paper") -> pd.DataFrame:
+    """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" all.
+
+    LogError says why there is nothing to learn from; OptionError on a learner that is none.
+    """
+    if learner not in LEARNERS:
+        raise OptionError(f"--learner {learner}: valid are {', '.join(LEARNERS)}.")
     frame = labelled(pairs(read_log(log)), rule, both_classes=True)
+    if learner == "ratio":
+        from profiling.learners.frames import of_labelled
+
+        return of_labelled(frame)
     _, known = examples(frame)
     frame = frame[known]
     if frame["label"].nunique() < 2:
@@ -98,8 +117,9 @@ def training_frame(log: str | os.PathLike[str], rule: JointThreshold) -> pd.Data
 
 
 def through_ray_train(
-    frame: pd.DataFrame, rule: JointThreshold, options: TrainingOptions, storage_path: str | None, timeout_s: float
-) -> Selector:
+    frame: pd.DataFrame, rule: JointThreshold, options: TrainingOptions, storage_path: str | None, timeout_s: float,
+    learner: str = "paper",
+) -> Selector:  # fmt: skip
     """The fit in one worker of a TorchTrainer, fed by Ray Data; what it returns is checked as a file would be."""
     import ray
     from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
@@ -108,11 +128,11 @@ def through_ray_train(
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     wait_for_cpu(timeout_s)
-    dataset = ray.data.from_pandas(frame[list(COLUMNS)])
+    dataset = ray.data.from_pandas(frame[list(COLUMNS[learner])])
     with _scratch(storage_path) as folder, _quiet(timeout_s):
         trainer = TorchTrainer(
             train_loop,
-            train_loop_config={"rule": asdict(rule), "options": asdict(options)},
+            train_loop_config={"rule": asdict(rule), "options": asdict(options), "learner": learner},
             scaling_config=ScalingConfig(
                 num_workers=1, use_gpu=False, resources_per_worker={"CPU": 1}, label_selector=_where(storage_path)
             ),
@@ -140,11 +160,16 @@ def train_loop(config: Mapping[str, Any]) -> str:
 
     torch.set_num_threads(1)  # the net is so small that threads only wait for one another
     shard = ray.train.get_dataset_shard("train")
-    batches = list(shard.iter_batches(batch_size=None, batch_format="pandas"))
+    frame = pd.concat(list(shard.iter_batches(batch_size=None, batch_format="pandas")), ignore_index=True)
+    rule, options = JointThreshold(**config["rule"]), TrainingOptions(**config["options"])
+    if config.get("learner") == "ratio":
+        from profiling.learners.ratio_learner import fit_ratio_selector
+
+        return json.dumps(fit_ratio_selector(frame, rule, options.seed).to_dict())
     fitted = fit(
-        pd.concat(batches, ignore_index=True),
-        JointThreshold(**config["rule"]),
-        TrainingOptions(**config["options"]),
+        frame,
+        rule,
+        options,
         on_epoch=lambda epoch, loss: ray.train.report({"epoch": epoch, "validation_loss": loss}),
     )
     ray.train.report({"epoch": fitted.epochs, "validation_loss": fitted.loss})

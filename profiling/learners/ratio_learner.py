@@ -15,6 +15,7 @@ from profiling.learners.fitting import fit_ratio
 if TYPE_CHECKING:
     import pandas as pd
 
+    from placement.ratio_selector import RatioSelector
     from placement.rule import JointThreshold
 
 
@@ -53,3 +54,23 @@ def predictions(model: RatioModel, frame: pd.DataFrame) -> list[Prediction]:
             asked[key] = model.predict(work, framework, cpu, gpu, *hardware)
         found.append(asked[key])
     return found
+
+
+def fit_ratio_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> RatioSelector:
+    """The selector of a frame (see `profiling.learners.frames`), with its metrics; its version names its weights.
+
+    Raises LogError where there is too little to learn from.
+    """
+    import hashlib
+
+    from placement.ratio_selector import RatioSelector
+
+    model = fit_ratio(frame, seed)
+    gpu = (frame["label"] == "gpu").to_numpy()
+    p_gpu = np.array([model.p_gpu(each, rule)[0] for each in predictions(model, frame)])
+    digest = hashlib.sha256(model.weights.tobytes() + model.factor.tobytes()).hexdigest()[:12]
+    return RatioSelector(
+        f"ratio-{digest}", model, rule,
+        training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
+        metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "points": len(model.weights)},
+    )  # fmt: skip

@@ -32,8 +32,8 @@ COLUMNS = {
 DRAW = {"fig3": plots.precision_recall, "fig4": plots.calibration, "fig5": plots.roc}
 WHY = (
     "The paper's is its random split of few, well separated cases (accuracy 100 %, which it says shows only that the "
-    "rule is approximated). Our grid is dense around the thresholds, and some of its pairs have a twin of the same nine "
-    "features with another label, with and without its loader; hence below 1.0 even there.",
+    "rule is approximated). Our grid is dense around the thresholds, and some of its pairs have a twin of the same "
+    "nine features with another label, with and without its loader; hence below 1.0 even there.",
     "Unseen workloads and configurations, which the paper leaves to later work, are the honest figures.",
 )
 

@@ -16,9 +16,9 @@ SPEEDUPS = (1.5, 1.75, 2.0, 2.5, 3.0)
 ENERGY_RATIOS = (1.0, 1.25, 1.5, 2.0, 3.0)
 
 NOTES = (
-    "Published, without numbers: a lower T_t means more GPU and more throughput, and less energy efficiency. Ours: more "
-    "GPU and more throughput likewise, but efficiency rises too: with the whole processor drawing its power, whatever a "
-    "GPU does 1.5 times faster it also does with less energy.",
+    "Published, without numbers: a lower T_t means more GPU and more throughput, and less energy efficiency. Ours: "
+    "more GPU and more throughput likewise, but efficiency rises too: with the whole processor drawing its power, "
+    "whatever a GPU does 1.5 times faster it also does with less energy.",
     "T_e matters less, as published: with whole processors it never decides between 1 and 3. With one CPU granted it "
     "does: there one core's share of the socket is set against a whole GPU.",
 )

@@ -1,4 +1,4 @@
-"""Table 2: seconds, watts, speed-up, energy ratio and label of the paper's five runs, on emulated A-D and as measured."""
+"""Table 2: the paper's five runs on emulated A-D and as measured: seconds, watts, speed-up, energy ratio, label."""
 
 from __future__ import annotations
 

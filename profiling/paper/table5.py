@@ -34,13 +34,13 @@ GOAL = {"throughput": 0.95, "energy_efficiency": 0.95}
 GOAL_POINTS = 2.0
 
 NOTES = (
-    "The paper tells neither its mix nor its workloads' times. Its GPU-only is the fastest of all, so none of its tasks "
-    "was slower on the GPU; in ours small work is, so whoever chooses well is faster than GPU-only.",
+    "The paper tells neither its mix nor its workloads' times. Its GPU-only is the fastest of all, so none of its "
+    "tasks was slower on the GPU; in ours small work is, so whoever chooses well is faster than GPU-only.",
     "CPU-only is less efficient than GPU-only here, more efficient there: our CPUs draw nearly their TDP in full use, "
     "for as long as the large runs take them; the paper's 38 W processor is none of Table 4's.",
-    "The oracle frees more GPU time than the paper's selector (65 %): what it leaves there are the runs that a GPU takes "
-    "at least T_t times faster. It is not the fastest policy, nor meant to be: below T_t it has the CPU do what a GPU "
-    "would do somewhat faster; so a policy that breaks the rule can have more throughput, and uses more GPU.",
+    "The oracle frees more GPU time than the paper's selector (65 %): what it leaves there are the runs that a GPU "
+    "takes at least T_t times faster. It is not the fastest policy, nor meant to be: below T_t it has the CPU do what "
+    "a GPU would do somewhat faster; so a policy that breaks the rule can have more throughput, and uses more GPU.",
     "The net errs on large runs that wait for their loader, 1.0 to 1.9 times faster on a GPU. The nine features tell "
     "enough, for boosted trees on the same nine reach the goal; 449 parameters fitted by SGD do not. A few such runs "
     "weigh more in seconds than thousands of small ones, hence the wide intervals.",

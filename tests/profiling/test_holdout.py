@@ -15,6 +15,7 @@ from profiling.holdout_scores import Answers, balanced_accuracy, calibration_err
 from profiling.holdout_table import _app, show
 from profiling.learners import Fold, learners
 from profiling.learners.frames import published
+from profiling.learners.history_row import after_runs
 
 CPUS = {"old": 4e9, "slow": 6e9, "quick": 3e10}  # FLOP/s
 GPUS = {"small": 3e11, "middle": 6e11, "large": 1.2e12}
@@ -185,3 +186,15 @@ def test_the_table_names_the_worst(frame):
     text = console.export_text()
     assert "Unseen gpu, 8 probe tasks on it" in text
     assert "its worst:" in text
+
+
+def test_history_stands_apart_and_nearly_ends_the_errors(frame):
+    result = holdout(frame, "random", seeds=(0,), only=("majority",))
+    assert list(result.learners) == ["majority"]
+    told = result.to_json()["history"]
+    assert told["prior"] == "majority"
+    assert told["accuracy"] > result.learners["majority"].accuracy
+    speedup = (frame["cpu_seconds"] / frame["gpu_seconds"]).to_numpy()
+    far = np.abs(np.log(speedup / 2.0)) > np.log(1.1)
+    answers = after_runs(frame[far], np.full(int(far.sum()), 0.5), JointThreshold(), 0)
+    assert ((answers >= 0.5) == (speedup[far] >= 2.0)).mean() >= 0.99
