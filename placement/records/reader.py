@@ -100,7 +100,7 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
 def read_files(
     place: Place, below_bytes: float = math.inf, only: Sequence[str] | None = None
 ) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
-    """Every readable file smaller than that (or those named), and (path, reason) of the rest; None where there is no such folder.
+    """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None of no folder.
 
     A file that goes while it is read has been compacted into another: then the folder is listed anew.
     """
