@@ -22,23 +22,25 @@ import placement
 from placement import TaskSpec, placed_remote
 
 FOLDER = Path("/run/autoscaled")
+PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 ADDRESS = "127.0.0.1:6379"
+HEAD = "ray.head.default"  # and its type
 HEAD_ID = "f" * 56 + "0000"  # what Ray's fake provider calls its head
 LARGE = TaskSpec(flops=4e12, input_bytes=2e7, batch_size=64, parameters=25_000_000, steps=50)
 SMALL = TaskSpec(flops=1e5, input_bytes=1e3, batch_size=1, parameters=100)
 WAIT_S = 25.0
 EMULATED = {"placement.emulated": "true"}
 TYPES: dict[str, Any] = {
-    "head": {"resources": {"CPU": 1}, "labels": {"config": "head"}, "node_config": {}, "max_workers": 0},
+    HEAD: {"resources": {"CPU": 1}, "labels": {"config": "head"}, "node_config": {}, "max_workers": 0},
     "cpu": {"resources": {"CPU": 1}, "labels": {"config": "cpu"}, "node_config": {}, "max_workers": 2},
     "gpu-c": {"resources": {"CPU": 1, "GPU": 1}, "labels": {"config": "C", **EMULATED}, "max_workers": 1},
     "gpu-d": {"resources": {"CPU": 1, "GPU": 1}, "labels": {"config": "D", **EMULATED}, "max_workers": 1},
 }
 CLUSTER = {
     "cluster_name": "fake", "max_workers": 4, "idle_timeout_minutes": 0.15, "upscaling_speed": 10,
-    "provider": {"type": "fake_multinode", "launch_multiple": True, "head_node_id": HEAD_ID, "gcs_address": ADDRESS},
+    "provider": {"type": "external", "module": PROVIDER, "launch_multiple": True, "head_node_id": HEAD_ID, "gcs_address": ADDRESS},
     "available_node_types": {name: {"node_config": {}, "min_workers": 0, **one} for name, one in TYPES.items()},
-    "head_node_type": "head", "auth": {}, "docker": {}, "file_mounts": {}, "initialization_commands": [],
+    "head_node_type": HEAD, "auth": {}, "docker": {}, "file_mounts": {}, "initialization_commands": [],
     "setup_commands": [], "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [],
     "worker_start_ray_commands": [], "cluster_synced_files": [], "rsync_exclude": [], "rsync_filter": [],
 }  # fmt: skip
@@ -51,7 +53,7 @@ def start_head() -> None:
     (FOLDER / "token").write_text("0" * 64)
     environment = {
         **os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(FOLDER / "token"), "RAY_FAKE_CLUSTER": "1",
-        "RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_NODE_TYPE_NAME": "head",
+        "RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_NODE_TYPE_NAME": HEAD,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID, "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     }  # fmt: skip
