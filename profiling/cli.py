@@ -18,6 +18,7 @@ from placement.errors import LogError, OptionError, PlacementError
 from profiling.deploy_command import node_args_command, start_command
 from profiling.paper.command import paper_command
 from profiling.simulation_command import simulate_command
+from profiling.status_command import status_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -334,6 +335,7 @@ def console() -> Console:
 
 
 main.command(name="simulate")(simulate_command)
+main.command(name="status")(status_command)
 main.command(name="paper")(paper_command)
 main.command(name="start")(start_command)
 main.command(name="node-args")(node_args_command)
