@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from importlib import resources
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,7 +21,7 @@ KEY = ("f", (1,))
 class Fake:
     """A metric that keeps what it is told."""
 
-    told: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+    told: ClassVar[Counter[tuple[str, tuple[tuple[str, str], ...]]]] = Counter()
 
     def __init__(self, name: str, description: str = "", tag_keys: tuple[str, ...] = ()) -> None:
         self.name, self.keys = name, tag_keys
@@ -69,7 +69,8 @@ def test_decisions_are_counted_by_the_first_words_of_their_reason(found: metrics
 def test_what_history_knows_of_both_devices_gives_regret_and_gpu_seconds_saved(found: metrics.Metrics) -> None:
     history = History()
     for device, seconds in (("cpu", 10.0), ("gpu", 1.0)):
-        history.observe(KEY, Place("A", device, 1.0), seconds)  # type: ignore[arg-type]
+        for _ in range(3):
+            history.observe(KEY, Place("A", device, 1.0), seconds)  # type: ignore[arg-type]
     cpu, gpu = (Place("A", device, 1.0) for device in ("cpu", "gpu"))  # type: ignore[arg-type]
     found.observations([(KEY, gpu, 1.0, None, 0.0), (("other", (1,)), cpu, 1.0, None, 0.0)], history)
     assert told("regret_seconds") is None
