@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check lint bench soak clean
+.PHONY: setup demo test check lint bench measure soak clean
 
 setup: .venv/.ready
 
@@ -28,6 +28,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/placement bench
+
+# On a machine with an NVIDIA GPU: its measured rows for every table.
+measure: setup
+	$(BIN)/python -m profiling.measure_here
 
 soak: setup
 	$(BIN)/python -m pytest -m soak
