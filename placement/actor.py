@@ -74,6 +74,7 @@ class Update:
     history: dict[Key, Seen]
     pending_nodes: int
     unix_time: float
+    compression: float | None = None
 
 
 @dataclass
@@ -186,6 +187,7 @@ class PlacementActor:
         return Update(
             self.version, self.inventory, None if selector.version == selector_version else selector,
             self.policy, history, len(set(self.alive) - set(self.specs)), time.time(),
+            self.settings.compression,
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -317,7 +319,9 @@ class PlacementActor:
             self.history.observe(*observation)
         for key, config, why in unfit:
             self.history.mark_unfit(key, config, why)
-        self.metrics.rows(rows)
+        for device, (seconds, tasks) in self.metrics.rows(rows).items():
+            # By the clock; where a compression is set all nodes are emulated.
+            self.queues.ran(device, seconds / (self.settings.compression or 1.0), tasks)
         self.metrics.observations(observations, self.history)
         if self.settings.log is None or not rows:
             return self.generation

@@ -75,6 +75,7 @@ class Backlog:
 
     exact: every end is told through `ended` (as a simulator does); tasks are then counted, not let go with the time,
     and nothing grows stale.  lag_s: how late a poll may tell of a task.
+    speed: seconds of tasks that pass in one of the clock; other than 1 on an emulated cluster that compresses time.
     One thread merges while others send and ask: dicts are replaced whole, and what falls between is in the next poll.
     """
 
@@ -85,6 +86,9 @@ class Backlog:
         self._lines: dict[Queue, _Line] = {}
         self._sent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_SENT)
         self._mean: dict[Device, tuple[int, float]] = {}
+        self.speed = 1.0
+        self.typical: Mapping[Device, float] = {}
+        """What tasks took of late, by device, as the cluster's records tell; in seconds of the clock."""
         self._polled: float | None = None
 
     @property
@@ -128,7 +132,8 @@ class Backlog:
             self._advance(line, now)
             k = line.tasks
             if k >= full:
-                return line.startup_s + line.seconds / line.slots * max(0.0, k - line.slots + need) / k
+                wait = line.seconds / line.slots * max(0.0, k - line.slots + need) / k
+                return line.startup_s + wait * self.speed
         return line.startup_s
 
     def sent(self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0) -> None:
@@ -137,7 +142,7 @@ class Backlog:
         slots may also be those of many tasks alike.
         """
         queue: Queue = (config, device)
-        expected = self._typical(device) if seconds is None else self._learn(device, seconds)
+        expected = self._typical(device) if seconds is None else self._learn(device, seconds / self.speed)
         self._sent.append((self._clock(), queue, expected, slots))
         self._add(queue, expected, slots)
 
@@ -238,7 +243,7 @@ class Backlog:
         return seconds
 
     def _typical(self, device: Device) -> float:
-        return self._mean.get(device, (0, GUESS_S))[1]
+        return self.typical.get(device) or self._mean.get(device, (0, GUESS_S))[1]
 
 
 class Needing:

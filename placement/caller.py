@@ -73,6 +73,7 @@ class Caller:
             raise ControlPlaneError("the placement actor told no selector; is it of another version of ray-placement?")
         self.history.update(update.history)
         self.history.changes()
+        self.backlog.speed = update.compression or 1.0
         self.snapshot = Snapshot(
             update.version,
             update.inventory,

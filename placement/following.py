@@ -51,6 +51,7 @@ class Following:
 
     def _take(self, told: Told) -> None:
         self._known = told.number
+        self.backlog.typical = told.typical
         if told.age_s < float("inf"):
             self.backlog.merge(told.loads, time.monotonic() - told.age_s)
 

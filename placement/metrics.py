@@ -27,7 +27,7 @@ from placement.history import History
 from placement.record import NAMES
 from placement.reporting import Observation
 from placement.rule import JointThreshold, Run
-from placement.task import DEVICES
+from placement.task import DEVICES, Device
 
 PREFIX = "placement_"
 EVERY_S = 2.0
@@ -38,6 +38,8 @@ AT = {name: NAMES.index(name) for name in (
     "time_utc", "function", "config", "device", "reason", "policy", "probability", "cpu_joules", "gpu_joules",
     "compute_s", "transfer_s", "fallback", "error",
 )}  # fmt: skip
+
+COUNTED = ("device", "policy", "reason", "cpu_joules", "gpu_joules", "fallback", "transfer_s", "compute_s")
 
 
 def first_words(reason: str | None) -> str:
@@ -64,14 +66,16 @@ class Metrics:
         self._versions: set[str] = set()
         self._queues: set[Queue] = set()
 
-    def rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """A batch of rows; those of functions that are not placed are passed over."""
+    def rows(self, rows: Iterable[tuple[Any, ...]]) -> dict[Device, tuple[float, int]]:
+        """A batch of rows; those of functions that are not placed are passed over.
+
+        Returns for each device the seconds that its tasks took, where they are known, and how many these were.
+        """
+        took: dict[Device, tuple[float, int]] = {}
         decisions: Tally[tuple[str, str, str]] = Tally()
         joules: dict[str, float] = {}
         fallbacks = 0
-        device, policy, reason, cpu_j, gpu_j, fallback = (
-            AT[name] for name in ("device", "policy", "reason", "cpu_joules", "gpu_joules", "fallback")
-        )
+        device, policy, reason, cpu_j, gpu_j, fallback, transfer, compute = (AT[name] for name in COUNTED)
         newest: deque[tuple[Any, ...]] = deque(maxlen=LAST_DECISIONS)
         for row in rows:
             if row[policy] is None:
@@ -81,9 +85,12 @@ class Metrics:
             if taken:
                 joules[row[device]] = joules.get(row[device], 0.0) + taken
             fallbacks += row[fallback] is not None
+            if row[compute] is not None:
+                seconds, n = took.get(row[device], (0.0, 0))
+                took[row[device]] = (seconds + row[compute] + (row[transfer] or 0.0), n + 1)
             newest.append(row)
         if not newest:
-            return
+            return took
         self.last.extend({name: row[at] for name, at in AT.items()} for row in newest)
         merged: Tally[tuple[str, str, str]] = Tally()
         for (where, by, why), n in decisions.items():
@@ -94,6 +101,7 @@ class Metrics:
             self._joules.inc(total, {"device": where})
         if fallbacks:
             self._fallbacks.inc(fallbacks)
+        return took
 
     def observations(self, observations: Iterable[Observation], history: History) -> None:
         """Warm timings, which history holds by now."""

@@ -110,8 +110,9 @@ def satisfies(labels: Mapping[str, str], tests: Iterable[LabelTest]) -> bool:
 
 
 class Told(NamedTuple):
-    """What a caller hears. age_s: since Ray was asked, when this was sent."""
+    """What a caller hears. age_s: since Ray was asked, when this was sent.  typical: what tasks took of late, s."""
 
     number: int
     age_s: float
     loads: dict[Queue, Load]
+    typical: dict[Device, float]

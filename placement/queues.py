@@ -19,11 +19,13 @@ from ray.core.generated import autoscaler_pb2, common_pb2
 from placement.backlog import LAG_S, Backlog, Load, Queue
 from placement.node import Inventory
 from placement.polled import HEARTBEAT_S, LabelTest, NodeUse, Poll, Told, Waiting, loads
+from placement.task import Device
 
 POLL_EVERY_S = 0.5
 POLL_SHARE = 0.05  # of the actor's time at most, on a cluster so large that a poll takes long
 DEAD: int = autoscaler_pb2.NodeStatus.Value("DEAD")  # type: ignore[attr-defined]
 ONE_OF: int = common_pb2.LabelSelectorOperator.Value("LABEL_OPERATOR_IN")  # type: ignore[attr-defined]
+REMEMBERED = 100  # tasks by which the typical one is told
 WANTED_S = 30.0  # after the last call that asked, polling goes on for so long
 
 
@@ -97,7 +99,16 @@ class Queues:
                 await self._news.wait_for(lambda: self.number > known)
         self._asked_at = self._clock()
         age = self.backlog.age_s
-        return Told(self.number, float("inf") if age is None else age, self.backlog.loads())
+        return Told(self.number, float("inf") if age is None else age, self.backlog.loads(), dict(self.backlog.typical))
+
+    def ran(self, device: Device, seconds: float, tasks: int) -> None:
+        """So many tasks took so long in all, by the clock; the typical task follows the last hundred or so."""
+        mean, known = seconds / tasks, self.backlog.typical.get(device)
+        share = 1.0 if known is None else min(1.0, tasks / REMEMBERED)
+        self.backlog.typical = {
+            **self.backlog.typical,
+            device: mean if known is None else known + share * (mean - known),
+        }
 
     def sent(self, told: Mapping[Queue, tuple[float, float]]) -> None:
         """Counts what a caller sent: queue -> (slots, slot-seconds)."""

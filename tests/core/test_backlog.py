@@ -184,3 +184,21 @@ def test_two_drivers_that_tell_each_other_do_not_herd() -> None:
         for driver in drivers:
             driver.merge(actor.loads(), clock.now)
     assert max(sent.values()) - min(sent.values()) <= 2, sent
+
+
+def test_on_an_emulated_cluster_time_is_compressed() -> None:
+    found, clock = backlog({("A", "gpu"): Load(1)})
+    found.speed = 100.0
+    found.sent("A", "gpu", 300.0)  # takes 3 s of the clock
+    assert found.wait_s("A", "gpu") == pytest.approx(300.0)
+    clock.now = 1.0
+    assert found.wait_s("A", "gpu") == pytest.approx(200.0)
+    assert found.loads()["A", "gpu"].seconds == pytest.approx(2.0)
+
+
+def test_what_tasks_took_of_late_stands_for_those_nobody_knows() -> None:
+    found, _ = backlog({("A", "gpu"): Load(1)})
+    found.typical = {"gpu": 0.002}
+    for _ in range(100):
+        found.sent("A", "gpu")
+    assert found.wait_s("A", "gpu") == pytest.approx(0.2)
