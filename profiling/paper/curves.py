@@ -43,7 +43,7 @@ def run(source: Source, options: PaperOptions) -> Part:
     frame, data = known(source.whole)
     found = held_out(frame, data, source.rule, range(options.seeds), options.epochs)
     splits = list(dict.fromkeys(one.split for one in found))
-    told = {name: _scores([one for one in found if one.split == name], data.gpu) for name in splits}
+    told = {name: scores([one for one in found if one.split == name], data.gpu) for name in splits}
     lines = {
         figures.SPLIT_TITLES[one.split]: curve
         for one in found
@@ -61,7 +61,7 @@ def run(source: Source, options: PaperOptions) -> Part:
                 lambda: DRAW[options.part](lines))  # fmt: skip
 
 
-def _scores(each: Sequence[HeldOut], gpu: np.ndarray) -> dict[str, Any]:
+def scores(each: Sequence[HeldOut], gpu: np.ndarray) -> dict[str, Any]:
     """Of one split: mean and ci95 over the seeds."""
     values: dict[str, list[float]] = {}
     for one in each:
