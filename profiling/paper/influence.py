@@ -18,10 +18,9 @@ PUBLISHED = {"input_bytes": "first", "flops": "first", "batch_size": "first",
 SHUFFLES = 5  # of each feature in each fold
 
 NOTES = (
-    "FLOPs come first here too. The paper names input size and batch size beside them: ours matter less, since "
+    "FLOPs come first here too, by far. The paper names input size and batch size beside them: ours matter less, for "
     "parameters, FLOPs and input size tell most of a batch between them, and what one does not say another does.",
-    "TDP and memory come last in the paper. On four configurations they only name the configuration, and a net may "
-    "read it from any of them.",
+    "TDP and memory come last, as published. On four configurations they do no more than name the configuration.",
 )
 
 
