@@ -12,10 +12,12 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from placement.agent import AgentHandle, agent_of
@@ -32,6 +34,7 @@ from placement.queues import POLL_EVERY_S, Queues, Told
 from placement.reporting import NodeContext, Observation
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
+from placement.unused import Unused
 from placement.upkeep import Upkeep
 from placement.viewing import view
 
@@ -103,6 +106,7 @@ class PlacementActor:
         self.generation = int(time.time())
         self.agents: dict[str, AgentHandle] = {}
         self.specs: dict[str, NodeSpec] = {}
+        self.unused = Unused()
         self.seen: dict[str, NodeSpec] = {}
         self.alive: dict[str, dict[str, Any]] = {}
         self.outbox = Outbox()
@@ -195,6 +199,9 @@ class PlacementActor:
         await self.ready()
         if node_id not in self.specs:
             await self._look_at_nodes()
+        if node_id in self.alive:
+            self.unused.worked(node_id, time.monotonic())
+            self._meet(node_id, self.alive[node_id])  # its agent may have gone while the node was idle
         return self._context(node_id)
 
     async def decide(self, task: TaskSpec, function: str, limits: Limits) -> Decision:
@@ -262,15 +269,28 @@ class PlacementActor:
         before = (set(self.alive), set(self.specs))
         nodes = await asyncio.to_thread(ray.nodes)
         self.alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
-        for node_id in list(self.agents):
-            if node_id not in self.alive:
-                self.agents.pop(node_id)
-                self.specs.pop(node_id, None)
+        for node_id in [node_id for node_id in {*self.agents, *self.specs} if node_id not in self.alive]:
+            self.agents.pop(node_id, None)
+            self.specs.pop(node_id, None)
         for node_id, node in self.alive.items():
             if node_id not in self.specs:
                 self._meet(node_id, node)
         if before != (set(self.alive), set(self.specs)):
             self._changed()
+        if self.settings.node_types:
+            await self._leave_unused(self.settings.node_types)
+
+    async def _leave_unused(self, types: Mapping[str, Any]) -> None:
+        """Agents leave nodes that the autoscaler may take away; they come back with the next task there."""
+        free = await asyncio.to_thread(available_resources_per_node)
+        has = {
+            node_id: self.alive[node_id]["Resources"]
+            for node_id, spec in self.specs.items()
+            if node_id in self.agents and node_id in self.alive and spec.config in types
+        }
+        for node_id in self.unused.long(has, free, time.monotonic()):
+            ray.kill(self.agents.pop(node_id), no_restart=True)
+            self.generation += 1  # workers there ask anew when they have work again
 
     def _meet(self, node_id: str, node: dict[str, Any]) -> None:
         """Learns what a node has: from its configuration where it is emulated, else from its agent's probe."""

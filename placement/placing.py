@@ -129,7 +129,8 @@ class Placer:
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None
-        picks = decision.device == "gpu" or self.looks(snapshot)  # a static policy leaves CPU tasks to Ray
+        # A static policy leaves CPU tasks to Ray; but then Ray's autoscaler would start nodes with GPUs for them.
+        picks = decision.device == "gpu" or self.looks(snapshot) or bool(snapshot.planned)
         if picks and not captured and self._leaves_node_open(options):
             where = node_labels(decision, snapshot)
             if where:

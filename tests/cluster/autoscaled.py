@@ -28,7 +28,7 @@ HEAD = "ray.head.default"  # and its type
 HEAD_ID = "f" * 56 + "0000"  # what Ray's fake provider calls its head
 LARGE = TaskSpec(flops=4e12, input_bytes=2e7, batch_size=64, parameters=25_000_000, steps=50)
 SMALL = TaskSpec(flops=1e5, input_bytes=1e3, batch_size=1, parameters=100)
-WAIT_S = 25.0
+WAIT_S = 90.0
 EMULATED = {"placement.emulated": "true"}
 TYPES: dict[str, Any] = {
     HEAD: {"resources": {"CPU": 1}, "labels": {"config": "head"}, "node_config": {}, "max_workers": 0},
@@ -37,8 +37,9 @@ TYPES: dict[str, Any] = {
     "gpu-d": {"resources": {"CPU": 1, "GPU": 1}, "labels": {"config": "D", **EMULATED}, "max_workers": 1},
 }
 CLUSTER = {
-    "cluster_name": "fake", "max_workers": 4, "idle_timeout_minutes": 0.15, "upscaling_speed": 10,
-    "provider": {"type": "external", "module": PROVIDER, "launch_multiple": True, "head_node_id": HEAD_ID, "gcs_address": ADDRESS},
+    "cluster_name": "fake", "max_workers": 4, "idle_timeout_minutes": 0.1, "upscaling_speed": 10,
+    "provider": {"type": "external", "module": PROVIDER, "launch_multiple": True, "head_node_id": HEAD_ID,
+                 "gcs_address": ADDRESS, "disable_node_updaters": True},
     "available_node_types": {name: {"node_config": {}, "min_workers": 0, **one} for name, one in TYPES.items()},
     "head_node_type": HEAD, "auth": {}, "docker": {}, "file_mounts": {}, "initialization_commands": [],
     "setup_commands": [], "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [],
@@ -115,8 +116,8 @@ def main() -> None:
     tell(step="large", ran=sorted(set(ray.get(refs, timeout=WAIT_S))), nodes=configs())
     gone = wait_for(lambda: not configs() - Counter(head=1))
     tell(step="idle", gone=gone, nodes=configs())
-    after = task.explain(True, 0.0).decision
-    tell(step="after", large=[after.device, after.reason])
+    waits = wait_for(lambda: task.explain(True, 0.0).decision.reason.endswith("awaits_node"), 10.0)
+    tell(step="after", awaits_node=waits)
 
 
 def prepare() -> None:
