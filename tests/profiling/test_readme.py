@@ -20,7 +20,7 @@ SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", README, re.MULTILINE)
 MAKE = set(re.findall(r"\bmake [a-z]+\b", README))
 TIMEOUT_S = 300
-NEED_A_CLUSTER = ("nodes", "sweep", "refit", "status", "swap")
+NEED_A_CLUSTER = ("nodes", "sweep", "refit", "start", "status", "swap")
 RUN_ELSEWHERE = ("demo",)  # by test_demo.py: one run, shared
 
 
