@@ -14,6 +14,7 @@ from placement.caller import caller
 from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain, spare
 from placement.describe import of_arguments
 from placement.errors import PlacementError, SpecError
+from placement.locality import nearer, refs_in
 from placement.narrowing import limits_of, narrowed, own_options, surroundings
 from placement.options import PlacementOptions, spec_function
 from placement.policies import BLIND, STATELESS, Policy, policy_of
@@ -84,6 +85,14 @@ class Placer:
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""
         return not isinstance(self._policy or snapshot.policy, BLIND)
+
+    def nearer(
+        self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
+    ) -> Decision:
+        """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
+        if not self.looks(snapshot) or not (refs := refs_in(args, kwargs)):
+            return decision
+        return nearer(decision, refs, task, self.name, self.limits(snapshot, around), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""

@@ -106,7 +106,7 @@ class Handle:
         if plan is not None and plan.task is task:
             return plan
         placer = self._placer
-        decision = placer.decide(task, snapshot, around)
+        decision = placer.nearer(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
         placer.count(decision, snapshot)
         sent = Sent(placer, task, decision, snapshot, around)
         repeats = placer.repeats(decision, snapshot)

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on a log, and was committed with its outputs."""
+"""The notebooks run from top to bottom on a log, and were committed with their outputs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "analysis.ipynb"
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOK = FOLDER / "analysis.ipynb"
 PLOTS = 8
+PAPER_PLOTS = {"selector": 6, "policies": 5}
 
 
 def images(notebook) -> int:
@@ -44,3 +46,25 @@ def test_it_was_committed_with_its_outputs():
     assert images(notebook) == PLOTS
     text = NOTEBOOK.read_text("utf-8")
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("name", PAPER_PLOTS)
+def test_a_notebook_of_the_paper_s_evaluation_runs_on_a_log(name, made_up_log):
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (("LOG", str(made_up_log)), ("SEEDS", "2"), ("EPOCHS", "60")):
+            patch.setenv(f"PLACEMENT_{variable}", value)
+        NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    assert images(notebook) == PAPER_PLOTS[name]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert str(made_up_log) in "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.mark.parametrize("name", PAPER_PLOTS)
+def test_it_too_was_committed_with_its_outputs(name):
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    assert images(notebook) == PAPER_PLOTS[name]
+    assert "Traceback" not in (FOLDER / f"{name}.ipynb").read_text("utf-8")

@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 
 import placement
 from placement import TaskSpec, placed_remote
 from placement.caller import caller
+from placement.control import own_node_id
 from placement.decision import key_of
 from placement.errors import OptionError
 from placement.history import Place
@@ -188,3 +190,29 @@ def test_a_decision_is_asked_for_softly(timed: None) -> None:
     assert asked[0]["label_selector"]["placement.emulated"] == "true"
     static = worthy.options(policy="selector")._placer.ray_options_for(decision, snapshot, None, LARGE)
     assert "label_selector" not in static  # a CPU task of a static policy is Ray's to place
+
+
+@placed_remote(spec=lambda *_: LARGE, policy="balanced")
+def reads(*data: Any) -> int:
+    return len(data)
+
+
+def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains() -> None:
+    snapshot = caller().current()
+    place = {node_id: kind.spec.config for kind in snapshot.inventory.kinds for node_id in kind.node_ids}
+    here = place[own_node_id()]
+    assert eventually(lambda: not any(c.wait_s for c in reads.explain().considered if c.device == "gpu"))
+    for config in "ABCD":
+        seconds = 0.42 if config == here else 0.40
+        for _ in range(5):
+            caller().history.observe(key_of(reads.name, LARGE), Place(config, "gpu", 1.0), seconds, None, 0.0)
+            caller().history.observe(key_of(reads.name, LARGE), Place(config, "cpu", 1.0), 4.0, None, 0.0)
+    large, small = ray.put(np.zeros(60_000_000, dtype=np.uint8)), ray.put(np.zeros(2_000_000, dtype=np.uint8))
+    other = next(c for c in "ABCD" if c != here)
+    pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))
+    placer, around = reads._handle._placer, None
+    moved = placer.nearer(pinned, LARGE, (large,), {}, caller().current(), around)  # 48 ms to move, 20 to gain
+    assert (moved.configs, moved.reason.endswith("its data is there")) == ((here,), True)
+    for args in ((small,), (), (3,)):
+        assert placer.nearer(pinned, LARGE, args, {}, caller().current(), around) is pinned
+    assert ray.get(reads.remote(large, small), timeout=60) == 2
