@@ -8,6 +8,7 @@
     execution         what happens in the worker; reporting: its records
     balance, backlog  policies that see queues, and how long these are; polled, queues, following: how callers hear it
     actor, agent      the control plane; control: its commands; probe: what a node has
+    node_types        what an autoscaler could start; unused: whose agents may go; node_args: how a machine joins
     sent              what was decided for tasks already sent
     record(s), meters the log; power and energy
 

@@ -28,11 +28,11 @@ HEAD = "ray.head.default"  # and its type
 HEAD_ID = "f" * 56 + "0000"  # what Ray's fake provider calls its head
 LARGE = TaskSpec(flops=4e12, input_bytes=2e7, batch_size=64, parameters=25_000_000, steps=50)
 SMALL = TaskSpec(flops=1e5, input_bytes=1e3, batch_size=1, parameters=100)
-WAIT_S = 90.0
+WAIT_S = 120.0
 EMULATED = {"placement.emulated": "true"}
 TYPES: dict[str, Any] = {
     HEAD: {"resources": {"CPU": 1}, "labels": {"config": "head"}, "node_config": {}, "max_workers": 0},
-    "cpu": {"resources": {"CPU": 1}, "labels": {"config": "cpu"}, "node_config": {}, "max_workers": 2},
+    "cpu": {"resources": {"CPU": 1}, "labels": {"config": "cpu"}, "node_config": {}, "max_workers": 1},
     "gpu-c": {"resources": {"CPU": 1, "GPU": 1}, "labels": {"config": "C", **EMULATED}, "max_workers": 1},
     "gpu-d": {"resources": {"CPU": 1, "GPU": 1}, "labels": {"config": "D", **EMULATED}, "max_workers": 1},
 }
@@ -110,7 +110,7 @@ def main() -> None:
     placement.start(node_types=FOLDER / "cluster.json")
     small, large = task.explain(False, 0.0).decision, task.explain(True, 0.0).decision
     tell(step="named", small=[small.device, small.reason], large=[large.device, large.reason, large.configs])
-    ran = ray.get([task.remote(False, 0.2) for _ in range(20)], timeout=WAIT_S)
+    ran = ray.get([task.remote(False, 0.2) for _ in range(12)], timeout=WAIT_S)
     tell(step="small", ran=sorted(set(map(tuple, ran))), nodes=configs())
     refs = [task.remote(True, 1.0) for _ in range(6)]
     tell(step="large", ran=sorted(set(ray.get(refs, timeout=WAIT_S))), nodes=configs())

@@ -15,7 +15,7 @@ import pytest
 from namespaces import NAMESPACES, clean_environment, what_stands_in_the_way
 
 SCRIPT = Path(__file__).resolve().with_name("autoscaled.py")
-TIMEOUT_S = 240
+TIMEOUT_S = 420
 
 
 @pytest.fixture(scope="module")
