@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from placement.errors import LogError, OptionError
 from placement.rule import JointThreshold
+from placement.selector import selector_of
 from profiling.holdout import COLUMNS, WITH_PROBES, folds, holdout
 from profiling.holdout_scores import Answers, balanced_accuracy, calibration_error, score
 from profiling.holdout_table import _app, show
 from profiling.learners import Fold, learners
 from profiling.learners.frames import published
 from profiling.learners.history_row import after_runs
+from profiling.learners.ratio_learner import fit_ratio_selector
 
 CPUS = {"old": 4e9, "slow": 6e9, "quick": 3e10}  # FLOP/s
 GPUS = {"small": 3e11, "middle": 6e11, "large": 1.2e12}
@@ -198,3 +200,11 @@ def test_history_stands_apart_and_nearly_ends_the_errors(frame):
     far = np.abs(np.log(speedup / 2.0)) > np.log(1.1)
     answers = after_runs(frame[far], np.full(int(far.sum()), 0.5), JointThreshold(), 0)
     assert ((answers >= 0.5) == (speedup[far] >= 2.0)).mean() >= 0.99
+
+
+def test_a_refitted_ratio_selector_can_be_read_back(frame):
+    made = fit_ratio_selector(frame, JointThreshold(1.5))
+    read = selector_of(json.loads(json.dumps(made.to_dict())))
+    assert (read.version, read.thresholds) == (made.version, JointThreshold(1.5))
+    assert made.metrics["training_accuracy"] > 0.9
+    assert fit_ratio_selector(frame, JointThreshold(1.5)).version == made.version
