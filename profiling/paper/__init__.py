@@ -39,7 +39,8 @@ PARTS: dict[str, str] = {
 """Part -> the module that has it."""
 
 EPOCHS = 300
-"""Of the nets here: 800, the paper's, take thrice the time and gain 0.3 points of accuracy on the emulated grid."""
+"""Of the nets here, so that a part takes a minute. The paper's are 800: in a trial on the emulated grid, random split,
+they gained 0.4 points of accuracy over 200, for four times the time."""
 
 
 @dataclass(frozen=True, slots=True)
