@@ -143,8 +143,9 @@ class Backlog:
         """
         queue: Queue = (config, device)
         expected = self._typical(device) if seconds is None else self._learn(device, seconds / self.speed)
-        self._sent.append((self._clock(), queue, expected, slots))
-        self._add(queue, expected, slots)
+        now = self._clock()
+        self._sent.append((now, queue, expected, slots))
+        self._add(queue, expected, slots, now)
 
     def untold(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
         """(now, queue -> (slots, slot-seconds) of what was sent after a moment of the clock)."""
@@ -209,7 +210,7 @@ class Backlog:
                 line.seconds += missing * seconds / n
         self._lines = lines
         for queue, expected, slots in after:
-            self._add(queue, expected, slots)
+            self._add(queue, expected, slots, self._clock())
 
     def _seconds(self, queue: Queue, load: Load) -> float:
         """The work that a poll tells of: its own figure, or by the mean of what this process knows to wait there."""
@@ -219,10 +220,11 @@ class Backlog:
         waits = old is not None and old.tasks > old.slots
         return load.tasks * (old.seconds / old.tasks if waits and old is not None else self._typical(queue[1]))
 
-    def _add(self, queue: Queue, expected: float, slots: float) -> None:
+    def _add(self, queue: Queue, expected: float, slots: float, now: float) -> None:
         line = self._lines.get(queue)
         if line is not None:
-            self._advance(line, self._clock())
+            if self._exact or now - line.since > RESOLUTION_S:
+                self._advance(line, now)
             line.tasks += slots
             line.seconds += expected * slots
             line.wait_until = -math.inf

@@ -170,13 +170,13 @@ def decide(
 
 def cold_start(candidates: Field, seen: Seen | None, limits: Limits, chance: Callable[[], float]) -> Choice:
     """For a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
-    cpu, gpu = candidates.cpu_configs, candidates.gpu_configs()
-    if not cpu or not gpu:
-        return Choice("gpu" if gpu else "cpu", gpu or cpu, "only_device")
+    cpu = candidates.cpu_configs
+    if not cpu or not candidates.gpu:
+        return Choice("cpu", cpu, "only_device") if cpu else Choice("gpu", candidates.gpu_configs(), "only_device")
     if limits.strict or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
         return Choice("cpu", cpu, "cold_start")
     if chance() < EXPLORATION:
-        return Choice("gpu", gpu, "cold_start_tries_gpu", None, EXPLORATION)
+        return Choice("gpu", candidates.gpu_configs(), "cold_start_tries_gpu", None, EXPLORATION)
     return Choice("cpu", cpu, "cold_start", None, 1 - EXPLORATION)
 
 

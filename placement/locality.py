@@ -24,7 +24,8 @@ LEAST_BYTES = 1e6  # less is moved in a millisecond
 
 def refs_in(args: Iterable[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     """The ObjectRefs among a call's arguments, which Ray fetches before the task starts."""
-    return [value for value in (*args, *kwargs.values()) if type(value) is ray.ObjectRef]
+    found = [value for value in args if type(value) is ray.ObjectRef]
+    return [*found, *(value for value in kwargs.values() if type(value) is ray.ObjectRef)] if kwargs else found
 
 
 def bytes_at(refs: list[Any], snapshot: Snapshot) -> tuple[float, dict[str, float]]:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray._private.auto_init_hook import auto_init_ray
 
+from placement.backlog import Backlog
 from placement.balance import the_one
 from placement.caller import caller
 from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain, spare
@@ -42,6 +43,7 @@ class Placer:
         self._own_limits = limits_of(options, ray_options)
         self._limits: dict[Any, Limits] = {}
         self._limits_before: dict[Any, Limits] = {}
+        self._looking = False
         self._limits_for: Snapshot | None = None
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
@@ -74,8 +76,6 @@ class Placer:
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
         """The decision for one task; around: what `surroundings()` said of the calling process."""
         limits = self.limits(snapshot, around)
-        if self.looks(snapshot):
-            caller().follow_load()
         decision = decide(task, self.name, limits, snapshot, policy=self._policy)
         if decision.reason == NO_CANDIDATE and self.ray_options.get("num_gpus"):
             # The user asked for GPUs by number: as with ray.remote the task waits for a node that has them.
@@ -90,22 +90,20 @@ class Placer:
         self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
     ) -> Decision:
         """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
-        if not self.looks(snapshot) or not (refs := refs_in(args, kwargs)):
+        if not self._looking or not (refs := refs_in(args, kwargs)):
             return decision
         return nearer(decision, refs, task, self.name, self.limits(snapshot, around), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""
-        if decision.config is not None and self.looks(snapshot):
+        if self._looking and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
-            caller().backlog.sent(decision.config, decision.device, decision.seconds, slots)
+            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
         auto_init_ray()
         snapshot = caller().current()
-        if self.looks(snapshot):
-            caller().follow_load()
         task, limits = self.task(args, kwargs), self.limits(snapshot, surroundings())
         return explain(task, self.name, limits, snapshot, policy=self._policy)
 
@@ -113,6 +111,9 @@ class Placer:
         """The user's limits on this snapshot, worked out once for it."""
         if snapshot is not self._limits_for:
             self._limits_before, self._limits, self._limits_for = self._limits, {}, snapshot
+            self._looking = self.looks(snapshot)
+            if self._looking:
+                caller().follow_load()
         limits = self._limits.get(around)
         if limits is None:
             limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
@@ -122,7 +123,12 @@ class Placer:
         return limits
 
     def repeats(self, decision: Decision, snapshot: Snapshot) -> bool:
-        """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task."""
+        """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task.
+
+        Where there is one way only, no policy has a say.
+        """
+        if decision.reason == "only_device" and len(decision.configs) == 1:
+            return True
         return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
 
     def ray_options_for(
