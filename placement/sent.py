@@ -31,7 +31,7 @@ _older: dict[Any, Sent] = {}
 
 
 def remember(refs: Any, sent: Sent) -> None:
-    """Keeps what was decided for the task of these refs; some 0.3 us."""
+    """Keeps what was decided for the task of these refs; a microsecond or two."""
     global _newer, _older
     task_id = _task_id(refs)
     if task_id is not None:
