@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from typing import Any
 
 import ray
+from ray._private.worker import global_worker
 
 from placement import control
 from placement.backlog import LAG_S, Backlog
@@ -35,6 +37,7 @@ class Caller:
 
     def __init__(self, session: Any) -> None:
         self.session = session
+        self.node = weakref.ref(global_worker.node)  # of this connection: a check that costs a caller little
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
@@ -144,12 +147,11 @@ _making = threading.Lock()
 def caller() -> Caller:
     """This process's caller, made anew after ray.shutdown() and ray.init()."""
     global _caller
-    session = control.session_id()
     found = _caller
-    if found is None or found.session != session:
+    if found is None or found.node() is not global_worker.node:
         with _making:
-            if _caller is None or _caller.session != session:
-                _caller = Caller(session)
+            if _caller is None or _caller.node() is not global_worker.node:
+                _caller = Caller(control.session_id())
             found = _caller
     return found
 

@@ -20,7 +20,6 @@ from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.inspect_util import is_cython
 from ray._private.worker import global_worker
-from ray.dag.function_node import FunctionNode
 
 from placement import execution
 from placement.batches import Results, mapped
@@ -37,6 +36,8 @@ from placement.submission import Submit, submitter
 from placement.task import TaskSpec
 
 if TYPE_CHECKING:
+    from ray.dag.function_node import FunctionNode
+
     from placement.typed import Decorator, Options, PlacedActorClass, PlacedTask
 
 LARGEST_PLANS = 4_096
@@ -75,8 +76,9 @@ class Handle:
         return self._submit(args, kwargs)
 
     def _submit(self, args: Any, kwargs: Any) -> Any:
-        auto_init_ray()
-        global_worker.check_connected()
+        if not global_worker.connected:
+            auto_init_ray()
+            global_worker.check_connected()
         plan = self._plan(args, kwargs)
         refs = plan.submit((plan.packed, *args), kwargs)
         remember(refs, plan.sent)
@@ -95,6 +97,8 @@ class Handle:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        from placement.dag import PlacedNode
+
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
 
     def _plan(self, args: Any, kwargs: Any) -> Plan:
@@ -204,6 +208,8 @@ class PlacedFunction(ExportingFunction):
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        from placement.dag import PlacedNode
+
         return PlacedNode(self._handle or self, self._function, args, kwargs, self._default_options)
 
     def variant(self, way: Way) -> Variant:
@@ -224,27 +230,12 @@ class _Plain:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG."""
+        from placement.dag import PlacedNode
+
         node = self._wrapper.bind(*args, **kwargs)
         return PlacedNode(self._function, node._body, args, kwargs, node._bound_options)
 
     map = PlacedFunction.map
-
-
-class PlacedNode(FunctionNode):
-    """A DAG node whose task is submitted by what it was bound on, not by a plain ray.remote of the same body."""
-
-    def __init__(self, placed: Any, body: Any, args: Any, kwargs: Any, options: Any, others: Any = None) -> None:
-        self._placed = placed
-        super().__init__(body, args, kwargs, options, other_args_to_resolve=others)
-
-    def _copy_impl(self, new_args: Any, new_kwargs: Any, new_options: Any, new_other_args_to_resolve: Any) -> Any:
-        return PlacedNode(self._placed, self._body, new_args, new_kwargs, new_options, new_other_args_to_resolve)
-
-    def _execute_impl(self, *_args: Any, **_kwargs: Any) -> Any:
-        placed = self._placed
-        if isinstance(placed, PlacedFunction):
-            placed = placed.options(**self._bound_options)
-        return placed.remote(*self._bound_args, **self._bound_kwargs)
 
 
 @overload

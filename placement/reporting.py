@@ -158,7 +158,7 @@ class Outbox:
         runs = list(islice(self.runs, BATCH_ROWS))
         lost, self.lost = self.lost, 0
         self._number += 1
-        context = node_context()
+        context = fresh_context()
         return Batch(self._number, len(runs), *made(runs, context, energies(runs, context)), lost)
 
 
@@ -290,24 +290,32 @@ def report(run: Run, *, last: bool = False) -> None:
 
 
 def node_context() -> NodeContext:
-    """What this worker knows of its node; asked of the actor once in a while, never once a task.
+    """What this worker knows of its node. The first task asks the actor; later the outbox's thread does, now and then.
 
     With no actor to be had a task must run all the same: its node's labels then say whether the node is emulated.
     """
-    global _context, _context_until
-    if _context is None or time.monotonic() > _context_until:
-        from placement.control import call, own_label, own_node_id
+    return _context or _ask_context()
 
-        try:
-            _context = call("context", own_node_id(), timeout_s=CONTEXT_PATIENCE_S)
-        except Exception as error:
-            logger.warning("the placement actor told nothing of this node: %s", error)
-            _context = _context or NodeContext(own_node_id(), emulated=own_label(EMULATED) == "true")
-        _context_until = time.monotonic() + CONTEXT_KEPT_S
+
+def fresh_context() -> NodeContext:
+    """The same, asked anew where what is known is old; not in a task's own time."""
+    return _context if _context is not None and time.monotonic() <= _context_until else _ask_context()
+
+
+def _ask_context() -> NodeContext:
+    global _context, _context_until
+    from placement.control import call, own_label, own_node_id
+
+    try:
+        _context = call("context", own_node_id(), timeout_s=CONTEXT_PATIENCE_S)
+    except Exception as error:
+        logger.warning("the placement actor told nothing of this node: %s", error)
+        _context = _context or NodeContext(own_node_id(), emulated=own_label(EMULATED) == "true")
+    _context_until = time.monotonic() + CONTEXT_KEPT_S
     return _context
 
 
 def forget_context() -> None:
-    """The next task asks the actor anew."""
+    """The next batch asks the actor anew."""
     global _context_until
     _context_until = 0.0
