@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -216,3 +218,19 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains() -> N
     for args in ((small,), (), (3,)):
         assert placer.nearer(pinned, LARGE, args, {}, caller().current(), around) is pinned
     assert ray.get(reads.remote(large, small), timeout=60) == 2
+
+
+@pytest.mark.soak
+def test_drivers_at_once_do_not_herd_onto_one_node(emulated: str) -> None:
+    """Three drivers, 20 tasks each, at the same moment: each of the four GPUs gets its share."""
+    script = str(Path(__file__).with_name("one_of_several_drivers.py"))
+    env = {**os.environ, "RAY_ADDRESS": emulated, "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, script, str(time.time() + 20), "20"]
+    drivers = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [json.loads(driver.communicate(timeout=300)[0].splitlines()[-1]) for driver in drivers]
+    on: Counter[str] = Counter()
+    for one in told:
+        on.update(one["ran"])
+    assert sum(on.values()) == 60
+    gpus = [on[f"{config} gpu"] for config in "ABCD"]
+    assert max(gpus) <= 2.5 * max(1, min(gpus)), on
