@@ -50,6 +50,7 @@ def snapshot(address: str | None, offline: bool, selector: str | os.PathLike[str
         from placement.caller import caller
 
         placement.start()
+        caller().follow_load()
         current, where = caller().current(), f"the cluster at {ray.get_runtime_context().gcs_address}"
     else:
         kinds = tuple(Kind(spec, (name,)) for name, spec in paper_configs().items())
@@ -59,7 +60,14 @@ def snapshot(address: str | None, offline: bool, selector: str | os.PathLike[str
     thresholds = getattr(given, "thresholds", current.thresholds)
     return (
         Snapshot(
-            current.version, current.inventory, given, current.policy, thresholds, current.history, current.unix_time
+            current.version,
+            current.inventory,
+            given,
+            current.policy,
+            thresholds,
+            current.history,
+            current.unix_time,
+            current.backlog,
         ),
         where,
     )
