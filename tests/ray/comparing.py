@@ -124,9 +124,7 @@ class Cases:
         return pytest.mark.parametrize(
             ("way", "name"),
             [
-                pytest.param(
-                    way, name, id=f"{name}-{way}", marks=() if self._at_once(way, i, ways) else pytest.mark.soak
-                )
+                pytest.param(way, name, id=f"{name}-{way}", marks=self._marks(way, i, ways))
                 for way in WAYS
                 for i, (name, (_, ways)) in enumerate(self.all.items())
                 if way in ways
