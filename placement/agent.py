@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from placement.gpu_memory import tell_changes
 from placement.meters import Energy, Sampler, TaskWindow, find_gpus, node_meters, share, visible_gpus
 from placement.node import NodeSpec
 from placement.probe import probe
@@ -33,6 +37,7 @@ class NodeAgent:
         self._spec: NodeSpec | None = None
         self._sampler: Sampler | None = None
         self._gpus = find_gpus()
+        self._watch: asyncio.Task[None] | None = None
 
     async def spec(self, config: str | None) -> NodeSpec:
         """What this node has, probed at the first call (a few seconds, kept on the node's disk)."""
@@ -41,12 +46,27 @@ class NodeAgent:
                 self._spec = await asyncio.to_thread(probe, config=config)
             if self._sampler is None:
                 self._sampler = Sampler(*node_meters(self._spec.cpu_tdp_w)).start()
-        return self._spec
+            if self._watch is not None:
+                self._watch.cancel()
+            self._watch = asyncio.create_task(tell_changes(self._gpus, self._tell_free))  # anew: who asks may be new
+        return replace(self._spec, config=config or self._spec.config)
+
+    def _tell_free(self, gb: float) -> None:
+        with contextlib.suppress(ValueError, ray.exceptions.RayError):  # no actor now; the next one asks for the spec
+            actor = ray.get_actor("placement", namespace=NAMESPACE)
+            actor.gpu_free.remote(ray.get_runtime_context().get_node_id(), gb)
+
+    async def process_id(self) -> int:
+        """The agent's process, for a look at it."""
+        return os.getpid()
 
     async def energies(self, windows: list[Window]) -> list[Energy]:
         """What each task's window took, in their order; a socket's joules are shared by CPU time."""
-        if self._sampler is None or not windows:
-            return [Energy(w.end - w.start, reasons=("the node is not sampled yet",)) for w in windows]
+        if not windows:
+            return []
+        if self._sampler is None:  # this agent was killed and has come back: nobody asks it for its node again
+            await self.spec(None)
+        assert self._sampler is not None
         trace = await asyncio.to_thread(self._sampler.trace, max(w.end for w in windows))
         tasks = [TaskWindow(w.start, w.end, w.cpu_seconds, self._uuids(w)) for w in windows]
         return share(trace, tasks, count_others=True)

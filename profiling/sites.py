@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from placement.errors import NotServedError
@@ -19,6 +19,7 @@ class Site:
 
     ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: what its cells run with, None: as
     `profiling.sweep.cpus_of` says.  emulates: configs whose rows are computed from what is measured here.
+    others: nodes of the same kind, for when this one goes.
     """
 
     node_id: str
@@ -26,6 +27,12 @@ class Site:
     ray_cpus: float
     cpus: tuple[float, ...] | None = None
     emulates: tuple[NodeSpec, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def on(self, alive: Collection[str]) -> Site | None:
+        """This site while its node is alive, else on another node of its kind; None where there is none left."""
+        left = [node_id for node_id in (self.node_id, *self.others) if node_id in alive]
+        return replace(self, node_id=left[0], others=tuple(left[1:])) if left else None
 
 
 def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
@@ -54,7 +61,9 @@ def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:
     names = {node["Labels"].get(CONFIG_LABEL) for node in emulated}
     configs = tuple(spec for name, spec in paper_configs().items() if name in names)
     host = emulated[0]
-    return Site(host["NodeID"], spec, host["Resources"].get("CPU", 1.0), (float(spec.cpus),), configs)
+    cpus = host["Resources"].get("CPU", 1.0)
+    others = tuple(node["NodeID"] for node in emulated[1:] if node["Resources"].get("CPU", 1.0) == cpus)
+    return Site(host["NodeID"], spec, cpus, (float(spec.cpus),), configs, others)
 
 
 def _of_kinds(nodes: Sequence[Mapping[str, Any]]) -> list[Site]:
@@ -71,5 +80,8 @@ def _of_kinds(nodes: Sequence[Mapping[str, Any]]) -> list[Site]:
     ]
     sites: dict[str, Site] = {}
     for node, spec in zip(nodes, ray.get(asked), strict=True):
-        sites.setdefault(spec.config, Site(node["NodeID"], spec, node["Resources"]["CPU"]))
+        node_id, cpus = node["NodeID"], node["Resources"]["CPU"]
+        site = sites.setdefault(spec.config, Site(node_id, spec, cpus))
+        if site.node_id != node_id and site.ray_cpus == cpus:
+            sites[spec.config] = replace(site, others=(*site.others, node_id))
     return list(sites.values())

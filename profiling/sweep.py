@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
@@ -202,8 +202,9 @@ def _execute(run: _Run, jobs: Sequence[_Job], deadline: float | None, console: C
     waiting, flying, outcome = list(jobs), {}, _Outcome()
     with progress(console, "cells", len(jobs)) as advance:
         while waiting or flying:
+            waiting = _without_the_dead(waiting, flying, outcome)
             if deadline is not None and time.monotonic() >= deadline:
-                outcome.left, waiting = len(waiting), []
+                outcome.left, waiting = outcome.left + len(waiting), []
             busy = {job.site.node_id for job, _ in flying.values()}
             for job in [job for job in waiting if job.site.node_id not in busy]:
                 if job.site.node_id not in busy:
@@ -217,6 +218,9 @@ def _execute(run: _Run, jobs: Sequence[_Job], deadline: float | None, console: C
             for ref in [*ready, *late]:
                 job, _ = flying.pop(ref)
                 measured = _collect(ref, ref in late)
+                if measured.error is not None and job.site.node_id not in _alive():
+                    waiting.insert(0, job)
+                    continue
                 rows = run.rows_of(job, measured)
                 run.writer.append(rows)
                 outcome.rows += len(rows)
@@ -224,6 +228,31 @@ def _execute(run: _Run, jobs: Sequence[_Job], deadline: float | None, console: C
                 outcome.failed += measured.error is not None
                 advance(job.preset.name)
     return outcome
+
+
+def _without_the_dead(waiting: list[_Job], flying: dict[Any, Any], outcome: _Outcome) -> list[_Job]:
+    """What waits once nodes have died: their cells move to others of the kind, or are left to the next sweep.
+
+    Ray would let a task that asks for a dead node wait for ever.
+    """
+    import ray
+
+    alive = _alive()
+    for ref, (job, _) in list(flying.items()):
+        if job.site.node_id not in alive:
+            del flying[ref]
+            ray.cancel(ref, force=True)
+            waiting = [job, *waiting]
+    moved = [(job, job.site.on(alive)) for job in waiting]
+    outcome.left += sum(site is None for _, site in moved)
+    return [replace(job, site=site) for job, site in moved if site is not None]
+
+
+def _alive() -> set[str]:
+    """The nodes that Ray takes for alive."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def _submit(run: _Run, job: _Job) -> Any:
