@@ -108,6 +108,7 @@ class PlacementActor:
         self.specs: dict[str, NodeSpec] = {}
         self.unused = Unused()
         self.seen: dict[str, NodeSpec] = {}
+        self.gpu_free_gb: dict[str, float] = {}
         self.alive: dict[str, dict[str, Any]] = {}
         self.outbox = Outbox()
         self.last_number: dict[str, int] = {}
@@ -221,7 +222,7 @@ class PlacementActor:
                 nodes.setdefault(spec.config, []).append(node_id)
         kinds = [self._kind(config, tuple(ids)) for config, ids in nodes.items()]
         kinds += planned(self.settings.node_types or {}, nodes, self.seen)
-        return Inventory(tuple(sorted(kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))))
+        return Inventory(tuple(kinds), complete=self.settings.node_types is not None)
 
     @property
     def policy(self) -> Policy:
@@ -230,12 +231,14 @@ class PlacementActor:
 
     def _kind(self, config: str, node_ids: tuple[str, ...]) -> Kind:
         nodes = [self.alive[node_id] for node_id in node_ids]
+        told = [self.gpu_free_gb[node_id] for node_id in node_ids if node_id in self.gpu_free_gb]
         return Kind(
             self.specs[node_ids[0]],
             node_ids,
             all(node["Labels"].get(CONFIG) == config for node in nodes),
             max(node["Resources"].get("CPU", 0.0) for node in nodes),
             max(node["Resources"].get("GPU", 0.0) for node in nodes),
+            gpu_free_gb=max(told) if len(told) == len(node_ids) else None,  # one that told nothing has all of it
         )
 
     def _context(self, node_id: str) -> NodeContext:
@@ -272,6 +275,7 @@ class PlacementActor:
         for node_id in [node_id for node_id in {*self.agents, *self.specs} if node_id not in self.alive]:
             self.agents.pop(node_id, None)
             self.specs.pop(node_id, None)
+            self.gpu_free_gb.pop(node_id, None)
         for node_id, node in self.alive.items():
             if node_id not in self.specs:
                 self._meet(node_id, node)
@@ -291,6 +295,11 @@ class PlacementActor:
         for node_id in self.unused.long(has, free, time.monotonic()):
             ray.kill(self.agents.pop(node_id), no_restart=True)
             self.generation += 1  # workers there ask anew when they have work again
+
+    async def gpu_free(self, node_id: str, gb: float) -> None:
+        """An agent tells what the emptiest GPU of its node has beside what other programs hold, 1e9 bytes."""
+        self.gpu_free_gb[node_id] = gb
+        self._changed()
 
     def _meet(self, node_id: str, node: dict[str, Any]) -> None:
         """Learns what a node has: from its configuration where it is emulated, else from its agent's probe."""

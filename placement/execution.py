@@ -91,7 +91,8 @@ def unpack(packed: bytes) -> Envelope:
 class Run(NamedTuple):
     """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds.
 
-    visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.
+    visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.  memory_bytes: most that torch held of the
+    device's memory; None where it was not asked.
     """
 
     function: str
@@ -106,6 +107,7 @@ class Run(NamedTuple):
     error: str | None
     task_id: str | None
     visible: str | None = None
+    memory_bytes: float | None = None
 
 
 _device: str | None = None  # None: nothing here was placed; what Ray granted tells
@@ -263,6 +265,7 @@ def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
     else:
         _device = "cuda:0"
         startup = _initialise_cuda() if cold else 0.0
+        _gpu_memory_peak()
     began, start, cpu = time.time(), time.perf_counter(), time.process_time()
     error = None
     try:
@@ -274,13 +277,14 @@ def _placed(name: str, packed: bytes, envelope: Envelope) -> Iterator[_Attempt]:
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         device = attempt.device
         on_gpu = device == "gpu" and not context.emulated
+        memory_bytes = _gpu_memory_peak() if on_gpu else None
         if on_gpu:
             free_gpu_memory()
         _device, _holds_gpu = None, False
         _restore(visible)
         run = Run(
             name, packed, began, seconds, cpu_seconds, startup, device, cold, attempt.fallback, error, _task_id(),
-            (visible or "") if on_gpu else None,
+            (visible or "") if on_gpu else None, memory_bytes,
         )  # fmt: skip
         context.wait_for_emulated_time(envelope, run)
         _report(run)
@@ -359,6 +363,16 @@ def free_gpu_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _gpu_memory_peak() -> float | None:
+    """Most bytes that torch has held of the device since this was last asked; None where torch uses no GPU here."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    peak = float(torch.cuda.max_memory_reserved())
+    torch.cuda.reset_peak_memory_stats()
+    return peak
 
 
 def _task_id() -> str | None:

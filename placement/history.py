@@ -47,6 +47,7 @@ class Timings:
     mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
     ones.  joules_error: the largest relative error told with them (0.5 is +-50 %).
     strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
+    memory_bytes: most device memory that a run held; None where it was not told.
     """
 
     runs: int = 0
@@ -57,6 +58,7 @@ class Timings:
     cold: bool = False
     joules_runs: int = 0
     joules_error: float = 0.0
+    memory_bytes: float | None = None
 
     def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
         """With one more run; the very first is set aside as cold; drift starts the entry anew."""
@@ -65,7 +67,7 @@ class Timings:
         x = math.log(max(seconds, 1e-9))
         stray = self.runs > 0 and abs(x - self.mean) > math.log(1 + DRIFT)
         if stray and self.strays + 1 >= DRIFT_SAMPLES:
-            return Timings(cold=True).add(seconds, joules, joules_error)
+            return Timings(cold=True, memory_bytes=self.memory_bytes).add(seconds, joules, joules_error)
         runs = self.runs + 1
         mean = self.mean + (x - self.mean) / runs
         variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
@@ -102,6 +104,11 @@ class Seen:
         """The timings at a place; those of another number of CPUs do not count."""
         return self.timings.get(Place(config, device, cpus), Timings())
 
+    @property
+    def gpu_memory_bytes(self) -> float | None:
+        """Most device memory that a run on a GPU held; None where none told."""
+        return max((t.memory_bytes for t in self.timings.values() if t.memory_bytes is not None), default=None)
+
     def warm_runs(self, device: Device) -> int:
         """Warm runs on that device on any kind of node."""
         return sum(t.runs for place, t in self.timings.items() if place.device == device)
@@ -126,9 +133,12 @@ class History:
         return self._seen.get(key)
 
     def observe(
-        self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0
-    ) -> None:
+        self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0,
+        memory_bytes: float | None = None,
+    ) -> None:  # fmt: skip
         """Adds one run's warm seconds, and its joules where known, with their relative error (0.5 is +-50 %).
+
+        memory_bytes: most device memory that it held, where that is known.
 
         What is no time (negative, NaN, infinite) is left out, and so are joules that are no energy: one such row would
         spoil the entry for good.
@@ -139,6 +149,8 @@ class History:
             joules = None
         seen = self._seen.get(key, Seen())
         timings = seen.timings.get(place, Timings()).add(seconds, joules, joules_error)
+        if memory_bytes is not None and memory_bytes > (timings.memory_bytes or 0.0):
+            timings = replace(timings, memory_bytes=memory_bytes)
         self._put(key, replace(seen, timings={**seen.timings, place: timings}))
 
     def mark_unfit(self, key: Key, config: str, why: str) -> None:

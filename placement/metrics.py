@@ -106,7 +106,7 @@ class Metrics:
     def observations(self, observations: Iterable[Observation], history: History) -> None:
         """Warm timings, which history holds by now."""
         saved = regret = 0.0
-        for key, place, seconds, _, _ in observations:
+        for key, place, seconds, *_ in observations:
             seen = history.get(key)
             if seen is None:
                 continue

@@ -89,6 +89,9 @@ class Kind:
     planned: bool = False
     """No node of the kind runs; the autoscaler could start one."""
 
+    gpu_free_gb: float | None = None
+    """Most that one of its GPUs has beside what programs other than Ray's hold, 1e9 bytes; None = all of it."""
+
     @property
     def grants_cpus(self) -> float:
         """CPUs that Ray may grant on one node."""
@@ -107,9 +110,13 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The kinds of node of a cluster, by config, largest GPU first."""
+    """The kinds of node of a cluster, by config, largest GPU first.
+
+    complete: what an autoscaler could start is known too, so that what no kind can serve is never served.
+    """
 
     kinds: tuple[Kind, ...] = ()
+    complete: bool = False
 
     def __post_init__(self) -> None:
         names = [kind.spec.config for kind in self.kinds]

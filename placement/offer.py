@@ -43,7 +43,7 @@ class Limits:
 def infeasible(task: TaskSpec, kind: Kind, device: Device, limits: Limits, seen: Seen | None) -> str | None:
     """Why a (config, device) cannot take the task; None where it can."""
     fault = never_feasible(kind, device, limits)
-    return fault or (gpu_fault(task, kind.spec, limits, seen) if device == "gpu" else None)
+    return fault or (gpu_fault(task, kind, limits, seen) if device == "gpu" else None)
 
 
 def never_feasible(kind: Kind, device: Device, limits: Limits) -> str | None:
@@ -63,18 +63,23 @@ def never_feasible(kind: Kind, device: Device, limits: Limits) -> str | None:
     return None
 
 
-def gpu_fault(task: TaskSpec, node: NodeSpec, limits: Limits, seen: Seen | None) -> str | None:
-    """Why a node's GPU cannot take this very task."""
-    if task.memory_bytes is not None and task.memory_bytes > granted_memory(node, limits):
-        return f"needs {task.memory_bytes / 1e9:.1f} GB of GPU memory, the device has {node.gpu_memory_gb:g}"
-    if seen is not None and node.config in seen.unfit:
-        return f"failed there before: {seen.unfit[node.config]}"
+def gpu_fault(task: TaskSpec, kind: Kind, limits: Limits, seen: Seen | None) -> str | None:
+    """Why a node's GPU cannot take this very task. What it needs is what its spec says, else the most seen before."""
+    need = task.memory_bytes if task.memory_bytes is not None or seen is None else seen.gpu_memory_bytes
+    if need is not None and need > granted_memory(kind, limits):
+        free = "" if kind.gpu_free_gb is None else f", {kind.gpu_free_gb:.1f} free of other programs"
+        return f"needs {need / 1e9:.1f} GB of GPU memory, the device has {kind.spec.gpu_memory_gb:g}{free}"
+    if seen is not None and kind.spec.config in seen.unfit:
+        return f"failed there before: {seen.unfit[kind.spec.config]}"
     return None
 
 
-def granted_memory(node: NodeSpec, limits: Limits) -> float:
+def granted_memory(kind: Kind, limits: Limits) -> float:
     """Bytes of GPU memory that a task gets; an unknown memory holds anything."""
-    return math.inf if node.gpu_memory_gb is None else node.gpu_memory_gb * 1e9 * min(limits.gpus, 1.0)
+    if kind.spec.gpu_memory_gb is None:
+        return math.inf
+    free = math.inf if kind.gpu_free_gb is None else kind.gpu_free_gb
+    return min(free, kind.spec.gpu_memory_gb * min(limits.gpus, 1.0)) * 1e9
 
 
 class Offer:
@@ -97,7 +102,7 @@ class Offer:
         self.lots = [self._lot(group, i if group[0].grants_gpus else None) for i, group in enumerate(groups)]
         self.gpu = [i for i, one in enumerate(self.lots) if one.gpu]
         self.cpu_configs = tuple(k.spec.config for k in self.kinds if self.can[k.spec.config, "cpu"])
-        memory = [[granted_memory(k.spec, limits) for k in group if self.can[k.spec.config, "gpu"]] for group in groups]
+        memory = [[granted_memory(k, limits) for k in group if self.can[k.spec.config, "gpu"]] for group in groups]
         self.least = [min(one, default=math.inf) for one in memory]
         self.most = [max(one, default=math.inf) for one in memory]
         self.least_of_all = min(self.least, default=math.inf)
@@ -143,7 +148,7 @@ class Offer:
         lots: list[Lot] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
-            faults = {k.spec.config: gpu_fault(task, k.spec, self.limits, seen) for k in group}
+            faults = {k.spec.config: gpu_fault(task, k, self.limits, seen) for k in group}
             alone = [k for k in group if k.spec.config in apart or faults[k.spec.config]]
             together = [k for k in group if not (k.spec.config in apart or faults[k.spec.config])]
             known = prior[i] if group[0].grants_gpus else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from placement.balance import the_one
 from placement.caller import caller
 from placement.decision import Decision, Explanation, Limits, Snapshot, decide, explain, spare
 from placement.describe import of_arguments
-from placement.errors import PlacementError, SpecError
+from placement.errors import NotServedError, PlacementError, SpecError
 from placement.locality import nearer, refs_in
 from placement.narrowing import limits_of, narrowed, own_options, surroundings
 from placement.options import PlacementOptions, spec_function
@@ -23,6 +24,8 @@ from placement.task import TaskSpec
 
 NO_CANDIDATE = "no_candidate"
 UNKNOWN = TaskSpec()
+
+logger = logging.getLogger("placement")
 
 
 class Placer:
@@ -45,6 +48,7 @@ class Placer:
         self._limits_before: dict[Any, Limits] = {}
         self._looking = False
         self._limits_for: Snapshot | None = None
+        self._told_unserved = False
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
         """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
@@ -77,10 +81,28 @@ class Placer:
         """The decision for one task; around: what `surroundings()` said of the calling process."""
         limits = self.limits(snapshot, around)
         decision = decide(task, self.name, limits, snapshot, policy=self._policy)
-        if decision.reason == NO_CANDIDATE and self.ray_options.get("num_gpus"):
-            # The user asked for GPUs by number: as with ray.remote the task waits for a node that has them.
-            return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
+        if decision.reason == NO_CANDIDATE:
+            self._tell_unserved(task, limits, snapshot)
+            if self.ray_options.get("num_gpus"):
+                return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
         return decision
+
+    def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> None:
+        """Raises NotServedError where no node will ever do; else says once that the task waits, as under ray.remote."""
+        table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
+        reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
+        why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
+        if snapshot.inventory.complete:
+            raise NotServedError(
+                f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) was told of: "
+                "ask for less, or name a type (with its `config` label) that has it."
+            )
+        if not self._told_unserved:
+            self._told_unserved = True
+            logger.warning(
+                "%s. It waits for one that can, as under ray.remote. Name what your autoscaler could start by "
+                "placement.start(node_types=) ({} where there is none), and such a task fails at once instead.", why,
+            )  # fmt: skip
 
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""

@@ -38,7 +38,7 @@ CONTEXT_PATIENCE_S = 10.0
 CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
 
 Emulator = Callable[[TaskSpec, NodeSpec, Device, float], Emulated]
-Observation = tuple[Key, Place, float, float | None, float]
+Observation = tuple[Key, Place, float, float | None, float, float | None]
 Unfit = tuple[Key, str, str]
 
 logger = logging.getLogger("placement")
@@ -202,7 +202,7 @@ def made(
             told = emulated or energy.get(i)
             error = (told.energy_error if isinstance(told, Emulated) else told.error) if told else None
             place = Place(config, run.device, envelope.decision.cpus)
-            observations.append((key, place, seconds, _joules(run, told), error or 0.0))
+            observations.append((key, place, seconds, _joules(run, told), error or 0.0, run.memory_bytes))
         if run.fallback is not None and not run.fallback.startswith(ANOTHERS_CUDA):
             unfit.append((key, config, run.fallback))
     return rows, observations, unfit
@@ -224,7 +224,7 @@ def _common(run: Run, context: NodeContext) -> dict[str, Any]:
         "workload": run.function.rsplit(".", 1)[-1], "config": node.config if node else None,
         "node_id": context.node_id, "emulated": context.emulated, "device": run.device, "repeats": 1,
         "time_utc": run.began, "error": run.error, "fallback": run.fallback,
-        "task_id": run.task_id,
+        "task_id": run.task_id, "peak_memory_bytes": run.memory_bytes,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ All times are `time.time()` seconds of the node. What was not measured is None, 
 
 from placement.meters.channel import Channel, Meter, MeterLostError, wrapped_difference
 from placement.meters.cpu import cpu_meters, cpu_name, cpu_tdp_w
-from placement.meters.gpu import Gpu, find_gpus, gpu_meters, visible_gpus
+from placement.meters.gpu import Gpu, find_gpus, free_gb, gpu_meters, visible_gpus
 from placement.meters.replay import ReplayMeter, read_recording, record, replay, write_recording
 from placement.meters.sampler import Sampler, node_meters
 from placement.meters.trace import Energy, Series, TaskWindow, Trace, share, window
@@ -32,6 +32,7 @@ __all__ = [
     "cpu_name",
     "cpu_tdp_w",
     "find_gpus",
+    "free_gb",
     "gpu_meters",
     "node_meters",
     "read_recording",

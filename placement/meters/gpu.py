@@ -6,7 +6,7 @@ The energy counter (Volta and later) is read where there is one, else power is r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -109,6 +109,20 @@ def find_gpus() -> tuple[Gpu, ...]:
 
 def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
+
+
+def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
+    """What a GPU's memory has beside what other programs hold, 1e9 bytes; None where NVML does not tell.
+
+    ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
+    """
+    nvml = _nvml()
+    handle = nvml and _told(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
+    running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    if running is None or gpu.memory_gb is None:
+        return None
+    held = [process.usedGpuMemory for process in running if not ours(process.pid)]
+    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
 def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:

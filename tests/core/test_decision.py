@@ -107,6 +107,25 @@ def test_gpu_memory_must_hold_the_task() -> None:
     assert decide(replace(TASK, memory_bytes=99e9), "f", limits(), snap).device == "cpu"
 
 
+def test_memory_that_other_programs_hold_is_not_counted_on() -> None:
+    kinds = [replace(k, gpu_free_gb=3.0) if k.spec.config == "D" else k for k in cluster().kinds]
+    snap = snapshot(Told(dict.fromkeys("ABCD", 0.9)), inventory=Inventory(tuple(kinds)))
+    assert decide(replace(TASK, memory_bytes=13e9), "f", limits(), snap).configs == ("B",)
+    told = reasons(replace(TASK, memory_bytes=13e9), limits(), snap)
+    assert told["D", "gpu"] == "needs 13.0 GB of GPU memory, the device has 24, 3.0 free of other programs"
+
+
+def test_what_a_task_held_before_counts_where_its_spec_says_nothing() -> None:
+    history, quiet = History(), replace(TASK, memory_bytes=None)
+    for _ in range(3):
+        history.observe(key_of("f", TASK), Place("B", "gpu", 1.0), 0.1, memory_bytes=13e9)
+    history.observe(key_of("f", TASK), Place("B", "gpu", 1.0), 0.1, memory_bytes=12.5e9)
+    snap = snapshot(Told(dict.fromkeys("ABCD", 0.9)), history=history)
+    assert set(decide(quiet, "f", limits(), snap).configs) == {"B", "D"}
+    assert reasons(quiet, limits(), snap)["A", "gpu"] == "needs 13.0 GB of GPU memory, the device has 12"
+    assert len(decide(replace(quiet, memory_bytes=1e9), "f", limits(), snap).configs) == 4  # the spec knows better
+
+
 def test_a_share_of_a_gpu_has_a_share_of_its_memory() -> None:
     snap = snapshot(Told({"A": 0.9}), inventory=cluster(configs="A"))
     assert decide(replace(TASK, memory_bytes=7e9), "f", limits(gpus=0.5), snap).device == "cpu"

@@ -1,11 +1,24 @@
 """NVML is faked at its one boundary, the `pynvml` module."""
 
+import asyncio
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from placement.meters import Gpu, MeterLostError, Sampler, find_gpus, gpu_meters, node_meters, visible_gpus, window
+from placement import gpu_memory
+from placement.gpu_memory import descends_from, most_free_gb
+from placement.meters import (
+    Gpu,
+    MeterLostError,
+    Sampler,
+    find_gpus,
+    free_gb,
+    gpu_meters,
+    node_meters,
+    visible_gpus,
+    window,
+)
 from placement.meters.gpu import MIG_REASON
 
 
@@ -68,6 +81,9 @@ class FakeNvml:
 
     def nvmlDeviceGetPowerUsage(self, gpu):
         return self._tell(gpu, "power_mw")
+
+    def nvmlDeviceGetComputeRunningProcesses(self, gpu):
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self._tell(gpu, "processes")]
 
     def nvmlDeviceGetUtilizationRates(self, gpu):
         return SimpleNamespace(gpu=self._tell(gpu, "load_percent"))
@@ -214,3 +230,45 @@ def test_a_nodes_meters_are_those_of_its_cpu_and_its_gpus(nvml):
     assert "gpu:GPU-a" in names
     assert "busy:cpu" in names
     assert unmeasured["GPU-b"] == MIG_REASON
+
+
+def test_memory_that_other_programs_hold_is_not_free(nvml):
+    nvml(
+        volta("a", memory=80e9, processes=[(7, 30_000_000_000), (8, 5_000_000_000)]),
+        volta("b", memory=80e9, processes=[(9, 60_000_000_000)]),
+    )
+    gpus = find_gpus()
+    assert [free_gb(gpu, lambda pid: pid == 8) for gpu in gpus] == [50.0, 20.0]  # 8 is Ray's own
+    assert most_free_gb(gpus, lambda pid: pid == 8) == 50.0
+
+
+@pytest.mark.parametrize("more", [{}, {"processes": [(7, None)]}])
+def test_memory_that_nvml_does_not_tell_is_unknown(nvml, more):
+    nvml(volta("a", memory=80e9, processes=[]), volta("b", memory=80e9, **more))
+    assert most_free_gb(find_gpus(), lambda pid: False) is None
+    assert most_free_gb((), lambda pid: False) is None
+
+
+def test_a_process_is_known_by_its_ancestors(tmp_path):
+    for pid, parent in ((30, 20), (20, 10), (40, 1)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "status").write_text(f"Name:\tx\nPPid:\t{parent}\n")
+    assert [descends_from(pid, 10, tmp_path) for pid in (30, 20, 10, 40, 99)] == [True, True, True, False, False]
+
+
+def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
+    card = volta("a", memory=100e9, processes=[])
+    nvml(card)
+    told = []
+    frees = iter([[], [(1, 3_000_000_000)], [(1, 40_000_000_000)], [(1, 42_000_000_000)], []])
+
+    async def next_look(_):
+        try:
+            card["processes"] = next(frees)
+        except StopIteration:
+            raise asyncio.CancelledError from None
+
+    monkeypatch.setattr(gpu_memory.asyncio, "sleep", next_look)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(gpu_memory.tell_changes(find_gpus(), told.append))
+    assert told == [60.0, 100.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from ray.util.scheduling_strategies import (
 )
 
 from placement import TaskSpec, placed_remote
+from placement.caller import caller
+from placement.errors import NotServedError
 from placement.narrowing import matches
 
 pytestmark = pytest.mark.usefixtures("emulated")
@@ -91,10 +94,22 @@ def test_a_users_own_num_gpus_decides_the_device() -> None:
     assert any("your num_gpus=0 asks for none" in c.reason for c in none.explain().considered)
 
 
-def test_gpus_that_no_node_has_are_waited_for_as_under_ray() -> None:
+def test_gpus_that_no_node_has_are_waited_for_as_under_ray_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     ref = where.options(num_gpus=8).remote()
     assert ray.wait([ref], timeout=0.5)[0] == []
     ray.cancel(ref)
+    assert "D gpu: needs 8 GPUs, the node has 1" in caplog.text
+    assert "placement.start(node_types=)" in caplog.text
+
+
+def test_where_the_autoscalers_types_are_known_what_none_can_serve_fails_at_once() -> None:
+    """The session's cluster is told of no types; a snapshot of its own is."""
+    seen = caller().current()
+    known = replace(seen, inventory=replace(seen.inventory, complete=True))
+    placer = where.options(num_gpus=8)._placer
+    with pytest.raises(NotServedError, match=r"no node can take .*where: .*D gpu: needs 8 GPUs, the node has 1.*less"):
+        placer.decide(TaskSpec(), known, None)
+    assert where.options(num_gpus=1)._placer.decide(TaskSpec(), known, None).device == "gpu"
 
 
 def test_a_placement_group_without_a_gpu_takes_the_task_on_the_cpu() -> None:
