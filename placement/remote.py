@@ -265,7 +265,11 @@ def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict
     ray_options = dict(ray_options)  # Ray changes the dict it is given, which a decorator may use twice
     is_function = inspect.isfunction(function_or_class) or is_cython(function_or_class)
     disabled = os.environ.get("PLACEMENT_DISABLE") == "1"
-    if disabled or not (is_function or inspect.isclass(function_or_class)):
+    if not callable(function_or_class) and not ray_options:
+        raise TypeError(f"placed_remote must be applied to either a function or a class, not {function_or_class!r}.")
+    if not (is_function or inspect.isclass(function_or_class)):
+        return ray._private.worker._make_remote(function_or_class, ray_options)  # which raises
+    if disabled:
         return ray.remote(**ray_options)(function_or_class) if ray_options else ray.remote(function_or_class)
     check_ray_version()
     if not is_function:

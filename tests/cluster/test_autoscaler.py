@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from namespaces import NAMESPACES, clean_environment, what_stands_in_the_way
 
+pytestmark = pytest.mark.soak  # two minutes; the rules it shows are held by the pure tests too
+
 SCRIPT = Path(__file__).resolve().with_name("autoscaled.py")
 TIMEOUT_S = 420
 
