@@ -130,8 +130,12 @@ def test_ray_client() -> None:
         '''
         import textwrap
         time.sleep(3)
-        done = subprocess.run([sys.executable, "-c", textwrap.dedent(client).replace("PORT", str(port))],
-                              capture_output=True, text=True, timeout=200)
+        for _ in range(3):
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(client).replace("PORT", str(port))],
+                                  capture_output=True, text=True, timeout=200)
+            # Ray gives its own server 30 s to start, which a busy machine may exceed.
+            if "Starting Ray client server failed" not in done.stderr:
+                break
         server.terminate()
         print(done.stdout, done.stderr[-2000:])
         """,
