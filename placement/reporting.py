@@ -183,26 +183,29 @@ def made(
     from placement.record import row
 
     rows, observations, unfit = [], [], []
+    told: dict[tuple[str, bytes], tuple[Envelope, dict[str, Any], Key]] = {}  # many runs came with the same Envelope
     config = context.spec.config if context.spec else None
     for i, run in enumerate(runs):
         if run.packed is None:
             if context.logs:
                 rows.append(row(**_common(run, context), **_times(run, None, context, energy.get(i))))
             continue
-        envelope = unpack(run.packed)
+        same = told.get((run.function, run.packed))
+        if same is None:
+            envelope = unpack(run.packed)
+            same = envelope, _placed(envelope, context), (run.function, size_of(envelope.spec))
+            told[run.function, run.packed] = same
+        envelope, placed, key = same
         emulated = context.emulate(envelope, run.device)
-        rows.append(
-            row(**_common(run, context), **_placed(envelope, context), **_times(run, emulated, context, energy.get(i)))
-        )
+        rows.append(row(**_common(run, context), **placed, **_times(run, emulated, context, energy.get(i))))
         if config is None:
             continue
-        key = (run.function, size_of(envelope.spec))
         seconds = _warm_seconds(run, emulated, context)
         if seconds is not None:
-            told = emulated or energy.get(i)
-            error = (told.energy_error if isinstance(told, Emulated) else told.error) if told else None
+            measured = emulated or energy.get(i)
+            error = (measured.energy_error if isinstance(measured, Emulated) else measured.error) if measured else None
             place = Place(config, run.device, envelope.decision.cpus)
-            observations.append((key, place, seconds, _joules(run, told), error or 0.0, run.memory_bytes))
+            observations.append((key, place, seconds, _joules(run, measured), error or 0.0, run.memory_bytes))
         if run.fallback is not None and not run.fallback.startswith(ANOTHERS_CUDA):
             unfit.append((key, config, run.fallback))
     return rows, observations, unfit
