@@ -357,7 +357,7 @@ class PlacementActor:
         if len(self.outbox.rows) + len(rows) > LARGEST_PENDING_ROWS:
             self._lose(len(rows), "more rows came than could be written")
             return self.generation
-        self.outbox.rows += numbered(rows, f"{writer}:{number}")
+        self.outbox.rows += rows
         done = asyncio.get_running_loop().create_future()
         self.outbox.waiting.append(done)
         await done
@@ -498,11 +498,3 @@ class PlacementActor:
             except Exception:
                 logger.exception("the placement actor's %s failed; it goes on", step.__name__)
                 await asyncio.sleep(1.0)
-
-
-def numbered(rows: list[tuple[Any, ...]], batch_id: str) -> list[tuple[Any, ...]]:
-    """The rows with their batch_id, by which a reader counts a batch sent twice once."""
-    from placement.record import NAMES
-
-    at = NAMES.index("batch_id")
-    return [(*row[:at], batch_id, *row[at + 1 :]) for row in rows]

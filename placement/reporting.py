@@ -159,7 +159,8 @@ class Outbox:
         lost, self.lost = self.lost, 0
         self._number += 1
         context = fresh_context()
-        return Batch(self._number, len(runs), *made(runs, context, energies(runs, context)), lost)
+        name = f"{self.writer}:{self._number}"
+        return Batch(self._number, len(runs), *made(runs, context, energies(runs, context), name), lost)
 
 
 def energies(runs: list[Run], context: NodeContext) -> dict[int, Energy]:
@@ -177,9 +178,12 @@ def energies(runs: list[Run], context: NodeContext) -> dict[int, Energy]:
 
 
 def made(
-    runs: list[Run], context: NodeContext, energy: Mapping[int, Energy]
+    runs: list[Run], context: NodeContext, energy: Mapping[int, Energy], batch_id: str | None = None
 ) -> tuple[list[tuple[Any, ...]], list[Observation], list[Unfit]]:
-    """(rows of the log, warm timings for the history, what failed on a GPU) of finished runs."""
+    """(rows of the log, warm timings for the history, what failed on a GPU) of finished runs.
+
+    batch_id: by which a reader counts a batch sent twice once.
+    """
     from placement.record import row
 
     rows, observations, unfit = [], [], []
@@ -188,7 +192,7 @@ def made(
     for i, run in enumerate(runs):
         if run.packed is None:
             if context.logs:
-                rows.append(row(**_common(run, context), **_times(run, None, context, energy.get(i))))
+                rows.append(row(**_common(run, context, batch_id), **_times(run, None, context, energy.get(i))))
             continue
         same = told.get((run.function, run.packed))
         if same is None:
@@ -197,7 +201,7 @@ def made(
             told[run.function, run.packed] = same
         envelope, placed, key = same
         emulated = context.emulate(envelope, run.device)
-        rows.append(row(**_common(run, context), **placed, **_times(run, emulated, context, energy.get(i))))
+        rows.append(row(**_common(run, context, batch_id), **placed, **_times(run, emulated, context, energy.get(i))))
         if config is None:
             continue
         seconds = _warm_seconds(run, emulated, context)
@@ -220,10 +224,10 @@ def _warm_seconds(run: Run, emulated: Emulated | None, context: NodeContext) -> 
     return None if run.cold else run.seconds
 
 
-def _common(run: Run, context: NodeContext) -> dict[str, Any]:
+def _common(run: Run, context: NodeContext, batch_id: str | None) -> dict[str, Any]:
     node = context.spec
     return {
-        "run_id": context.run_id, "source": "production", "function": run.function,
+        "run_id": context.run_id, "batch_id": batch_id, "source": "production", "function": run.function,
         "workload": run.function.rsplit(".", 1)[-1], "config": node.config if node else None,
         "node_id": context.node_id, "emulated": context.emulated, "device": run.device, "repeats": 1,
         "time_utc": run.began, "error": run.error, "fallback": run.fallback,
