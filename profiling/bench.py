@@ -7,6 +7,7 @@ rounds with its quartiles. A ratio above 1 means that placed_remote is the faste
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def bench(rounds: int = 15, calls: int = 400, told: Callable[[str], None] = lamb
     import ray
 
     told("import")
-    figures = [import_extra_ms()]
+    figures = [import_extra_ms(), import_placed_remote_ms()]
     told("decisions")
     figures += [decide_new_us(), *decide_growth()]
     with tempfile.TemporaryDirectory() as log:
@@ -87,20 +88,37 @@ def bench(rounds: int = 15, calls: int = 400, told: Callable[[str], None] = lamb
 
 
 def import_extra_ms(rounds: int = 9) -> Figure:
-    """Milliseconds that `from placement import placed_remote` adds to a script that imported ray."""
+    """Milliseconds that `import placement` adds to a script that imported ray."""
+    values, heavy = _import_ms("import placement", rounds)
+    return Figure.of("import_extra_ms", values, "<= 30", f"heavy modules brought in: {heavy}")
+
+
+def import_placed_remote_ms(rounds: int = 9) -> Figure:
+    """The same of `from placement import placed_remote`, which brings in all that a decision takes."""
+    values, heavy = _import_ms("from placement import placed_remote", rounds)
+    return Figure.of("import_placed_remote_ms", values, "", f"heavy modules brought in: {heavy}")
+
+
+def _import_ms(statement: str, rounds: int) -> tuple[list[float], str]:
+    """Milliseconds of a statement after `import ray`, for each round; which heavy modules it brought in."""
     script = (
-        "import time, ray; start = time.perf_counter(); from placement import placed_remote; "
-        "end = time.perf_counter(); import sys; "
-        "heavy = {'torch', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules) - set(before); "
-        "print((end - start) * 1e3, sorted(heavy))"
-    ).replace("start =", "import sys; before = list(sys.modules); start =", 1)
+        f"import sys, time, ray; before = set(sys.modules); start = time.perf_counter(); {statement}; "
+        "print((time.perf_counter() - start) * 1e3, *sorted({'torch', 'pandas', 'pyarrow', 'numpy'}"
+        " & (set(sys.modules) - before)))"
+    )
+    # With the byte code kept, as any installation does.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     values, heavy = [], set()
-    for _ in range(rounds):
-        out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-        milliseconds, _, modules = out.strip().partition(" ")
-        values.append(float(milliseconds))
-        heavy.add(modules)
-    return Figure.of("import_extra_ms", values, "<= 30", f"heavy modules brought in: {' '.join(sorted(heavy))}")
+    with tempfile.TemporaryDirectory() as kept:
+        for _ in range(rounds + 1):
+            done = subprocess.run(
+                [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                env=environment | {"PYTHONPYCACHEPREFIX": kept},
+            )  # fmt: skip
+            milliseconds, *modules = done.stdout.split()
+            values.append(float(milliseconds))
+            heavy.update(modules)
+    return values[1:], " ".join(sorted(heavy)) or "none"
 
 
 # --- decisions, without Ray -------------------------------------------------------------------------------------------
