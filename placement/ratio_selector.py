@@ -1,4 +1,6 @@
-"""The ratio selector in service, and its selector file (kind "ratio"): plain numbers, checked on load."""
+"""The ratio selector in service, and its selector file (kind "ratio"): plain numbers, checked on load.
+
+Curves (`placement.ratio`), trees (`placement.tree_ratio`), or the mean of both, as its file says."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from placement.errors import SelectorError
-from placement.estimate import Estimate, Spread
+from placement.estimate import Each, Estimate, Prepared, Spread
 from placement.features import granted_gflops
 from placement.node import NodeSpec
 from placement.ratio import AMPLITUDES, INPUTS, Points, PowerRatio, RatioModel, cpu_device, gpu_device
@@ -22,40 +24,75 @@ from placement.selector import (
     version_of,
 )
 from placement.task import TaskSpec
+from placement.tree_ratio import NUMBERS, Ready, TreeModel, both, energy_of, mixed
+from placement.trees import forest_of
 
 MOST_POINTS = 2000  # of a file: each prediction costs as much
 DIGITS = 7
+MOST_READY = 100
 
 
 @dataclass(frozen=True)
 class RatioSelector:
-    """A RatioModel as a Selector: its estimates tell speed-up, energy ratio and seconds, with their spread."""
+    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, and seconds where
+    it has curves.
+
+    model: the curves, None where the trees have it all.  trees: None where there are none.  share: of the trees.
+    """
 
     version: str
-    model: RatioModel
+    model: RatioModel | None
     thresholds: JointThreshold = field(default_factory=JointThreshold)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    trees: TreeModel | None = None
+    share: float = 0.0
+    _ready: dict[tuple[NodeSpec, float], Ready] = field(default_factory=dict, repr=False, compare=False)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
         if not task.flops or not node.gpus:
             return None
+        if self.model is None:
+            return self._on(node, cpus)(task)[0]
         found = self.model.predict(
             [getattr(task, name) for name in INPUTS], task.framework,
             cpu_device(node.cpu_name, node.config, cpus), gpu_device(node.gpu_name, node.config),
             granted_gflops(node, cpus), node.gpu_gflops,
         )  # fmt: skip
+        speedup, energy = Spread(found.log_speedup, found.log_speedup_std), self.model.energy_ratio(found)
         p_gpu, energy_decides = self.model.p_gpu(found, self.thresholds)
+        outside = found.extrapolating
+        if self.trees is not None:
+            told = self._on(node, cpus).spreads_of(task)
+            speedup, power = mixed(found, told[0], self.share), told[1]
+            energy = energy_of(speedup, power)
+            p_gpu, energy_decides = both(speedup, power, self.thresholds)
         return Estimate(
             p_gpu,
-            speedup=Spread(found.log_speedup, found.log_speedup_std),
-            energy_ratio=self.model.energy_ratio(found),
+            speedup=speedup,
+            energy_ratio=energy,
             cpu_seconds=task.steps * math.exp(found.log_cpu_seconds),
             gpu_seconds=task.steps * math.exp(found.log_gpu_seconds),
-            extrapolating=found.extrapolating,
+            extrapolating=outside,
             energy_decides=energy_decides,
         )
+
+    def _on(self, node: NodeSpec, cpus: float) -> Ready:
+        """The trees ready for one node, kept."""
+        if len(self._ready) > MOST_READY:  # kinds of node are few; measured GFLOP/s may drift for ever
+            self._ready.clear()
+        key = (node, cpus)
+        if key not in self._ready:
+            assert self.trees is not None
+            self._ready[key] = Ready(self.trees, (node,), cpus, self.thresholds)
+        return self._ready[key]
+
+    def prepare(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
+        """Ready for all these nodes: trees alone are asked for all at once, curves one by one."""
+        if self.model is None and self.trees is not None:
+            return Ready(self.trees, nodes, cpus, self.thresholds)
+        return Each(self, nodes, cpus)
 
     def to_dict(self) -> dict[str, Any]:
         """The selector file's content."""
@@ -64,7 +101,9 @@ class RatioSelector:
             "kind": "ratio",
             "version": self.version,
             "inputs": list(INPUTS),
-            "model": model_to_dict(self.model),
+            "model": None if self.model is None else model_to_dict(self.model),
+            "trees": None if self.trees is None else trees_to_dict(self.trees),
+            "share": self.share,
             "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
             "training": dict(self.training),
             "metrics": dict(self.metrics),
@@ -109,16 +148,64 @@ def ratio_of(data: Mapping[str, Any]) -> RatioSelector:
     """The RatioSelector of a selector file; SelectorError names the first fault."""
     if data.get("inputs") != list(INPUTS):
         raise SelectorError(f"selector file: its inputs {data.get('inputs')!r} are not {list(INPUTS)}. {REFIT}")
+    trees = None if data.get("trees") is None else trees_of(_mapping(data, "trees"))
+    model = None if data.get("model") is None and trees is not None else model_of(_mapping(data, "model"))
+    share = float(_array(data.get("share", 0.0), (), "share"))
+    if not 0 <= share <= 1 or (share < 1 and model is None):
+        raise SelectorError(f"selector file: share {share:g} of the trees must be from 0 to 1, and 1 alone. {REFIT}")
     return RatioSelector(
-        version_of(data), model_of(_mapping(data, "model")), thresholds_of(data),
-        _mapping(data, "training"), _mapping(data, "metrics"),
-    )  # fmt: skip
+        version_of(data),
+        model,
+        thresholds_of(data),
+        _mapping(data, "training"),
+        _mapping(data, "metrics"),
+        trees,
+        share,
+    )
+
+
+def trees_to_dict(model: TreeModel) -> dict[str, Any]:
+    """JSON-able; an input that was never known has None in its place."""
+    return {
+        "frameworks": list(model.frameworks),
+        "inputs": list(NUMBERS),
+        **{name: [None if v != v else v for v in getattr(model, name).tolist()]
+           for name in ("centre", "slopes", "low", "high")},
+        "within": model.within, "beyond": model.beyond, "power_std": model.power_std,
+        **model.forest.to_dict(),
+    }  # fmt: skip
+
+
+def trees_of(data: Mapping[str, Any]) -> TreeModel:
+    """The TreeModel of `trees_to_dict`'s content; SelectorError names the first fault."""
+    frameworks = _names(data, "frameworks")
+    if data.get("inputs") != list(NUMBERS):
+        raise SelectorError(f"selector file: its trees' inputs are not {list(NUMBERS)}. {REFIT}")
+    arrays = [_with_gaps(data, name, len(NUMBERS)) for name in ("centre", "slopes", "low", "high")]
+    within, beyond = (float(_array(data.get(name), (), name)) for name in ("within", "beyond"))
+    power = None if data.get("power_std") is None else float(_array(data["power_std"], (), "power_std"))
+    if min(within, beyond, 1.0 if power is None else power) <= 0:
+        raise SelectorError(f"selector file: within, beyond and power_std must be positive. {REFIT}")
+    try:
+        forest = forest_of(data, len(NUMBERS) + len(frameworks), 2)
+    except ValueError as error:
+        raise SelectorError(f"selector file: {error}. {REFIT}") from None
+    return TreeModel(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power)
+
+
+def _with_gaps(data: Mapping[str, Any], name: str, count: int) -> Any:
+    """A float array, NaN where the file has null."""
+    import numpy as np
+
+    given = data.get(name)
+    known = [0.0 if v is None else v for v in given] if isinstance(given, list) else given
+    array = _array(known, (count,), name)
+    array[[v is None for v in given]] = np.nan  # type: ignore[union-attr]
+    return array
 
 
 def model_of(data: Mapping[str, Any]) -> RatioModel:
     """The RatioModel of `model_to_dict`'s content; SelectorError names the first fault."""
-    import numpy as np
-
     names = {name: _names(data, name) for name in ("frameworks", "cpus", "gpus")}
     points = _points(_mapping(data, "points"), names)
     count, inputs = len(points.gflops), len(INPUTS)
@@ -127,12 +214,7 @@ def model_of(data: Mapping[str, Any]) -> RatioModel:
         raise SelectorError(f"selector file: amplitudes must be of {list(AMPLITUDES)}. {REFIT}")
     factor = data.get("factor")
     rows = len(factor) if isinstance(factor, list) else 0
-    ranges = {}
-    for name in ("centre", "low", "high"):
-        given = data.get(name)
-        known = [0.0 if v is None else v for v in given] if isinstance(given, list) else given
-        ranges[name] = _array(known, (inputs,), name)
-        ranges[name][[v is None for v in given]] = np.nan  # type: ignore[union-attr]
+    ranges = {name: _with_gaps(data, name, inputs) for name in ("centre", "low", "high")}
     noise, bounds, centre = (_pair(data, name) for name in ("noise", "bounds", "gflops_centre"))
     if min(noise) <= 0 or bounds[0] > bounds[1]:
         raise SelectorError(f"selector file: noise must be positive and bounds in order. {REFIT}")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LEARNERS = ("paper", "ratio")
 COLUMNS = {
     "paper": (*FEATURES, "label"),
-    "ratio": (*dict.fromkeys((*INPUTS, "framework", "cpu_device", "gpu_device", "cpu_gflops", "gpu_gflops", "label",
+    "ratio": (*dict.fromkeys((*INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label",
                               "cpu_seconds", "gpu_seconds", "cpu_censored", "gpu_censored", "steps", "energy_ratio")),),
 }  # fmt: skip
 """Learner -> what its fit takes of a frame."""

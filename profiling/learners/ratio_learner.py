@@ -1,16 +1,24 @@
-"""The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds."""
+"""The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
+
+curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: 0, 1/2 or 1, whichever errs least in the
+log speed-up of work held out of a fit of both
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from placement.errors import LogError
+from placement.estimate import Spread
 from placement.ratio import INPUTS, Prediction, RatioModel
+from placement.tree_ratio import TreeModel, both, mixed
 from profiling.learners import Fold
 from profiling.learners.fitting import fit_ratio
+from profiling.learners.tree_fitting import fit_trees, held_out_work, log_speedups, logs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,9 +26,64 @@ if TYPE_CHECKING:
     from placement.ratio_selector import RatioSelector
     from placement.rule import JointThreshold
 
+SHARES = (0.0, 0.5, 1.0)
+MOST_TESTED = 1000  # rows on which the share is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What serves. curves: None where the trees have it all.  share: of the trees."""
+
+    curves: RatioModel | None
+    trees: TreeModel | None
+    share: float
+
+    def p_gpu(self, frame: pd.DataFrame, rule: JointThreshold) -> np.ndarray:
+        """P(GPU) of each row of a frame."""
+        curves = None if self.curves is None else predictions(self.curves, frame)
+        if self.trees is None:
+            assert self.curves is not None
+            assert curves is not None
+            return np.array([self.curves.p_gpu(each, rule)[0] for each in curves])
+        speedups, powers, outside = self.trees.predict(logs_of(frame), frame["framework"].to_list())
+        found = []
+        for row, (speedup, power, beyond) in enumerate(zip(speedups, powers, outside, strict=True)):
+            told = Spread(float(speedup), self.trees.spread(bool(beyond)))
+            if curves is not None:
+                told = mixed(curves[row], told, self.share)
+            known = None if self.trees.power_std is None else Spread(float(power), self.trees.power_std)
+            found.append(both(told, known, rule)[0])
+        return np.array(found)
+
+
+def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
+    """Curves, trees and their share. Raises LogError where there is too little to learn from."""
+    share = _share(frame, seed)
+    trees = fit_trees(frame, seed)
+    return Fitted(fit_ratio(frame, seed) if share < 1 or trees is None else None, trees, share)
+
+
+def _share(frame: pd.DataFrame, seed: int) -> float:
+    target = log_speedups(frame)
+    held = held_out_work(frame, seed)
+    tested = np.flatnonzero(held & np.isfinite(target))
+    if len(tested) > MOST_TESTED:
+        tested = np.sort(np.random.default_rng(seed).choice(tested, MOST_TESTED, replace=False))
+    trees = fit_trees(frame[~held], seed)
+    if trees is None or not len(tested):
+        return 0.0
+    test = frame.iloc[tested]
+    of_trees = trees.predict(logs_of(test), test["framework"].to_list())[0]
+    try:
+        of_curves = np.array([one.log_speedup for one in predictions(fit_ratio(frame[~held], seed), test)])
+    except LogError:
+        return 1.0
+    errors = [np.mean(((1 - s) * of_curves + s * of_trees - target[tested]) ** 2) for s in SHARES]
+    return SHARES[int(np.argmin(errors))]
+
 
 class Ratio:
-    """See `placement.ratio`."""
+    """See `placement.ratio` and `placement.tree_ratio`."""
 
     name = "ratio"
 
@@ -30,11 +93,9 @@ class Ratio:
         for fold in folds:
             train, test = frame.iloc[fold.train], frame.iloc[fold.test]
             try:
-                model = fit_ratio(train, fold.seed)
+                answers.append(fit_both(train, fold.seed).p_gpu(test, rule))
             except LogError:
                 answers.append(np.full(len(test), (train["label"] == "gpu").mean()))
-                continue
-            answers.append(np.array([model.p_gpu(each, rule)[0] for each in predictions(model, test)]))
         return answers
 
 
@@ -62,15 +123,18 @@ def fit_ratio_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0)
     Raises LogError where there is too little to learn from.
     """
     import hashlib
+    import json
 
     from placement.ratio_selector import RatioSelector
 
-    model = fit_ratio(frame, seed)
+    fitted = fit_both(frame, seed)
     gpu = (frame["label"] == "gpu").to_numpy()
-    p_gpu = np.array([model.p_gpu(each, rule)[0] for each in predictions(model, frame)])
-    digest = hashlib.sha256(model.weights.tobytes() + model.factor.tobytes()).hexdigest()[:12]
-    return RatioSelector(
-        f"ratio-{digest}", model, rule,
+    p_gpu = fitted.p_gpu(frame, rule)
+    made = RatioSelector(
+        "ratio", fitted.curves, rule,
         training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
-        metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "points": len(model.weights)},
+        metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "share_of_trees": fitted.share},
+        trees=fitted.trees, share=fitted.share,
     )  # fmt: skip
+    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share")}, sort_keys=True)
+    return replace(made, version=f"ratio-{hashlib.sha256(text.encode()).hexdigest()[:12]}")

@@ -1,7 +1,8 @@
 """Table 5: the policies with the oracle, on two mixes, with 95 % confidence intervals over seeds; and the goal.
 
 The selector's rows are of nets that had not seen the pair they are asked about: from a random split, as the paper's,
-and with the whole workload or the whole configuration held out. Other learners stand beside it on the random split.
+and with the whole workload or the whole configuration held out. Other learners (`--beside`) stand beside it on the
+same splits.
 """
 
 from __future__ import annotations
@@ -84,11 +85,11 @@ def evaluated(source: Source, counts: Mapping[str, int], options: PaperOptions) 
             for name in (*FIXED, "oracle"):
                 each.setdefault(name, []).append(asdict(scores[name]))
     for name in options.beside:
-        for p_gpu in answers(frame, name, source.rule, seeds):
-            scores = policy_scores(frame[scored], p_gpu[scored], weights[scored])
-            each.setdefault(f"{name.replace('_', ' ')}, {SPLIT_TITLES['random']}", []).append(
-                asdict(scores["selector"])
-            )
+        for split in SPLITS:
+            for p_gpu in answers(frame, name, source.rule, seeds, split):
+                scores = policy_scores(frame[scored], p_gpu[scored], weights[scored])
+                title = f"{name.replace('_', ' ')}, {SPLIT_TITLES[split]}"
+                each.setdefault(title, []).append(asdict(scores["selector"]))
     order = [*FIXED, *sorted(name for name in each if name not in (*FIXED, "oracle")), "oracle"]
     policies = {name: _means(each[name]) for name in order if name in each}
     return {
@@ -97,13 +98,15 @@ def evaluated(source: Source, counts: Mapping[str, int], options: PaperOptions) 
     }  # fmt: skip
 
 
-def answers(frame: pd.DataFrame, name: str, rule: JointThreshold, seeds: Sequence[int]) -> list[np.ndarray]:
+def answers(
+    frame: pd.DataFrame, name: str, rule: JointThreshold, seeds: Sequence[int], split: str = "random"
+) -> list[np.ndarray]:
     """P(GPU) of every row by a learner that has not seen it, for each seed; the folds are those of the nets."""
     learner, made = learners()[name], of_labelled(frame)
     found = []
     for seed in seeds:
-        masks = list(folds_of(frame, SPLITS["random"], seed).values())
-        folds = [Fold("random", np.flatnonzero(~mask), np.flatnonzero(mask), seed) for mask in masks]
+        masks = list(folds_of(frame, SPLITS[split], seed).values())
+        folds = [Fold(split, np.flatnonzero(~mask), np.flatnonzero(mask), seed) for mask in masks]
         p_gpu = np.full(len(frame), np.nan)
         for fold, told in zip(folds, learner.held_out(made, folds, rule), strict=True):
             p_gpu[fold.test] = told

@@ -1,0 +1,171 @@
+"""Boosted regression trees as plain data, and how they are asked: no walk down a tree, but one AND for each input.
+
+The leaves of a tree are numbered from left to right, a bit each. A split says which leaves its left part has; a task
+whose value is above its threshold cannot end in them. So what is left is the AND of the masks of all splits that say
+"above", and the task ends in the first leaf left (QuickScorer: Lucchese et al., SIGIR 2015). For each input the masks
+are ANDed beforehand in the order of their thresholds: a value is looked up by bisection, for all trees at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+MOST_LEAVES = 32
+UNKNOWN = -100.0
+"""What stands for an unknown input (natural logarithms lie far above): trees give it branches of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """splits: (input, threshold, first, end): where the input is above the threshold, leaves first to end - 1 are out.
+
+    values: of the leaves, from left to right.
+    """
+
+    splits: tuple[tuple[int, float, int, int], ...]
+    values: tuple[float, ...]
+
+    def fault(self, inputs: int) -> str | None:
+        """What is wrong with it, given how many inputs there are; None where nothing is."""
+        count = len(self.values)
+        if not 0 < count <= MOST_LEAVES:
+            return f"a tree has {count} leaves; from 1 to {MOST_LEAVES} are valid"
+        for which, _, first, end in self.splits:
+            # The last leaf is in no left part: so one leaf is always left.
+            if not (0 <= which < inputs and 0 <= first < end < count):
+                return (
+                    f"a split of input {which}, leaves {first} to {end}: {inputs} inputs and {count} leaves are there"
+                )
+        return None
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Several sums of trees over the same inputs, asked together. ends: sum number i is of trees ends[i-1] to ends[i].
+
+    bases: added to each sum.
+    """
+
+    inputs: int
+    trees: tuple[Tree, ...]
+    ends: tuple[int, ...]
+    bases: tuple[float, ...]
+
+    @cached_property
+    def tables(self) -> list[tuple[list[float], Any]]:
+        """For each input its thresholds in order, and (thresholds + 1, trees) the masks of what is left."""
+        import numpy as np
+
+        tables = []
+        for which in range(self.inputs):
+            found = sorted(
+                (threshold, number, ~(((1 << end) - 1) ^ ((1 << first) - 1)) & 0xFFFFFFFF)
+                for number, tree in enumerate(self.trees)
+                for of, threshold, first, end in tree.splits
+                if of == which
+            )
+            thresholds = sorted({threshold for threshold, _, _ in found})
+            masks = np.full((len(thresholds) + 1, len(self.trees)), 0xFFFFFFFF, np.uint32)
+            place = {threshold: row for row, threshold in enumerate(thresholds, 1)}
+            for threshold, number, mask in found:
+                masks[place[threshold], number] &= np.uint32(mask)
+            tables.append((thresholds, np.bitwise_and.accumulate(masks, axis=0)))
+        return tables
+
+    @cached_property
+    def leaves(self) -> Any:
+        """(trees * MOST_LEAVES,): the values of all leaves."""
+        import numpy as np
+
+        values = np.zeros((len(self.trees), MOST_LEAVES))
+        for row, tree in zip(values, self.trees, strict=True):
+            row[: len(tree.values)] = tree.values
+        return values.ravel()
+
+    @cached_property
+    def _starts(self) -> Any:
+        """Where each tree's leaves start, less the bias of a float's exponent."""
+        import numpy as np
+
+        return np.arange(len(self.trees), dtype=np.int32) * MOST_LEAVES - 127
+
+    def left(self, values: Mapping[int, float]) -> Any:
+        """(trees,): the leaves left by these inputs; None for no input at all."""
+        masks = None
+        for which, value in values.items():
+            thresholds, table = self.tables[which]
+            row = table[bisect_left(thresholds, value)]
+            masks = row if masks is None else masks & row
+        return masks
+
+    @cached_property
+    def _which(self) -> Any:
+        """(trees, sums): 1 where a tree belongs to a sum."""
+        import numpy as np
+
+        which = np.zeros((len(self.trees), len(self.ends)))
+        for number, (start, end) in enumerate(pairwise((0, *self.ends))):
+            which[start:end, number] = 1.0
+        return which
+
+    def sums(self, left: Any) -> Any:
+        """(n, sums): each sum of the leaves left, (n, trees)."""
+        first = left & -left  # the lowest bit alone: a power of two, exact as a float
+        place = first.astype("f4").view("i4")
+        place >>= 23
+        place += self._starts
+        found: Any = self.leaves.take(place).dot(self._which)
+        return found + self._bases
+
+    @cached_property
+    def _bases(self) -> Any:
+        import numpy as np
+
+        return np.array(self.bases)
+
+    def predict(self, values: Any) -> Any:
+        """(n, sums): each sum for inputs (n, inputs)."""
+        import numpy as np
+
+        left = np.full((len(values), len(self.trees)), 0xFFFFFFFF, np.uint32)
+        for column, (thresholds, table) in zip(values.T, self.tables, strict=True):
+            left &= table[np.searchsorted(np.array(thresholds), column, side="left")]
+        return self.sums(left)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "trees": [{"splits": [list(split) for split in t.splits], "values": list(t.values)} for t in self.trees],
+            "ends": list(self.ends),
+            "bases": list(self.bases),
+        }
+
+
+def forest_of(data: Mapping[str, Any], inputs: int, sums: int) -> Forest:
+    """The Forest of `to_dict`'s content; ValueError says the first fault."""
+    import numpy as np
+
+    try:
+        trees = tuple(
+            Tree(
+                tuple((int(which), float(at), int(first), int(end)) for which, at, first, end in one["splits"]),
+                tuple(float(value) for value in one["values"]),
+            )
+            for one in data["trees"]
+        )
+        ends, bases = tuple(int(end) for end in data["ends"]), tuple(float(base) for base in data["bases"])
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"its trees are not as they should be: {error!r}") from None
+    if len(ends) != sums or len(bases) != sums or sorted(ends) != list(ends) or ends[0] < 0 or ends[-1] != len(trees):
+        raise ValueError(f"its {len(trees)} trees do not make {sums} sums at {list(ends)}")
+    if fault := next((fault for tree in trees if (fault := tree.fault(inputs))), None):
+        raise ValueError(fault)
+    numbers: Sequence[float] = [*bases, *(v for t in trees for v in t.values), *(s[1] for t in trees for s in t.splits)]
+    if not np.isfinite(numbers).all():
+        raise ValueError("its trees hold numbers that are not finite")
+    return Forest(inputs, trees, ends, bases)

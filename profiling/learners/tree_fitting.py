@@ -1,0 +1,158 @@
+"""Fits the trees of the ratio selector (see `placement.tree_ratio`), and finds which of curves and trees to trust.
+
+The trees are scikit-learn's histogram gradient boosting, taken over as plain data. What a prediction is worth is
+measured on work held out of a fit: work is equal where its inputs are; its name is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from placement.ratio import INPUTS
+from placement.tree_ratio import NUMBERS, TreeModel, inputs_of
+from placement.trees import Forest, Tree
+from profiling.learners.fitting import power_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST_ROWS = 40  # below it trees, with 20 rows in a leaf, have nothing to split
+FEWEST_ENERGIES = 40  # below it the power ratio is one figure
+PARTS = 4  # one part of the work is held out
+EDGE = 0.1  # of the FLOPs' distribution, at either end: held out to see what extrapolating is worth
+RIDGE = 1.0
+SPEEDUP_TREES: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31}
+POWER_TREES: dict[str, Any] = {"max_iter": 50, "max_leaf_nodes": 16}
+LEAST_SPREAD = 0.02
+
+
+def logs_of(frame: pd.DataFrame) -> np.ndarray:
+    """(n, 10): logs of NUMBERS; NaN where unknown or not positive."""
+    values = frame[list(NUMBERS)].to_numpy(float)
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def log_speedups(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): NaN where a run did not finish."""
+    found = np.log((frame["cpu_seconds"] / frame["gpu_seconds"]).to_numpy(float))
+    cut = frame["cpu_censored"].to_numpy(bool) | frame["gpu_censored"].to_numpy(bool)
+    return np.where(cut | ~np.isfinite(found), np.nan, found)
+
+
+def held_out_work(frame: pd.DataFrame, seed: int) -> np.ndarray:
+    """(n,): mask of one part of the work, drawn by the seed."""
+    work = frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
+    return (np.random.default_rng(seed).permutation(int(work.max()) + 1) % PARTS == 0)[work]
+
+
+def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
+    """The trees of a frame of pairs (see `profiling.learners.frames`); None where it has fewer than FEWEST_ROWS."""
+    target = log_speedups(frame)
+    known = np.isfinite(target)
+    if known.sum() < FEWEST_ROWS:
+        return None
+    frame, target = frame[known], target[known]
+    logs = logs_of(frame)
+    names = tuple(sorted(frame["framework"].dropna().unique()))
+    inputs = inputs_of(logs, frame["framework"].to_list(), names)
+    trees, base = _boosted(inputs, target, SPEEDUP_TREES)
+    centre, slopes, power, power_base, power_std = _power(frame, logs, inputs, target, seed)
+    work, edge = held_out_work(frame, seed), _edge(frame)
+    within = _error(inputs, target, work)
+    beyond = max((_error(inputs, target, mask) for mask in (edge, _some_gpus(frame))), default=within)
+    return TreeModel(
+        names, Forest(inputs.shape[1], (*trees, *power), (len(trees), len(trees) + len(power)), (base, power_base)),
+        centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, beyond), power_std,
+    )  # fmt: skip
+
+
+def _boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
+    """The trees, and what they are added to."""
+    model = _regressor(options).fit(inputs, target)
+    return [_tree(each[0].nodes) for each in model._predictors], float(np.ravel(model._baseline_prediction)[0])
+
+
+def _regressor(options: dict[str, Any]) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(random_state=0, early_stopping=False, **options)
+
+
+def _tree(nodes: Any) -> Tree:
+    """scikit-learn's nodes as a Tree: leaves are numbered as they are met, left part first."""
+    splits: list[tuple[int, float, int, int]] = []
+    values: list[float] = []
+
+    def walk(at: int) -> None:
+        node = nodes[at]
+        if node["is_leaf"]:
+            values.append(float(f"{node['value']:.7g}"))
+            return
+        first = len(values)
+        walk(int(node["left"]))
+        splits.append((int(node["feature_idx"]), float(node["num_threshold"]), first, len(values)))
+        walk(int(node["right"]))
+
+    walk(0)
+    return Tree(tuple(splits), tuple(values))
+
+
+def _power(
+    frame: pd.DataFrame, logs: np.ndarray, inputs: np.ndarray, speedup: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[Tree], float, float | None]:
+    """(centre, slopes, trees, base, standard deviation) of the log power ratio."""
+    centre, none = _over(np.nanmean, logs), np.zeros(logs.shape[1])
+    power = np.log(frame["energy_ratio"].to_numpy(float)) + speedup
+    known = np.isfinite(power)
+    if known.sum() < FEWEST_ENERGIES:
+        one = power_of(frame)
+        return centre, none, [], one.mean if one else 0.0, one.std if one else None
+    logs, inputs, power = logs[known], inputs[known], power[known]
+    centred = np.nan_to_num(logs - centre)
+
+    def fitted(rows: np.ndarray) -> tuple[float, np.ndarray]:
+        scale = np.maximum(centred[rows].std(0), 1e-9)
+        x, level = centred[rows] / scale, float(power[rows].mean())
+        x = x - x.mean(0)
+        found = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (power[rows] - level)) / scale
+        return level - float(centred[rows].mean(0) @ found), found
+
+    held = held_out_work(frame[known], seed)
+    level, slopes = fitted(~held)
+    rest = _regressor(POWER_TREES).fit(inputs[~held], (power - level - centred @ slopes)[~held])
+    error = (power - level - centred @ slopes)[held] - rest.predict(inputs[held])
+    level, slopes = fitted(np.ones(len(power), bool))
+    trees, base = _boosted(inputs, power - level - centred @ slopes, POWER_TREES)
+    return centre, slopes, trees, level + base, max(LEAST_SPREAD, float(np.sqrt(np.mean(error**2))))
+
+
+def _error(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> float:
+    """Root mean square of what trees err by on the rows of a mask, fitted on the others."""
+    if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
+        return float(max(LEAST_SPREAD, target.std()))
+    told = _regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
+    return float(max(LEAST_SPREAD, np.sqrt(np.mean((told - target[held]) ** 2))))
+
+
+def _edge(frame: pd.DataFrame) -> np.ndarray:
+    flops = frame["flops"].to_numpy(float)
+    known = flops[np.isfinite(flops)]
+    if not len(known):
+        return np.zeros(len(flops), bool)
+    low, high = np.quantile(known, [EDGE, 1 - EDGE])
+    return (flops < low) | (flops > high)
+
+
+def _some_gpus(frame: pd.DataFrame) -> np.ndarray:
+    """One kind of GPU in PARTS: the largest among them."""
+    gpus = frame.groupby("gpu_device")["gpu_gflops"].mean().sort_values(ascending=False, kind="stable").index
+    return frame["gpu_device"].isin(list(gpus[::PARTS]) if len(gpus) > 1 else []).to_numpy()
+
+
+def _over(what: Any, logs: np.ndarray) -> np.ndarray:
+    """`what` of each column's known values; NaN where there are none."""
+    known: Iterable[np.ndarray] = (column[np.isfinite(column)] for column in logs.T)
+    return np.array([float(what(column)) if len(column) else np.nan for column in known])

@@ -1,0 +1,109 @@
+"""Trees as plain data give scikit-learn's own answers, from a file too, and refuse what is no forest."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from placement.errors import SelectorError
+from placement.estimate import Spread, probability_worth
+from placement.node import NodeSpec, paper_configs
+from placement.ratio_selector import RatioSelector, ratio_of
+from placement.rule import JointThreshold
+from placement.task import TaskSpec
+from placement.tree_ratio import NUMBERS, TreeModel, both
+from placement.trees import Forest, Tree, forest_of
+from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
+
+
+INPUTS = len(NUMBERS) + 1
+
+
+def made(count=400, inputs=INPUTS):
+    chance = np.random.default_rng(0)
+    x = chance.normal(size=(count, inputs)) * 3 + 10
+    x[:, -1] = x[:, -1] > 10
+    return x, np.where(x[:, 5] > 10, x[:, 0], -x[:, 6]) + x[:, -1]
+
+
+@pytest.fixture(scope="module")
+def model():
+    x, y = made()
+    trees, base = _boosted(x, y, SPEEDUP_TREES)
+    forest = Forest(x.shape[1], tuple(trees), (len(trees), len(trees)), (base, 1.2))
+    zeros = np.zeros(len(NUMBERS))
+    return TreeModel(("torch",), forest, zeros, zeros, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
+
+
+def test_scikit_learns_own_answers(model):
+    x, y = made()
+    theirs = _regressor(SPEEDUP_TREES).fit(x, y).predict(x)
+    assert model.forest.predict(x)[:, 0] == pytest.approx(theirs, abs=1e-5)
+    assert (model.forest.predict(x)[:, 1] == 1.2).all()
+
+
+def task(flops=1e6):
+    return TaskSpec(flops=flops, input_bytes=3e5, batch_size=8, parameters=10**6, kernels=300, framework="torch")
+
+
+def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
+    selector = RatioSelector("trees-1", None, JointThreshold(1.7), trees=model, share=1.0)
+    read = ratio_of(json.loads(json.dumps(selector.to_dict())))
+    nodes = (NodeSpec("none", cpus=4), *paper_configs().values())
+    for flops in (1e6, 1e9, 1e12):
+        many = read.prepare(nodes, 2.0)(task(flops))
+        assert many.p_gpu[0] is None
+        assert many[0] is None
+        for at, node in enumerate(nodes[1:], 1):
+            one = read.estimate(task(flops), node, 2.0)
+            assert one == selector.estimate(task(flops), node, 2.0)
+            assert one.energy_ratio.mean == pytest.approx(many[at].energy_ratio.mean)
+            assert (one.extrapolating, one.energy_decides) == (many[at].extrapolating, True)
+            assert one.p_gpu == pytest.approx(many.p_gpu[at])
+            assert many.doubts(at) == (", extrapolating" if one.extrapolating else "")
+            gflops = node.cpu_gflops * 2 / node.cpus
+            numbers = (
+                gflops,
+                node.gpu_gflops,
+                node.gpu_memory_gb,
+                node.cpu_tdp_w,
+                node.gpu_tdp_w,
+                flops,
+                8,
+                1e6,
+                3e5,
+                300,
+            )
+            assert one.speedup.mean == pytest.approx(model.predict(np.log([numbers]), ["torch"])[0][0])
+    assert read.estimate(TaskSpec(input_bytes=1), nodes[1], 1) is None
+    assert read.estimate(task(1e40), nodes[1], 1).extrapolating
+
+
+def test_where_the_power_is_known_energy_decides_else_time_does():
+    rule, fast = JointThreshold(), Spread(math.log(3.0), 0.1)
+    assert both(fast, Spread(math.log(2.0), 0.1), rule) == (pytest.approx(1.0, abs=0.01), True)
+    assert both(fast, Spread(math.log(4.5), 0.1), rule) == (pytest.approx(0.5), True), "at the energy's threshold"
+    assert both(fast, Spread(math.log(4.5), 1.0), rule) == probability_worth(fast, Spread(math.log(1.5), 1.005), rule)
+    assert both(fast, None, rule)[1] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ends", [1]), ("ends", [0, 99]), ("bases", [0.0, math.inf]), ("trees", 3),
+     ("trees", [{"splits": [[0, 1.0, 0, 2]], "values": [1.0, 2.0]}]), ("trees", [{"splits": [], "values": []}]),
+     ("trees", [{"splits": [[9, 1.0, 0, 1]], "values": [1.0, 2.0]}])],
+)  # fmt: skip
+def test_what_is_no_forest_is_refused(name, value):
+    data = Forest(2, (Tree(((0, 1.0, 0, 1),), (1.0, 2.0)),), (1, 1), (0.0, 0.0)).to_dict()
+    assert forest_of(data, 2, 2).predict(np.array([[1.0, 0.0], [1.1, 0.0]]))[:, 0].tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match=r"."):
+        forest_of({**data, name: value}, 2, 2)
+
+
+def test_a_share_without_its_half_is_refused(model):
+    data = RatioSelector("trees-1", None, trees=model, share=1.0).to_dict()
+    with pytest.raises(SelectorError, match="share"):
+        ratio_of({**data, "share": 0.5})
+    with pytest.raises(SelectorError, match="power_std"):
+        ratio_of({**data, "trees": {**data["trees"], "power_std": -1.0}})
