@@ -29,9 +29,22 @@ def simulate_command(
     noise: Annotated[float, typer.Option(help="Sigma of the factor by which the policies' times are off.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of arrivals, mix, noise and draws.")] = 0,
     growth: Annotated[bool, typer.Option(help="Also time decisions among 4 to 1,000 kinds of node.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="A small trace on an emulated Ray cluster beside the simulator; minutes.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this file.")] = None,
 ) -> None:
-    """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound."""
+    """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound.
+
+    --live takes --policies, --json and a --trace that is a file; else the committed one (profiling/data).
+    """
+    if live:
+        from profiling import simulation_live
+
+        path = Path(trace) if Path(trace).is_file() else None
+        named = [name.strip() for name in policies.split(",") if name.strip()] or simulation_live.POLICIES
+        simulation_live.report(path, named, simulation_live.COMPRESSION, json_file)
+        return
     from rich.console import Console
 
     from profiling.simulation import POLICIES, cluster_of, simulate

@@ -34,6 +34,7 @@ DRIVERS = 3
 KILL_EVERY_S = 4.0
 MARK = "PLACEMENT_TEST_SOAK"
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+NOT_WORKERS = ("ray::PlacementActor", "ray::NodeAgent", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 KINDS: dict[str, dict[str, Any]] = {
     "there": {"num_gpus": 0, "labels": {"config": "there"}},
     "B": {"num_gpus": 1, "labels": {"config": "B", "placement.emulated": "true"}},
@@ -108,7 +109,7 @@ class Soak:
             self.kill_node(second)
             return
         title = {"actor": "ray::PlacementActor", "agent": "ray::NodeAgent"}.get(kind, "ray::")
-        kept = set() if kind != "worker" else {*processes("ray::PlacementActor"), *processes("ray::NodeAgent")}
+        kept = {pid for title in NOT_WORKERS for pid in processes(title)} if kind == "worker" else set()
         pids = sorted(set(processes(title)) - kept)
         if pids:
             with contextlib.suppress(ProcessLookupError):
@@ -138,16 +139,14 @@ def checked(log: str, drivers: list[dict[str, Any]]) -> dict[str, Any]:
     """What the log holds of what the drivers sent."""
     counts = placement.flush(120)
     rows = read_log(log)
-    times = Counter(rows["task_id"].to_pylist())
-    times.pop(None, None)
-    batches = Counter(zip(rows["batch_id"].to_pylist(), rows["task_id"].to_pylist(), strict=True))
+    runs = Counter(rows["task_id"].to_pylist())
+    runs.pop(None, None)  # of functions that are not placed
     done = sum(driver["done"] for driver in drivers)
     return {
         "tasks": done, "wrong": sum(driver["wrong"] for driver in drivers),
         "errors": [error for driver in drivers for error in driver["errors"]][:5],
-        "in_log": len(times), "not_in_log": done - len(times),
-        "rows_twice": sum(n > 1 for n in batches.values()), "runs_twice": sum(n > 1 for n in times.values()),
-        "counts": counts,
+        "rows": rows.num_rows, "rows_missing": done - rows.num_rows, "tasks_twice": sum(n > 1 for n in runs.values()),
+        "counts_since_the_actors_last_start": counts,
     }  # fmt: skip
 
 
@@ -158,6 +157,7 @@ def main(folder: Path, minutes: float) -> None:
     fast = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
     with _small_agents():
         cluster = Cluster(shutdown_at_exit=True)
+        drivers: list[subprocess.Popen[str]] = []
         try:
             cluster.add_node(
                 **NODE, num_gpus=0, labels={"config": "here"}, include_dashboard=False, no_monitor=True,
@@ -182,6 +182,8 @@ def main(folder: Path, minutes: float) -> None:
                 "actor": soak.slope("actor"), "agent": soak.slope("agent"),
             }  # fmt: skip
         finally:
+            for driver in drivers:
+                driver.kill()
             ray.shutdown()
             cluster.shutdown()
     print(json.dumps(found))

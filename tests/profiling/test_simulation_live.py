@@ -1,0 +1,47 @@
+"""The simulator beside the emulated Ray cluster on the committed trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from placement.node import Inventory
+from profiling.simulation import Run, cluster_of, policy_of
+from profiling.simulation_live import COMPRESSION, CPUS_PER_NODE, SHORTEST_S, TARGET, TRACE
+from profiling.simulation_times import Times
+from profiling.simulation_trace import trace_of_file
+
+COMMITTED = Path(__file__).parents[2] / TRACE
+
+
+def test_the_committed_trace_is_long_enough_once_compressed() -> None:
+    from placement.rule import JointThreshold
+
+    trace = trace_of_file(COMMITTED, 10_000)
+    inventory = Inventory(tuple(replace(k, ray_cpus=float(CPUS_PER_NODE), ray_gpus=1.0) for k in cluster_of(4).kinds))
+    times = Times.of(trace, inventory, JointThreshold())
+    assert len(trace) == 300
+    assert times.seconds.min() / COMPRESSION >= SHORTEST_S
+    slow, fast = (Run(trace, inventory, times, times, policy_of(name)) for name in ("selector", "balanced"))
+    for run in (slow, fast):
+        run.go()
+    assert np.max(fast.ended) < 0.8 * np.max(slow.ended)  # queues matter in it
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+def test_live_makespans_are_the_simulators_within_a_tenth(tmp_path: Path) -> None:
+    path = tmp_path / "live.json"
+    command = [sys.executable, "-m", "profiling.cli", "simulate", "--live", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(path.read_text())
+    print(told)
+    for name, one in told["policies"].items():
+        assert abs(one["ratio"] - 1) <= TARGET, (name, one)
