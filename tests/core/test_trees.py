@@ -16,7 +16,6 @@ from placement.tree_ratio import NUMBERS, TreeModel, both
 from placement.trees import Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
-
 INPUTS = len(NUMBERS) + 1
 
 
