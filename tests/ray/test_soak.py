@@ -13,6 +13,8 @@ import pytest
 MINUTES = float(os.environ.get("SOAK_MINUTES", "20"))
 LARGEST_GROWTH_MB_PER_MIN = 1.0
 """Of the actor and an agent over the second half; a leak of a kilobyte a task would be some 3 MB a minute."""
+ROWS_OF_A_KILL = 20
+"""What a worker has finished and not yet sent dies with it: at most some tenths of a second of its work."""
 STEADY_MINUTES = 10.0  # before this a process is still filling its caches: what it grows by says nothing
 
 
@@ -30,8 +32,9 @@ def test_a_mixed_stream_with_random_kills(tmp_path: Path) -> None:
     print(json.dumps(told, indent=1))
     assert told["wrong"] == 0
     assert told["errors"] == []
-    assert told["tasks"] > 100 * MINUTES
-    assert told["rows_twice"] == 0  # a row of a batch, sent again when the actor was killed
+    assert told["tasks"] > 50 * MINUTES
+    assert told["tasks_twice"] == 0
+    assert 0 <= told["rows_missing"] <= ROWS_OF_A_KILL * sum(told["kills"].values())
     assert {"worker", "node"} <= set(told["kills"])
     for name in ("actor", "agent"):
         if MINUTES >= STEADY_MINUTES:
