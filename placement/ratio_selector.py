@@ -47,14 +47,14 @@ class RatioSelector:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     trees: TreeModel | None = None
     share: float = 0.0
-    _ready: dict[tuple[NodeSpec, float], Ready] = field(default_factory=dict, repr=False, compare=False)
+    _ready: dict[tuple[tuple[NodeSpec, ...], float], Ready] = field(default_factory=dict, repr=False, compare=False)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
         if not task.flops or not node.gpus:
             return None
         if self.model is None:
-            return self._on(node, cpus)(task)[0]
+            return self._on((node,), cpus)(task)[0]
         found = self.model.predict(
             [getattr(task, name) for name in INPUTS], task.framework,
             cpu_device(node.cpu_name, node.config, cpus), gpu_device(node.gpu_name, node.config),
@@ -64,7 +64,7 @@ class RatioSelector:
         p_gpu, energy_decides = self.model.p_gpu(found, self.thresholds)
         outside = found.extrapolating
         if self.trees is not None:
-            told = self._on(node, cpus).spreads_of(task)
+            told = self._on((node,), cpus).spreads_of(task)
             speedup, power = mixed(found, told[0], self.share), told[1]
             energy = energy_of(speedup, power)
             p_gpu, energy_decides = both(speedup, power, self.thresholds)
@@ -78,21 +78,24 @@ class RatioSelector:
             energy_decides=energy_decides,
         )
 
-    def _on(self, node: NodeSpec, cpus: float) -> Ready:
-        """The trees ready for one node, kept."""
-        if len(self._ready) > MOST_READY:  # kinds of node are few; measured GFLOP/s may drift for ever
-            self._ready.clear()
-        key = (node, cpus)
-        if key not in self._ready:
-            assert self.trees is not None
-            self._ready[key] = Ready(self.trees, (node,), cpus, self.thresholds)
-        return self._ready[key]
-
     def prepare(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
         """Ready for all these nodes: trees alone are asked for all at once, curves one by one."""
-        if self.model is None and self.trees is not None:
-            return Ready(self.trees, nodes, cpus, self.thresholds)
-        return Each(self, nodes, cpus)
+        return self._on(nodes, cpus) if self.model is None else Each(self, nodes, cpus)
+
+    def _on(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Ready:
+        """The trees ready for these nodes, kept: it takes milliseconds, and queues change several times a second."""
+        key = (nodes, cpus)
+        ready = self._ready.get(key)
+        if ready is None:
+            if self.trees is None:
+                raise SelectorError(f"this selector has neither curves nor trees. {REFIT}")
+            if len(self._ready) >= MOST_READY:  # kinds of node are few; measured GFLOP/s may drift for ever
+                self._ready.clear()
+            ready = self._ready[key] = Ready(self.trees, nodes, cpus, self.thresholds)
+        return ready
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ready": {}}
 
     def to_dict(self) -> dict[str, Any]:
         """The selector file's content."""

@@ -56,6 +56,10 @@ class Forest:
     ends: tuple[int, ...]
     bases: tuple[float, ...]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was worked out: it is ten times larger, and soon worked out again."""
+        return {name: self.__dict__[name] for name in ("inputs", "trees", "ends", "bases")}
+
     @cached_property
     def tables(self) -> list[tuple[list[float], Any]]:
         """For each input its thresholds in order, and (thresholds + 1, trees) the masks of what is left."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -76,6 +77,10 @@ def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
             )
             assert one.speedup.mean == pytest.approx(model.predict(np.log([numbers]), ["torch"])[0][0])
     assert read.estimate(TaskSpec(input_bytes=1), nodes[1], 1) is None
+    assert read.prepare(nodes, 2.0) is read.prepare(nodes, 2.0)
+    sent = pickle.dumps(read)
+    assert len(sent) < 2 * len(pickle.dumps(selector.trees)), "what was worked out stays here"
+    assert pickle.loads(sent).estimate(task(), nodes[1], 1) == read.estimate(task(), nodes[1], 1)
     assert read.estimate(task(1e40), nodes[1], 1).extrapolating
 
 
