@@ -69,6 +69,13 @@ def retried(ask: Callable[[], Any], timeout_s: float = 60.0) -> Any:
             time.sleep(0.2)
 
 
+def told_by(driver: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a driver printed; Ray may have said something after it."""
+    lines = driver.communicate(timeout=240)[0].splitlines()
+    found: dict[str, Any] = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
+    return found
+
+
 class Soak:
     """The cluster, what was killed, and the memory that was seen."""
 
@@ -176,7 +183,7 @@ def main(folder: Path, minutes: float) -> None:
                 for seed in range(DRIVERS)
             ]
             soak.run(drivers)
-            told = [json.loads(driver.communicate(timeout=240)[0].splitlines()[-1]) for driver in drivers]
+            told = [told_by(driver) for driver in drivers]
             found = {
                 "minutes": minutes, **checked(log, told), "kills": dict(soak.kills),
                 "actor": soak.slope("actor"), "agent": soak.slope("agent"),

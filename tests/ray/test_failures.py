@@ -26,8 +26,8 @@ def run(folder: Path, which: str) -> dict[str, Any]:
         [sys.executable, script, str(folder), which], env=env, capture_output=True, text=True, timeout=580
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    print(done.stdout.splitlines()[-1])
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
+    print(told)
     return told
 
 

@@ -54,7 +54,7 @@ def test_the_head_is_killed_and_comes_back(store: Any, tmp_path: Path) -> None:
             [sys.executable, script, str(tmp_path)], env=env | where, capture_output=True, text=True, timeout=400
         )
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
     print(told)
     assert told["before"]
     assert told["while_dead"]
