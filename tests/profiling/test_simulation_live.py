@@ -38,7 +38,7 @@ def test_the_committed_trace_is_long_enough_once_compressed() -> None:
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=False,
-    reason="misses at times: on a shared machine of 2 cores two runs gave 1.01 and 0.82 (selector), 1.12 and 1.09 (balanced)",
+    reason="misses at times: two runs gave 1.01 and 0.82 (selector), 1.12 and 1.09 (balanced), on a busy machine",
 )
 def test_live_makespans_are_the_simulators_within_a_tenth(tmp_path: Path) -> None:
     path = tmp_path / "live.json"
