@@ -94,23 +94,24 @@ def test_refit_through_ray_train_writes_a_selector_file(emulated: str, made_up_l
     assert selector.metrics["training_accuracy"] > 0.9
 
 
-class Held:
-    """An actor that holds its CPU."""
-
-    def ready(self) -> None: ...
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def test_a_full_cluster_refuses_a_refit_in_time(emulated: str) -> None:
     import ray
 
-    held = [ray.remote(num_cpus=1)(Held).remote() for _ in range(4)]
+    held = [
+        ray.remote(sleep).options(num_cpus=1).remote(300) for _ in range(8)
+    ]  # more than there are CPUs: none stays free
     try:
-        ray.get([actor.ready.remote() for actor in held], timeout=120)  # no other work is to be scheduled any more
-        deadline = time.monotonic() + 30
-        while ray.available_resources().get("CPU", 0.0) >= 1 and time.monotonic() < deadline:
+        deadline, full_since = time.monotonic() + 120, None
+        while time.monotonic() < deadline and (full_since is None or time.monotonic() < full_since + 2):
+            full = ray.available_resources().get("CPU", 0.0) < 1
+            full_since = (full_since or time.monotonic()) if full else None
             time.sleep(0.1)
         with pytest.raises(NotServedError, match=r"none was free within 0\.3 s"):
             wait_for_cpu(0.3)
     finally:
-        for actor in held:
-            ray.kill(actor)
+        for ref in held:
+            ray.cancel(ref, force=True)
