@@ -94,16 +94,11 @@ def test_refit_through_ray_train_writes_a_selector_file(emulated: str, made_up_l
     assert selector.metrics["training_accuracy"] > 0.9
 
 
-def sleep(seconds: float) -> None:
-    time.sleep(seconds)
-
-
 def test_a_full_cluster_refuses_a_refit_in_time(emulated: str) -> None:
     import ray
 
-    held = [
-        ray.remote(sleep).options(num_cpus=1).remote(300) for _ in range(8)
-    ]  # more than there are CPUs: none stays free
+    # More than there are CPUs, so that none stays free; a lambda, for workers cannot import the tests.
+    held = [ray.remote(num_cpus=1)(lambda: time.sleep(300)).remote() for _ in range(8)]
     try:
         deadline, full_since = time.monotonic() + 120, None
         while time.monotonic() < deadline and (full_since is None or time.monotonic() < full_since + 2):
