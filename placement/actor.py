@@ -245,7 +245,7 @@ class PlacementActor:
         spec, settings = self.specs.get(node_id), self.settings
         return NodeContext(
             node_id, spec, bool(spec and spec.emulated), settings.emulator if spec and spec.emulated else None,
-            settings.compression, settings.log is not None, self.run_id,
+            settings.compression, settings.log is not None, self.run_id, self.generation,
         )  # fmt: skip
 
     # --- load ---------------------------------------------------------------------------------------------------

@@ -143,7 +143,8 @@ class Outbox:
             if all(run.packed is None for run in self.runs) and not actor_exists():
                 self.runs.clear()  # ordinary tasks of a program that started no control plane: nobody keeps a log
                 return
-            while self.runs:
+            waiting = len(self.runs)  # what comes meanwhile goes with the next: a call for every few tasks costs more
+            while waiting > 0:
                 batch = self._batch or self._next()
                 self._batch = batch
                 if not batch.empty:
@@ -152,6 +153,7 @@ class Outbox:
                         forget_context()
                 for _ in range(batch.runs):
                     self.runs.popleft()
+                waiting -= batch.runs
                 self._batch = None
 
     def _next(self) -> Batch:
