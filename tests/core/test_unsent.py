@@ -1,0 +1,87 @@
+"""A killed writer's records are counted, by whoever finds what it left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from placement.unsent import SUFFIX, Counts, Unsent, tell_of_the_dead
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from placement.unsent import Counts
+counts = Counts(Path(sys.argv[1]), "dead")
+for _ in range(10):
+    counts.added()
+counts.sending(1, 4)
+counts.acknowledged(4)
+counts.sending(2, 3)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def told(folder: Path, own: str = "me") -> list[Unsent]:
+    found: list[Unsent] = []
+    tell_of_the_dead(folder, own, found.append)
+    return found
+
+
+def test_a_killed_writer_is_told_of_once_and_a_living_one_never(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    assert told(tmp_path) == []
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    assert told(tmp_path) == [Unsent("dead", 6, 2, 3)]
+    assert told(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_batch_under_way_is_lost_unless_it_arrived() -> None:
+    left = Unsent("w", 6, 2, 3)
+    assert left.lost(last_number=1) == 6
+    assert left.lost(last_number=2) == 3
+    assert Unsent("w", 6, 0, 0).lost(last_number=2) == 6
+
+
+def test_who_cannot_tell_leaves_it_to_the_next(tmp_path: Path) -> None:
+    (tmp_path / f"gone{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
+
+    def refuse(_: Unsent) -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        tell_of_the_dead(tmp_path, "me", refuse)
+    assert told(tmp_path) == [Unsent("gone", 5, 0, 0)]
+
+
+def test_own_file_is_left_alone_and_one_with_nothing_unsent_goes_silently(tmp_path: Path) -> None:
+    mine = Counts(tmp_path, "me")
+    mine.added()
+    (tmp_path / f"clean{SUFFIX}").write_bytes(bytes(32))
+    (tmp_path / f"cut{SUFFIX}").write_bytes(b"\1\2")  # no writer of ours makes this
+    assert told(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == [f"me{SUFFIX}"]
+    assert told(tmp_path / "nowhere") == []
+
+
+def test_adding_costs_a_task_next_to_nothing(tmp_path: Path) -> None:
+    counts = Counts(tmp_path, "me")
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        for _ in range(10_000):
+            counts.added()
+        return (time.perf_counter() - start) / 10_000
+
+    assert min(seconds() for _ in range(5)) < 1e-6
+    assert counts._numbers[0] == 50_000
