@@ -24,7 +24,7 @@ from placement.selector import (
     version_of,
 )
 from placement.task import TaskSpec
-from placement.tree_ratio import NUMBERS, Ready, TreeModel, both, energy_of, mixed
+from placement.tree_ratio import HARDWARE, NUMBERS, Ready, TreeModel, both, energy_of, mixed
 from placement.trees import forest_of
 
 MOST_POINTS = 2000  # of a file: each prediction costs as much
@@ -184,13 +184,14 @@ def trees_of(data: Mapping[str, Any]) -> TreeModel:
     frameworks = _names(data, "frameworks")
     if data.get("inputs") != list(NUMBERS):
         raise SelectorError(f"selector file: its trees' inputs are not {list(NUMBERS)}. {REFIT}")
-    arrays = [_with_gaps(data, name, len(NUMBERS)) for name in ("centre", "slopes", "low", "high")]
+    sizes = {"centre": len(HARDWARE), "slopes": len(HARDWARE), "low": len(NUMBERS), "high": len(NUMBERS)}
+    arrays = [_with_gaps(data, name, size) for name, size in sizes.items()]
     within, beyond = (float(_array(data.get(name), (), name)) for name in ("within", "beyond"))
     power = None if data.get("power_std") is None else float(_array(data["power_std"], (), "power_std"))
     if min(within, beyond, 1.0 if power is None else power) <= 0:
         raise SelectorError(f"selector file: within, beyond and power_std must be positive. {REFIT}")
     try:
-        forest = forest_of(data, len(NUMBERS) + len(frameworks), 2)
+        forest = forest_of(data, len(NUMBERS) + len(frameworks), (2, 3))
     except ValueError as error:
         raise SelectorError(f"selector file: {error}. {REFIT}") from None
     return TreeModel(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power)

@@ -10,11 +10,11 @@ energy ratio = power ratio / speed-up.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from placement.estimate import Estimate, Spread, doubts_of, probability_worth
 from placement.features import FEATURES, granted_gflops
@@ -28,8 +28,13 @@ HARDWARE = tuple(FEATURES)[:5]
 WORK = (*tuple(FEATURES)[5:], "kernels")
 NUMBERS = (*HARDWARE, *WORK)
 """The inputs: natural logarithms of these, and a 1 for the task's framework."""
+KERNELS = NUMBERS.index("kernels")
 MARGIN = 0.05  # of an input's log range, on either side of it, still counts as seen
 HALF = math.sqrt(0.5)
+SLACK = 1e-9  # of a logarithm: what taking it and back may lose
+LARGEST_LOG = 700.0  # a float holds e to that
+MOST_ANSWERS, LEAST_CELLS = 16_384, 64
+"""P(GPU) kept for cells asked about, over all nodes: some 3 MB; and cells kept however many nodes there are."""
 SURE_POWER = math.log(1.5)
 """A power ratio known less well than this (standard deviation of its logarithm) is uncertain: 50 % is the error of a
 CPU's joules estimated from its TDP."""
@@ -37,11 +42,13 @@ CPU's joules estimated from its TDP."""
 
 @dataclass(frozen=True)
 class TreeModel:
-    """A fitted model. forest: two sums, log speed-up and what the line leaves of the log power ratio.
+    """A fitted model. forest: sums: log speed-up; what the line leaves of the log power ratio; and, where the fit knew
+    the kernels of all work, the log speed-up by trees that do not look at them: few specs written by hand tell them.
 
-    centre, slopes (10,): of the power ratio's line over NUMBERS.  low, high (10,): range of NUMBERS in the fit; NaN
-    where never known.  within, beyond: standard deviation of the log speed-up on work not seen, inside that range and
-    outside it, as measured.  power_std: of the log power ratio; None where no energies were known.
+    centre, slopes (5,): of the power ratio's line over HARDWARE, its centre NaN where never known.
+    low, high (10,): range of NUMBERS in the fit; NaN where never known.  within, beyond: standard deviation of the log
+    speed-up on work not seen, inside that range and outside it, as measured.  power_std: of the log power ratio; None
+    where no energies were known.
     """
 
     frameworks: tuple[str, ...]
@@ -62,17 +69,28 @@ class TreeModel:
         """(log speed-up, log power ratio, whether it extrapolates), (n,) each."""
         import numpy as np
 
-        speedup, rest = self.forest.predict(self.rows(logs, frameworks)).T
-        line = np.nan_to_num(logs - self.centre) @ self.slopes
+        sums = self.forest.predict(self.rows(logs, frameworks))
+        speedup = np.where(np.isnan(logs[:, KERNELS]), sums[:, self.without_kernels], sums[:, 0])
+        line = np.nan_to_num(logs[:, : len(HARDWARE)] - self.centre) @ self.slopes
         low, high = self.ranges
         outside = ((logs < np.array(low)) | (logs > np.array(high))).any(axis=1)
-        return speedup, rest + line, outside
+        return speedup, sums[:, 1] + line, outside
 
     @cached_property
     def ranges(self) -> tuple[list[float], list[float]]:
         """What counts as seen, for each of NUMBERS."""
-        margin = MARGIN * (self.high - self.low)
+        margin = MARGIN * (self.high - self.low) + SLACK
         return (self.low - margin).tolist(), (self.high + margin).tolist()
+
+    @property
+    def without_kernels(self) -> int:
+        """The sum that is the log speed-up of work whose kernels are unknown."""
+        return 2 if len(self.forest.ends) > 2 else 0
+
+    @property
+    def sure_of_power(self) -> bool:
+        """The power ratio is known well enough for energy to have a say."""
+        return self.power_std is not None and self.power_std <= SURE_POWER
 
     def spread(self, outside: bool) -> float:
         """Standard deviation of the log speed-up."""
@@ -114,7 +132,11 @@ def mixed(curves: Prediction, trees: Spread, share: float) -> Spread:
 
 
 class Ready:
-    """Trees ready for certain nodes: all that hangs on the nodes alone is looked up already."""
+    """Trees ready for certain nodes: all that hangs on the nodes alone is looked up already.
+
+    Trees are steps: between two thresholds of each input nothing changes. So an answer holds for a whole cell, and one
+    that lies in a cell asked about before costs five bisections.
+    """
 
     def __init__(self, model: TreeModel, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold) -> None:
         import numpy as np
@@ -123,80 +145,70 @@ class Ready:
         self.nodes = [i for i, node in enumerate(nodes) if node.gpus]
         low, high = model.ranges
         logs = [[_log(value) for value in hardware(nodes[i], cpus)] for i in self.nodes]
-        whole = np.full(len(model.forest.trees), 0xFFFFFFFF, np.uint32)
-        left = [model.forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
-        self.left = np.array(left) if left else np.zeros((0, len(whole)), np.uint32)
         self.outside = [
             any(v is not None and not a <= v <= b for v, a, b in zip(row, low, high, strict=False)) for row in logs
         ]
-        at = list(zip(model.centre.tolist(), model.slopes.tolist(), strict=True))
-        self.power = [_line(row, at) for row in logs]
-        self.work = list(zip(range(len(HARDWARE), len(NUMBERS)), at[5:], low[5:], high[5:], strict=True))
-        # All trees' masks as one whole number: ANDed tens of times faster than as a small array.
-        self.tables = {
-            which: (model.forest.tables[which][0], [_whole(row) for row in model.forest.tables[which][1]])
-            for which in range(len(HARDWARE), len(NUMBERS))
-        }
-        self.sums, self.frombuffer, self.size = model.forest.sums, np.frombuffer, 4 * len(whole)
-        self.least_speedup = math.log(thresholds.speedup)
-        power, sure = model.power_std, model.power_std is not None and model.power_std <= SURE_POWER
-        self.stds = [
-            (std, math.hypot(std, power) if sure and power is not None else None)
-            for std in (model.within, model.beyond)
-        ]
-        most_energy = math.log(thresholds.energy_ratio)
-        self.scales = [
-            [
-                (constant - most_energy, HALF / self.stds[far][0], HALF / (self.stds[far][1] or math.inf))
-                for constant, beyond in zip(self.power, self.outside, strict=True)
-                for far in (strange or beyond,)
-            ]
-            for strange in (False, True)
-        ]
-        first = len(NUMBERS)
-        ones = {name: {first + i: float(name == other) for i, other in enumerate(model.frameworks)}
-                for name in (*model.frameworks, None)}  # fmt: skip
-        self.frameworks = {name: _whole(model.forest.left(one) if one else whole) for name, one in ones.items()}
+        self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
+        self.stds = [(std, math.hypot(std, model.power_std or 0.0)) for std in (model.within, model.beyond)]
+        self.power = [_line(row, model.centre.tolist(), model.slopes.tolist()) for row in logs]
+        forest, whole = model.forest, np.full(len(model.forest.trees), 0xFFFFFFFF, np.uint32)
+        left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
+        self.left = np.array(left) if left else np.zeros((0, len(whole)), np.uint32)
+        self.sums, self.frombuffer, self.size = forest.sums, np.frombuffer, 4 * len(whole)
+        steps = [_Steps.of(*forest.tables[i], low[i], high[i]) for i in range(len(HARDWARE), len(NUMBERS))]
+        self.steps, self.edges = steps, tuple(one.edges for one in steps)
+        self.frameworks: dict[str | None, int] = {}
+        for name in (*model.frameworks, None):
+            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(model.frameworks)}
+            self.frameworks[name] = _whole(forest.left(ones) if ones else whole)
+        self.nothing = TreeEstimates(self, [None] * self.count, [], False)
+        self.cells: dict[tuple[Any, ...], TreeEstimates] = {}
+        self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
     def __call__(self, task: TaskSpec, /) -> TreeEstimates:
         """The estimates of a task on each node; none where its FLOPs are unknown (0 counts as unknown)."""
-        if not task.flops or not self.nodes:
-            return TreeEstimates(self, [None] * self.count, [], 0.0, False)
-        left = self.frameworks.get(task.framework)
+        flops = task.flops
+        if not flops:
+            return self.nothing
+        of_flops, of_batch, of_parameters, of_bytes, of_kernels = self.edges
+        cell = (
+            task.framework,
+            bisect_left(of_flops, flops),
+            bisect_left(of_batch, task.batch_size or 0),
+            bisect_left(of_parameters, task.parameters or 0),
+            bisect_left(of_bytes, task.input_bytes or 0),
+            bisect_left(of_kernels, task.kernels or 0),
+        )
+        return self.cells.get(cell) or self._asked(cell)
+
+    def _asked(self, cell: tuple[Any, ...]) -> TreeEstimates:
+        """The estimates for a cell, kept."""
+        if not self.nodes:
+            return self.nothing
+        framework, *places = cell
+        left = self.frameworks.get(framework)
         left = self.frameworks[None] if left is None else left
-        work = (task.flops, task.batch_size, task.parameters, task.input_bytes, task.kernels)
-        power, strange = 0.0, False
-        for value, (which, (centre, slope), low, high) in zip(work, self.work, strict=True):
-            log = UNKNOWN
-            if value:
-                log = math.log(value)
-                if centre == centre:  # NaN: never known where it was fitted
-                    power += slope * (log - centre)
-                    if not low <= log <= high:
-                        strange = True
-            thresholds, table = self.tables[which]
-            left &= table[bisect_left(thresholds, log)]
+        for step, place in zip(self.steps, places, strict=True):
+            left &= step.left[place]
+        strange = any(step.outside[place] for step, place in zip(self.steps, places, strict=True))
         told = self.sums(self.left & self.frombuffer(left.to_bytes(self.size, "little"), "<u4")).tolist()
-        if self.stds[0][1] is None:  # uncertain energy, or none
-            p = [
-                both(*self.spreads(speedup, rest + constant + power, strange or beyond), self.thresholds)[0]
-                for (speedup, rest), constant, beyond in zip(told, self.power, self.outside, strict=True)
-            ]
-        else:  # as `both`, without its objects, for each call pays this
-            least, erfc = self.least_speedup, math.erfc
-            p = [
-                0.5
-                * erfc(
-                    fast if (fast := (least - speedup) * by) > (dear := (rest + more + power - speedup) * of) else dear
-                )
-                for (speedup, rest), (more, by, of) in zip(told, self.scales[strange], strict=True)
-            ]
-        if len(p) == self.count:
-            return TreeEstimates(self, p, told, power, strange)
-        spread: list[float | None] = [None] * self.count
-        for place, one in zip(self.nodes, p, strict=True):
-            spread[place] = one
-        return TreeEstimates(self, spread, told, power, strange)
+        which = 0 if places[-1] else self.model.without_kernels
+        told = [(sums[which], sums[1] + line) for sums, line in zip(told, self.power, strict=True)]
+        p_gpu: list[float | None] = [None] * self.count
+        for at, (speedup, power), beyond in zip(self.nodes, told, self.outside, strict=True):
+            p_gpu[at] = self._worth(speedup, power, strange or beyond)
+        if len(self.cells) >= self.most_cells:
+            self.cells.clear()
+        found = self.cells[cell] = TreeEstimates(self, p_gpu, told, strange)
+        return found
+
+    def _worth(self, speedup: float, power: float, outside: bool) -> float:
+        """P(GPU), as `both`: without its objects where it can be, for each new cell asks it of each node."""
+        if not self.model.sure_of_power:
+            return both(*self.spreads(speedup, power, outside), self.thresholds)[0]
+        std, energy_std = self.stds[outside]
+        slow, dear = (self.least_speedup - speedup) / std, (power - speedup - self.most_energy) / energy_std
+        return 0.5 * math.erfc(HALF * max(slow, dear))
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio on the first node, for a task whose FLOPs are known."""
@@ -211,19 +223,18 @@ class Ready:
 
 
 class TreeEstimates:
-    """What `Ready` says of one task."""
+    """What `Ready` says of one task: p_gpu of each node; strange: the task lies outside what was seen."""
 
-    __slots__ = ("_of", "_power", "_told", "p_gpu", "strange")
+    __slots__ = ("_of", "_told", "p_gpu", "strange")
 
     def __init__(
-        self, of: Ready, p_gpu: Sequence[float | None], told: Sequence[Sequence[float]], power: float, strange: bool
+        self, of: Ready, p_gpu: Sequence[float | None], told: Sequence[tuple[float, float]], strange: bool
     ) -> None:
-        self._of, self.p_gpu, self._told, self._power, self.strange = of, p_gpu, told, power, strange
+        self._of, self.p_gpu, self._told, self.strange = of, p_gpu, told, strange
 
     def of(self, at: int) -> tuple[float, float]:
         """Log speed-up and log power ratio on the node at that place of those with a GPU."""
-        speedup, rest = self._told[at]
-        return speedup, rest + self._of.power[at] + self._power
+        return self._told[at]
 
     def __getitem__(self, index: int, /) -> Estimate | None:
         if self.p_gpu[index] is None:
@@ -236,11 +247,35 @@ class TreeEstimates:
 
     def doubts(self, index: int, /) -> str:
         """What one stands on."""
-        if self._of.stds[0][1] is not None:  # the energy is certain, whatever the task
+        if self._of.model.sure_of_power:  # whatever the task
             at = self._of.nodes.index(index)
             return doubts_of(True, True) if self.strange or self._of.outside[at] else ""
         estimate = self[index]
         return "" if estimate is None else doubts_of(estimate.extrapolating, estimate.energy_decides)
+
+
+class _Steps(NamedTuple):
+    """One input of the task, cut where anything changes. edges: in its own unit, in order; an unknown one counts as 0.
+
+    left: what the trees have left between edges i-1 and i, all masks as one whole number: ANDed tens of times faster
+    than as a small array.  outside: whether that lies outside what was seen.
+    """
+
+    edges: list[float]
+    left: list[int]
+    outside: list[bool]
+
+    @classmethod
+    def of(cls, thresholds: Sequence[float], masks: Any, low: float, high: float) -> _Steps:
+        """thresholds, masks: of `Forest.tables`.  low, high: the logs between which it was seen; NaN: never."""
+        cuts = sorted({UNKNOWN, *(cut for cut in (*thresholds, low, high) if cut > UNKNOWN)})  # NaN is not
+        whole = [_whole(row) for row in masks]
+        above = [whole[bisect_right(thresholds, cut)] for cut in cuts]
+        return cls(
+            [0.0 if cut == UNKNOWN else math.exp(min(cut, LARGEST_LOG)) for cut in cuts],
+            [whole[bisect_left(thresholds, UNKNOWN)], *above],
+            [False, *(cut < low or cut >= high for cut in cuts)],
+        )
 
 
 def hardware(node: NodeSpec, cpus: float) -> tuple[float | None, ...]:
@@ -257,7 +292,6 @@ def _log(value: float | None) -> float | None:
     return math.log(value) if value else None
 
 
-def _line(logs: Sequence[float | None], at: Sequence[tuple[float, float]]) -> float:
-    """The power ratio's line, of as many of NUMBERS as are given; what is unknown counts as average."""
-    return sum(slope * (v - centre) for v, (centre, slope) in zip(logs, at, strict=False)
-               if v is not None and centre == centre)  # fmt: skip
+def _line(logs: Sequence[float | None], centre: Sequence[float], slopes: Sequence[float]) -> float:
+    """The power ratio's line; what is unknown counts as average."""
+    return sum(k * (v - c) for v, c, k in zip(logs, centre, slopes, strict=True) if v is not None and c == c)

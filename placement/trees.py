@@ -150,8 +150,8 @@ class Forest:
         }
 
 
-def forest_of(data: Mapping[str, Any], inputs: int, sums: int) -> Forest:
-    """The Forest of `to_dict`'s content; ValueError says the first fault."""
+def forest_of(data: Mapping[str, Any], inputs: int, sums: Sequence[int]) -> Forest:
+    """The Forest of `to_dict`'s content; ValueError says the first fault. sums: how many it may have."""
     import numpy as np
 
     try:
@@ -165,8 +165,9 @@ def forest_of(data: Mapping[str, Any], inputs: int, sums: int) -> Forest:
         ends, bases = tuple(int(end) for end in data["ends"]), tuple(float(base) for base in data["bases"])
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"its trees are not as they should be: {error!r}") from None
-    if len(ends) != sums or len(bases) != sums or sorted(ends) != list(ends) or ends[0] < 0 or ends[-1] != len(trees):
-        raise ValueError(f"its {len(trees)} trees do not make {sums} sums at {list(ends)}")
+    counts = {len(ends), len(bases)}
+    if len(counts) > 1 or not counts <= {*sums} or [0, *sorted(ends)] != [0, *ends] or [*ends][-1:] != [len(trees)]:
+        raise ValueError(f"its {len(trees)} trees do not make {' or '.join(map(str, sums))} sums at {list(ends)}")
     if fault := next((fault for tree in trees if (fault := tree.fault(inputs))), None):
         raise ValueError(fault)
     numbers: Sequence[float] = [*bases, *(v for t in trees for v in t.values), *(s[1] for t in trees for s in t.splits)]

@@ -66,8 +66,10 @@ class _Scales:
     gflops_centre: tuple[float, float]
 
 
-def fit_ratio(frame: pd.DataFrame, seed: int = 0) -> RatioModel:
+def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: RatioModel | None = None) -> RatioModel:
     """The model of a frame of pairs (see `profiling.learners.frames`). seed: of the subsets, where there are too many.
+
+    like: a model of more of the same, whose amplitudes are taken: they need no search.
 
     Raises LogError where there are fewer than FEWEST_CELLS pieces of work on either kind of device.
     """
@@ -83,7 +85,10 @@ def fit_ratio(frame: pd.DataFrame, seed: int = 0) -> RatioModel:
     chance = np.random.default_rng(seed)
     cells = _at_most(MOST_CELLS, cells, chance)
     level = float(cells.mean.mean())
-    prior = _search(_at_most(SEARCH_CELLS, cells, chance), level, len(scales.frameworks))
+    if like is None:
+        prior = _search(_at_most(SEARCH_CELLS, cells, chance), level, len(scales.frameworks))
+    else:
+        prior = _Prior.like(like, scales.frameworks)
     points, weights, factor = _condense(cells, prior, level)
     speedup = np.log(frame["cpu_seconds"] / frame["gpu_seconds"]).to_numpy()
     speedup = speedup[np.isfinite(speedup)]
@@ -172,6 +177,11 @@ class _Prior:
         count = len(AMPLITUDES)
         return cls(np.exp(logs[:count]), np.exp(logs[count : count + 2]), np.exp(logs[count + 2 :]))
 
+    @classmethod
+    def like(cls, model: RatioModel, frameworks: Sequence[str]) -> _Prior:
+        scales = dict(zip(model.frameworks, model.scales.tolist(), strict=True))
+        return cls(*(np.array(v) for v in (model.amplitudes, model.noise, [scales[name] for name in frameworks])))
+
 
 def _search(cells: Cells, level: float, frameworks: int) -> _Prior:
     """The most probable prior, by the marginal likelihood and what is typical."""
@@ -256,12 +266,15 @@ def _pivots(cells: Cells, prior: _Prior) -> np.ndarray:
     count = len(cells.mean)
     if count <= MOST_POINTS:
         return np.arange(count)
-    matrix = covariance(cells.points, cells.points, prior.amplitudes, prior.scales)
-    left, rows, chosen = np.diag(matrix).copy(), np.zeros((MOST_POINTS, count)), []
+    of_prior = prior.amplitudes, prior.scales
+    blocks = [cells.points.take(some) for some in np.array_split(np.arange(count), count // 50)]
+    left = np.concatenate([np.diag(covariance(block, block, *of_prior)) for block in blocks])
+    rows, chosen = np.zeros((MOST_POINTS, count)), []
     for step in range(MOST_POINTS):
         pivot = int(np.argmax(left))
         chosen.append(pivot)
-        rows[step] = (matrix[pivot] - rows[:step, pivot] @ rows[:step]) / np.sqrt(max(left[pivot], JITTER))
+        row = covariance(cells.points.take([pivot]), cells.points, *of_prior)[0]
+        rows[step] = (row - rows[:step, pivot] @ rows[:step]) / np.sqrt(max(left[pivot], JITTER))
         left = left - rows[step] ** 2
         left[chosen] = -np.inf
     return np.sort(np.array(chosen))

@@ -1,7 +1,7 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
 curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: 0, 1/2 or 1, whichever errs least in the
-log speed-up of work held out of a fit of both
+log speed-up of work held out of a fit of both. Each part of the work is held out once: one part alone tells too little.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from placement.ratio import INPUTS, Prediction, RatioModel
 from placement.tree_ratio import TreeModel, both, mixed
 from profiling.learners import Fold
 from profiling.learners.fitting import fit_ratio
-from profiling.learners.tree_fitting import fit_trees, held_out_work, log_speedups, logs_of
+from profiling.learners.tree_fitting import fit_trees, log_speedups, logs_of, parts_of_work, speedups_by_trees
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from placement.rule import JointThreshold
 
 SHARES = (0.0, 0.5, 1.0)
-MOST_TESTED = 1000  # rows on which the share is chosen
+MOST_TESTED = 1000  # rows of each part on which the share is chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +58,33 @@ class Fitted:
 
 def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
     """Curves, trees and their share. Raises LogError where there is too little to learn from."""
-    share = _share(frame, seed)
     trees = fit_trees(frame, seed)
-    return Fitted(fit_ratio(frame, seed) if share < 1 or trees is None else None, trees, share)
-
-
-def _share(frame: pd.DataFrame, seed: int) -> float:
-    target = log_speedups(frame)
-    held = held_out_work(frame, seed)
-    tested = np.flatnonzero(held & np.isfinite(target))
-    if len(tested) > MOST_TESTED:
-        tested = np.sort(np.random.default_rng(seed).choice(tested, MOST_TESTED, replace=False))
-    trees = fit_trees(frame[~held], seed)
-    if trees is None or not len(tested):
-        return 0.0
-    test = frame.iloc[tested]
-    of_trees = trees.predict(logs_of(test), test["framework"].to_list())[0]
     try:
-        of_curves = np.array([one.log_speedup for one in predictions(fit_ratio(frame[~held], seed), test)])
+        curves = fit_ratio(frame, seed)
     except LogError:
-        return 1.0
-    errors = [np.mean(((1 - s) * of_curves + s * of_trees - target[tested]) ** 2) for s in SHARES]
+        if trees is None:
+            raise
+        return Fitted(None, trees, 1.0)
+    share = 0.0 if trees is None else _share(frame, curves, seed)
+    return Fitted(None if share == 1 else curves, trees, share)
+
+
+def _share(frame: pd.DataFrame, curves: RatioModel, seed: int) -> float:
+    """Of SHARES that with the least squared error. The curves' few amplitudes are those of all the work."""
+    target, errors = log_speedups(frame), np.zeros(len(SHARES))
+    chance = np.random.default_rng(seed)
+    for held in parts_of_work(frame, seed):
+        tested = np.flatnonzero(held & np.isfinite(target))
+        if len(tested) > MOST_TESTED:
+            tested = np.sort(chance.choice(tested, MOST_TESTED, replace=False))
+        test = frame.iloc[tested]
+        try:
+            of_curves = [one.log_speedup for one in predictions(fit_ratio(frame[~held], seed, curves), test)]
+            of_trees = speedups_by_trees(frame[~held], test)
+        except LogError:
+            continue
+        gap = target[tested] - np.array(of_curves)
+        errors += [((gap - share * (of_trees - of_curves)) ** 2).sum() for share in SHARES]
     return SHARES[int(np.argmin(errors))]
 
 

@@ -6,14 +6,16 @@ measured on work held out of a fit: work is equal where its inputs are; its name
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from placement.errors import LogError
 from placement.ratio import INPUTS
-from placement.tree_ratio import NUMBERS, TreeModel, inputs_of
-from placement.trees import Forest, Tree
+from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, TreeModel, inputs_of
+from placement.trees import UNKNOWN, Forest, Tree
 from profiling.learners.fitting import power_of
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ FEWEST_ENERGIES = 40  # below it the power ratio is one figure
 PARTS = 4  # one part of the work is held out
 EDGE = 0.1  # of the FLOPs' distribution, at either end: held out to see what extrapolating is worth
 RIDGE = 1.0
-SPEEDUP_TREES: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31}
-POWER_TREES: dict[str, Any] = {"max_iter": 50, "max_leaf_nodes": 16}
+SPEEDUP_TREES: dict[str, Any] = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate": 0.15}
+POWER_TREES: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15}
 LEAST_SPREAD = 0.02
 
 
@@ -42,10 +44,28 @@ def log_speedups(frame: pd.DataFrame) -> np.ndarray:
     return np.where(cut | ~np.isfinite(found), np.nan, found)
 
 
+def parts_of_work(frame: pd.DataFrame, seed: int) -> list[np.ndarray]:
+    """PARTS masks (n,), drawn by the seed, equal work together; those of too little work are empty, and left out."""
+    work = frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
+    part = (np.random.default_rng(seed).permutation(int(work.max()) + 1) % PARTS)[work]
+    return [part == number for number in np.unique(part)]
+
+
 def held_out_work(frame: pd.DataFrame, seed: int) -> np.ndarray:
     """(n,): mask of one part of the work, drawn by the seed."""
-    work = frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
-    return (np.random.default_rng(seed).permutation(int(work.max()) + 1) % PARTS == 0)[work]
+    return parts_of_work(frame, seed)[0]
+
+
+def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    """(n,): log speed-ups of the test rows. Raises LogError where the others are too few."""
+    target = log_speedups(train)
+    known = np.isfinite(target)
+    if known.sum() < FEWEST_ROWS / 2:
+        raise LogError(f"nothing to learn from: {int(known.sum())} pairs; trees take {FEWEST_ROWS // 2} at least.")
+    names = tuple(sorted(train["framework"].dropna().unique()))
+    seen, asked = (inputs_of(logs_of(frame), frame["framework"].to_list(), names) for frame in (train[known], test))
+    found: np.ndarray = _regressor(SPEEDUP_TREES).fit(seen, target[known]).predict(asked)
+    return found
 
 
 def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
@@ -58,15 +78,25 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
     logs = logs_of(frame)
     names = tuple(sorted(frame["framework"].dropna().unique()))
     inputs = inputs_of(logs, frame["framework"].to_list(), names)
-    trees, base = _boosted(inputs, target, SPEEDUP_TREES)
-    centre, slopes, power, power_base, power_std = _power(frame, logs, inputs, target, seed)
+    without = inputs.copy()
+    without[:, KERNELS] = UNKNOWN
+    centre, slopes, power, power_std = _power(frame, logs, without, target, seed)
+    sums = [_boosted(inputs, target, SPEEDUP_TREES), power]
+    if np.isfinite(logs[:, KERNELS]).all():
+        sums.append(_boosted(without, target, SPEEDUP_TREES))
     work, edge = held_out_work(frame, seed), _edge(frame)
     within = _error(inputs, target, work)
     beyond = max((_error(inputs, target, mask) for mask in (edge, _some_gpus(frame))), default=within)
     return TreeModel(
-        names, Forest(inputs.shape[1], (*trees, *power), (len(trees), len(trees) + len(power)), (base, power_base)),
+        names, _forest(inputs.shape[1], sums),
         centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, beyond), power_std,
     )  # fmt: skip
+
+
+def _forest(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:
+    """Of (trees, what they are added to) of each sum."""
+    ends = tuple(accumulate(len(trees) for trees, _ in sums))
+    return Forest(inputs, tuple(tree for trees, _ in sums for tree in trees), ends, tuple(base for _, base in sums))
 
 
 def _boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
@@ -102,14 +132,15 @@ def _tree(nodes: Any) -> Tree:
 
 def _power(
     frame: pd.DataFrame, logs: np.ndarray, inputs: np.ndarray, speedup: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, list[Tree], float, float | None]:
-    """(centre, slopes, trees, base, standard deviation) of the log power ratio."""
+) -> tuple[np.ndarray, np.ndarray, tuple[list[Tree], float], float | None]:
+    """(centre, slopes, (trees, base), standard deviation) of the log power ratio."""
+    logs = logs[:, : len(HARDWARE)]
     centre, none = _over(np.nanmean, logs), np.zeros(logs.shape[1])
     power = np.log(frame["energy_ratio"].to_numpy(float)) + speedup
     known = np.isfinite(power)
     if known.sum() < FEWEST_ENERGIES:
         one = power_of(frame)
-        return centre, none, [], one.mean if one else 0.0, one.std if one else None
+        return centre, none, ([], one.mean if one else 0.0), one.std if one else None
     logs, inputs, power = logs[known], inputs[known], power[known]
     centred = np.nan_to_num(logs - centre)
 
@@ -126,7 +157,7 @@ def _power(
     error = (power - level - centred @ slopes)[held] - rest.predict(inputs[held])
     level, slopes = fitted(np.ones(len(power), bool))
     trees, base = _boosted(inputs, power - level - centred @ slopes, POWER_TREES)
-    return centre, slopes, trees, level + base, max(LEAST_SPREAD, float(np.sqrt(np.mean(error**2))))
+    return centre, slopes, (trees, level + base), max(LEAST_SPREAD, float(np.sqrt(np.mean(error**2))))
 
 
 def _error(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from placement.node import NodeSpec, paper_configs
 from placement.ratio_selector import RatioSelector, ratio_of
 from placement.rule import JointThreshold
 from placement.task import TaskSpec
-from placement.tree_ratio import NUMBERS, TreeModel, both
+from placement.tree_ratio import HARDWARE, NUMBERS, TreeModel, both
 from placement.trees import Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
@@ -32,8 +32,8 @@ def model():
     x, y = made()
     trees, base = _boosted(x, y, SPEEDUP_TREES)
     forest = Forest(x.shape[1], tuple(trees), (len(trees), len(trees)), (base, 1.2))
-    zeros = np.zeros(len(NUMBERS))
-    return TreeModel(("torch",), forest, zeros, zeros, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
+    line, zeros = np.zeros(len(HARDWARE)), np.zeros(len(NUMBERS))
+    return TreeModel(("torch",), forest, line, line, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
 
 
 def test_scikit_learns_own_answers(model):
@@ -100,9 +100,9 @@ def test_where_the_power_is_known_energy_decides_else_time_does():
 )  # fmt: skip
 def test_what_is_no_forest_is_refused(name, value):
     data = Forest(2, (Tree(((0, 1.0, 0, 1),), (1.0, 2.0)),), (1, 1), (0.0, 0.0)).to_dict()
-    assert forest_of(data, 2, 2).predict(np.array([[1.0, 0.0], [1.1, 0.0]]))[:, 0].tolist() == [1.0, 2.0]
+    assert forest_of(data, 2, (2,)).predict(np.array([[1.0, 0.0], [1.1, 0.0]]))[:, 0].tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match=r"."):
-        forest_of({**data, name: value}, 2, 2)
+        forest_of({**data, name: value}, 2, (2,))
 
 
 def test_a_share_without_its_half_is_refused(model):
