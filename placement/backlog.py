@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from placement.candidates import Queue as Queue
 from placement.candidates import Waits
 from placement.task import Device
 
@@ -26,9 +27,6 @@ STALE_S = (
 )
 RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
 GUESS_S = 1.0  # of a task of which nobody told its seconds, while no other one is known; a guess
-
-Queue = tuple[str, Device]
-"""(config, device)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +107,25 @@ class Backlog:
         With n slots busy and k >= n tasks of W seconds in all: W / n * (k - n + 1) / k, which is the mean time to
         the next end where none waits, and the whole queue's where many do.
         """
-        line = self._lines.get((config, device))
-        if line is None:
-            return None
-        if line.tasks < line.slots or not line.slots:
-            return line.startup_s
-        now = self._clock()
-        if now < line.wait_until:
-            return line.wait
-        line.wait = wait = self._wait(line, 1.0, now)
-        line.wait_until = now if self._exact else now + RESOLUTION_S
-        return wait
+        return self.waits_s(((config, device),))[0]
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        lines, now = self._lines, self._clock()
+        waits: list[float | None] = []
+        for queue in queues:
+            line = lines.get(queue)
+            if line is None:
+                waits.append(None)
+            elif line.tasks < line.slots or not line.slots:
+                waits.append(line.startup_s)
+            elif now < line.wait_until:
+                waits.append(line.wait)
+            else:
+                line.wait = self._wait(line, 1.0, now)
+                line.wait_until = now if self._exact else now + RESOLUTION_S
+                waits.append(line.wait)
+        return waits
 
     def wait_of(self, config: str, device: Device, need: float) -> float | None:
         """As wait_s, of a task that takes `need` slots."""
@@ -264,3 +270,7 @@ class Needing:
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """As Backlog.wait_s."""
         return self._backlog.wait_of(config, device, self._needs[device])
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        return [self._backlog.wait_of(config, device, self._needs[device]) for config, device in queues]

@@ -17,6 +17,9 @@ from placement.task import Device
 
 LARGEST_MEMO = 1024
 
+Queue = tuple[str, Device]
+"""(config, device)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -53,6 +56,7 @@ class Choice:
     probability: P(GPU) of the estimate decided on, None where none was.
     propensity: probability with which this policy picks this device here; 1.0 unless it explores.
     wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
+    weighed: what was compared, where something would have to be waited for.
     """
 
     device: Device
@@ -62,6 +66,31 @@ class Choice:
     propensity: float = 1.0
     wait_s: float | None = None
     seconds: float | None = None
+    weighed: Weighed | None = None
+
+
+class Weighed(NamedTuple):
+    """What was compared where something would have to be waited for: the way taken and the best of the others.
+
+    wait_s: until it is free.  cost_s: of the run, joules priced in.  rate: what a second of GPU counted, in seconds of
+    CPU. With these `placement.balance.score` gives what the policy compared.
+    """
+
+    config: str
+    device: Device
+    wait_s: float
+    cost_s: float
+    other_config: str
+    other_device: Device
+    other_wait_s: float
+    other_cost_s: float
+    rate: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.config} {self.device} {self.wait_s:.4g}+{self.cost_s:.4g} s, not {self.other_config} "
+            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.rate:.4g}"
+        )
 
 
 class Waits(Protocol):
@@ -74,6 +103,10 @@ class Waits(Protocol):
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a new task is expected to start there; None = not known."""
+        ...
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
         ...
 
 
@@ -214,6 +247,10 @@ class Told:
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """As the Candidate says."""
         return self._waits.get((config, device))
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        return [self._waits.get(queue) for queue in queues]
 
 
 def on(device: Device, candidates: Iterable[Candidate]) -> list[str]:

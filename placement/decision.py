@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
-from placement.candidates import Choice, Field, Waits
+from placement.candidates import Choice, Field, Waits, Weighed
 from placement.history import COLD_START_RUNS, History, Key, Seen, size_of
 from placement.node import Inventory
 from placement.offer import Limits as Limits
@@ -84,6 +84,7 @@ class Decision:
     free).  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the
     policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
     policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
+    weighed: what was compared, where something would have to be waited for.
     """
 
     device: Device
@@ -100,6 +101,7 @@ class Decision:
     wait_s: float | None = None
     seconds: float | None = None
     backlog_age_s: float | None = None
+    weighed: Weighed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,7 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
+        choice.weighed,
     )  # fmt: skip
 
 

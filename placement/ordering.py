@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from placement.balance import SECONDS_PER_JOULE, THRESHOLDS, Least, Option, Plan, geometric_mean
 from placement.candidates import Candidate, Choice, Field, field_of
+from placement.costs import SECONDS_PER_JOULE, THRESHOLDS, Option, geometric_mean
 from placement.history import prior_spread
+from placement.least import Least, MinTime, Plan, looked_at
 from placement.task import Device, TaskSpec
 from placement.threshold import pick
 
@@ -111,19 +112,17 @@ class End(Least):
         """That device's best config."""
         found = field_of(candidates)
         plan = self._plan(task, found)
-        mine = [option for option in plan.options or () if option.device == self.device]
+        mine = [option for option in (plan.all.options if plan.all else ()) if option.device == self.device]
         if not mine:
             return pick(self.device, found, self._reason(self.device, 0.0, plan.threshold))
-        return self._least(mine, found.waits, plan)
+        return self._least(looked_at(mine), found.waits, plan)
 
-    def score(self, wait: float, option: Option) -> float:
-        """Log seconds until it ends."""
-        return math.log(wait + option.seconds)
+    _scores = MinTime._scores
 
     def gain(self, task: TaskSpec, found: Field) -> Gain | None:
         """What a GPU does for a task."""
         plan: Plan = self._plan(task, found)
-        return gain_of(found, plan.threshold, plan.options)
+        return gain_of(found, plan.threshold, plan.all and plan.all.options)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:  # noqa: ARG002 - one interface
         side = "its side" if device == threshold.device else "stolen"

@@ -1,7 +1,7 @@
 """Policies: each picks one candidate of the feasible ones. A user's own has one method.
 
 the paper's five (Table 5)    cpu_only, gpu_only, random, flops_rule, selector: they know nothing of queues
-placement.balance             balanced, min_time, min_energy, min_edp: they see what is free and what waits
+placement.balance, .least     balanced, min_time, min_energy, min_edp: they see what is free and what waits
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from placement.balance import Balanced as Balanced
-from placement.balance import Least
-from placement.balance import MinEdp as MinEdp
-from placement.balance import MinEnergy as MinEnergy
-from placement.balance import MinTime as MinTime
 from placement.candidates import Candidate as Candidate
 from placement.candidates import Choice as Choice
 from placement.candidates import field_of
 from placement.errors import OptionError
+from placement.least import Least
+from placement.least import MinEdp as MinEdp
+from placement.least import MinEnergy as MinEnergy
+from placement.least import MinTime as MinTime
 from placement.ordering import End
 from placement.task import TaskSpec
 from placement.threshold import SelectorPolicy as SelectorPolicy

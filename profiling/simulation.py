@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from placement.backlog import Backlog, Load
-from placement.balance import Least
-from placement.decision import Decision, Limits, Snapshot, decide
+from placement.decision import Decision, Limits, Snapshot, decide, spare
 from placement.errors import OptionError
+from placement.least import Least
 from placement.node import Inventory, Kind, paper_configs
 from placement.policies import POLICIES, Policy, policy_of
 from placement.rule import JointThreshold
 from placement.task import Device
 from profiling import emulator_power as power
 from profiling.simulation_bound import bound_seconds, fractional_seconds
-from profiling.simulation_cluster import Cluster
+from profiling.simulation_cluster import Cluster, Demand
 from profiling.simulation_times import CPU, GPU, Times, TimesSelector
 from profiling.simulation_trace import Trace
 
@@ -157,6 +157,7 @@ class Run:
         self.seconds = np.zeros((len(inventory.kinds), 2))
         self.joules = self.regret = 0.0
         self.sent_to: dict[int, str] = {}
+        self._demands: dict[tuple[int, Device, tuple[str, ...]], Demand] = {}
         self.timed_ns: list[int] = []
         self._seconds = times.seconds.tolist()
         self._expected = seen.seconds.tolist()
@@ -192,8 +193,19 @@ class Run:
             raise OptionError(f"simulate: no node can take {one.preset}: {decision.reason}.")
         self._place(task, decision)
 
+    def _demand(self, task: int, decision: Decision) -> Demand:
+        """The configs decided for and the spare one, as `placement.placing` tells Ray."""
+        type_at = self.type_of[task]
+        key = (type_at, decision.device, decision.configs)
+        demand = self._demands.get(key)
+        if demand is None:
+            one = self.trace.types[type_at]
+            other = spare(one.spec, one.preset, decision, self.limits[one.has_gpu], self.snapshot)
+            demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
+        return demand
+
     def _place(self, task: int, decision: Decision) -> None:
-        demand = (decision.device, decision.configs)
+        demand = self._demand(task, decision)
         if self.counts_queues:
             self.sent_to[task] = decision.configs[0]
             self.backlog.sent(

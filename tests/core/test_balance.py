@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.backlog import STALE_S, Backlog, Load
-from placement.balance import Balanced, Least, MinEdp, MinEnergy, MinTime, the_one
+from placement.balance import SHARPNESS, Balanced, score, the_one
 from placement.candidates import Candidate
 from placement.decision import decide, explain
 from placement.errors import OptionError
 from placement.estimate import Estimate, Spread
+from placement.least import NEAR, Least, MinEdp, MinEnergy, MinTime
 from placement.node import Inventory, Kind, NodeSpec, paper_configs
 from placement.policies import SelectorPolicy
 from placement.task import TaskSpec
@@ -222,6 +224,9 @@ def test_a_thousand_kinds_are_not_all_looked_at() -> None:
             asked.append(config)
             return 5.0
 
+        def waits_s(self, queues: Sequence[tuple[str, str]]) -> list[float]:
+            return [self.wait_s(*queue) for queue in queues]
+
     base = paper_configs()["B"]
     kinds = tuple(Kind(NodeSpec(f"k{i}", base.cpus, 1, gpu_gflops=base.gpu_gflops), (f"n{i}",)) for i in range(1000))
     snap = snapshot(Fixed(), Inventory(kinds), backlog=Counting())
@@ -280,3 +285,21 @@ def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
         replace(first, selector=Fixed(), backlog=Backlog()),
     ):
         assert changed.after(first).offer(limits()) is not offer
+
+
+WAITS = st.floats(0.0, 100.0)
+
+
+@given(st.lists(st.tuples(WAITS, WAITS, st.sampled_from([WORTH, NOT_WORTH])), min_size=2, max_size=4))
+def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[Any]) -> None:
+    candidates = [c for i, (cpu, gpu, estimate) in enumerate(kinds) for c in pair(f"k{i}", estimate, cpu, gpu)]
+    choice = Balanced(seed=0).choose(TASK, candidates)
+    weighed = choice.weighed
+    if weighed is None:  # nothing would have to be waited for, or all are as good
+        assert not choice.wait_s or len(choice.configs) > 1
+        return
+    assert (weighed.config, weighed.device, weighed.wait_s) == (choice.configs[0], choice.device, choice.wait_s)
+    assert (weighed.other_config, weighed.other_device) != (weighed.config, weighed.device)
+    taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.rate)
+    other = score(weighed.other_wait_s, weighed.other_cost_s, weighed.other_device == "gpu", weighed.rate)
+    assert taken <= other + SHARPNESS * math.log(NEAR) + 1e-6

@@ -14,10 +14,10 @@ from core_builders import CPU_NODE, TASK, cluster, limits, net, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.balance import Least
 from placement.candidates import Candidate, Field, field_of
 from placement.decision import Snapshot, decide, explain, key_of
 from placement.history import History, Place, Seen, posterior, size_of
+from placement.least import Least
 from placement.node import Inventory, Kind, NodeSpec, paper_configs
 from placement.offer import MOST_LOTS, Limits, infeasible
 from placement.policies import ESTIMATING, POLICIES, policy_of
