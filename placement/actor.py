@@ -7,6 +7,7 @@ It restarts for ever; what must outlive it lies in Ray's key-value store (settin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -28,10 +29,12 @@ from placement.history import History, Key, Seen
 from placement.metrics import EVERY_S as METRICS_EVERY_S
 from placement.metrics import Metrics
 from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
+from placement.node_context import NodeContext
 from placement.node_types import planned
 from placement.policies import Policy, policy_of
 from placement.queues import POLL_EVERY_S, Queues, Told
-from placement.reporting import NodeContext, Observation
+from placement.record import Rows, how_many
+from placement.recording import Observation, Unfit
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
 from placement.unused import Unused
@@ -42,6 +45,7 @@ NAME = NAMESPACE = "placement"
 NODES_EVERY_S = 1.0
 FLUSH_EVERY_S = 0.5
 CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
+NEWS_GROWTH = 0.1  # and of an entry of the history once it holds a tenth more runs
 DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
 LARGEST_PENDING_ROWS = 1_000_000
 WRITE_TRIES = 3
@@ -84,7 +88,7 @@ class Update:
 class Outbox:
     """Rows that have come and are not in the log yet, each batch with the future of its sender."""
 
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def take(self) -> Outbox:
@@ -100,7 +104,7 @@ class PlacementActor:
     def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         self.settings = settings
         self.selectors: deque[Selector] = deque(maxlen=8)
-        self.history = History()
+        self.history = History(growth=NEWS_GROWTH)
         self.changed_at: dict[Key, int] = {}
         self.kinds: dict[str, Kind] = {}
         self.generation = int(time.time())
@@ -173,11 +177,9 @@ class PlacementActor:
         """What is new since version `known`; waits up to `wait_s` for news where there is none."""
         await self.ready()
         if known is not None and known >= self.version:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s), self.news:
                     await self.news.wait_for(lambda: self.version > known)
-            except TimeoutError:
-                pass
         fresh = known is None or known // EPOCH != self.version // EPOCH
         history = (
             self.history.everything()
@@ -330,8 +332,8 @@ class PlacementActor:
     # --- records ------------------------------------------------------------------------------------------------
 
     async def report(
-        self, writer: str, number: int, rows: list[tuple[Any, ...]], observations: list[Observation],
-        unfit: list[tuple[Key, str, str]], lost: int,
+        self, writer: str, number: int, rows: list[Rows], observations: list[Observation],
+        unfit: list[Unfit], lost: int,
     ) -> int:  # fmt: skip
         """Takes a worker's batch; returns once it is durable. A batch sent twice is taken once.
 
@@ -342,10 +344,10 @@ class PlacementActor:
             self.doubles += 1
             return self.generation
         self.last_number[writer] = number
-        self.rows_received += len(rows)
+        self.rows_received += how_many(rows)
         self.rows_lost += lost
         for observation in observations:
-            self.history.observe(*observation)
+            self.history.observe_all(*observation)
         for key, config, why in unfit:
             self.history.mark_unfit(key, config, why)
         for device, (seconds, tasks) in self.metrics.rows(rows).items():
@@ -354,8 +356,8 @@ class PlacementActor:
         self.metrics.observations(observations, self.history)
         if self.settings.log is None or not rows:
             return self.generation
-        if len(self.outbox.rows) + len(rows) > LARGEST_PENDING_ROWS:
-            self._lose(len(rows), "more rows came than could be written")
+        if how_many(self.outbox.rows) + how_many(rows) > LARGEST_PENDING_ROWS:
+            self._lose(how_many(rows), "more rows came than could be written")
             return self.generation
         self.outbox.rows += rows
         done = asyncio.get_running_loop().create_future()
@@ -419,14 +421,14 @@ class PlacementActor:
         if taken.rows:
             error = await self._append(taken.rows)
             if error is None:
-                self.rows_written += len(taken.rows)
+                self.rows_written += how_many(taken.rows)
             else:
-                self._lose(len(taken.rows), error)
+                self._lose(how_many(taken.rows), error)
         for future in taken.waiting:
             if not future.done():
                 future.set_result(None)
 
-    async def _append(self, rows: list[tuple[Any, ...]]) -> str | None:
+    async def _append(self, rows: list[Rows]) -> str | None:
         """Writes rows as one file of the log; what stood in the way, after a few tries, or None."""
         from placement.records import LogWriter
 

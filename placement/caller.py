@@ -19,8 +19,8 @@ from placement import control
 from placement.backlog import LAG_S, Backlog
 from placement.balance import the_one
 from placement.decision import Snapshot
+from placement.device import holds_gpu
 from placement.errors import ControlPlaneError
-from placement.execution import holds_gpu
 from placement.following import Following
 from placement.history import History
 from placement.selector import Selector

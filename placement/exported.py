@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from typing import Any, Literal
 
 import ray
@@ -22,12 +23,19 @@ from ray._raylet import PythonFunctionDescriptor  # type: ignore[attr-defined]
 from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
-from placement import execution
 from placement.submission import Submit, submitter
 from placement.tracebacks import hide_own_frames
 
 ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL_ONLY)
 """The first argument of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
+
+
+@cache
+def in_worker() -> Any:
+    """placement.execution, which no caller needs."""
+    from placement import execution
+
+    return execution
 
 
 class Body:
@@ -36,6 +44,7 @@ class Body:
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self.function = function
         self.name = name
+        self.yields = "async" if inspect.isasyncgenfunction(function) else inspect.isgeneratorfunction(function)
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute, None))
 
@@ -46,11 +55,10 @@ class Measured(Body):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The function's result; a generator function's generator."""
         hide_own_frames()
-        function = self.function
-        if inspect.isasyncgenfunction(function):
-            return function(*args, **kwargs)
-        run = execution.run_plain_generator if inspect.isgeneratorfunction(function) else execution.run_plain
-        return run(function, self.name, args, kwargs)
+        if self.yields == "async":
+            return self.function(*args, **kwargs)
+        run = in_worker().run_plain_generator if self.yields else in_worker().run_plain
+        return run(self.function, self.name, args, kwargs)
 
 
 class Placed(Body):
@@ -59,18 +67,16 @@ class Placed(Body):
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
         """As Measured, on the device decided for it."""
         hide_own_frames()
-        run: Callable[..., Any] = execution.run_placed
-        if inspect.isgeneratorfunction(self.function):
-            run = execution.run_placed_generator
-        elif inspect.isasyncgenfunction(self.function):
-            run = _run_placed_async_generator
+        run: Callable[..., Any] = in_worker().run_placed
+        if self.yields:
+            run = _run_placed_async_generator if self.yields == "async" else in_worker().run_placed_generator
         return run(self.function, self.name, packed, args, kwargs)
 
 
 async def _run_placed_async_generator(
     function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
 ) -> AsyncIterator[Any]:
-    with execution._placed(name, packed, execution.unpack(packed)):
+    with in_worker().PlacedRun(name, packed):
         async for item in function(*args, **kwargs):
             yield item
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import NamedTuple
@@ -19,11 +19,14 @@ SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by 
 PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alone: wide enough that 5 runs on each
 # device put a wrong prior right (99 % of cases farther than 10 % from T_t, at up to 20 % of noise; 0.7 gave 98.9 %)
 DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
+LARGEST_STEP = math.log(1 + DRIFT)
 DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
 Size = tuple[int | None, ...]
 Key = tuple[str, Size]
+Sample = tuple[float, float | None, float, float | None]
+"""One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
 
 
 class Place(NamedTuple):
@@ -40,8 +43,7 @@ def size_of(task: TaskSpec) -> Size:
     return tuple(None if q is None else round(SIZES_PER_DOUBLING * math.log2(q + 1)) for q in quantities)
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """Warm runs of one size at one place, as log seconds. runs: how many; the first, cold one is not among them.
 
     mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
@@ -63,23 +65,20 @@ class Timings:
     def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
         """With one more run; the very first is set aside as cold; drift starts the entry anew."""
         if not self.cold:
-            return replace(self, cold=True)
+            return self._replace(cold=True)
         x = math.log(max(seconds, 1e-9))
-        stray = self.runs > 0 and abs(x - self.mean) > math.log(1 + DRIFT)
+        stray = self.runs > 0 and abs(x - self.mean) > LARGEST_STEP
         if stray and self.strays + 1 >= DRIFT_SAMPLES:
             return Timings(cold=True, memory_bytes=self.memory_bytes).add(seconds, joules, joules_error)
         runs = self.runs + 1
         mean = self.mean + (x - self.mean) / runs
         variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
+        known, mean_joules, error = self.joules_runs, self.joules, self.joules_error
+        if joules is not None:
+            known, error = known + 1, max(error, joules_error)
+            mean_joules = joules if mean_joules is None else mean_joules + (joules - mean_joules) / known
         strays = self.strays + 1 if stray else 0
-        timed = replace(self, runs=runs, mean=mean, variance=variance, strays=strays)
-        return timed if joules is None else timed._with_joules(joules, joules_error)
-
-    def _with_joules(self, joules: float, error: float) -> Timings:
-        runs, mean = self.joules_runs + 1, self.joules or 0.0
-        return replace(
-            self, joules=mean + (joules - mean) / runs, joules_runs=runs, joules_error=max(self.joules_error, error)
-        )
+        return Timings(runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes)
 
     @property
     def spread(self) -> Spread:
@@ -115,11 +114,18 @@ class Seen:
 
 
 class History:
-    """The bounded memory of timings. Owned by the control plane; callers hold copies of what changed."""
+    """The bounded memory of timings. Owned by the control plane; callers hold copies of what changed.
 
-    def __init__(self, largest: int = LARGEST_KEYS) -> None:
+    growth: an entry is told again once its runs are more by this share than when it was told last (0.1: by a tenth), or
+    something other than one more run has happened to it. One more of a thousand runs changes no decision.
+
+    """
+
+    def __init__(self, largest: int = LARGEST_KEYS, growth: float = 0.0) -> None:
         self._seen: OrderedDict[Key, Seen] = OrderedDict()
         self._largest = largest
+        self._growth = growth
+        self._told: dict[Key, Seen] = {}
         self._changed: dict[Key, None] = {}  # in the order seen, so that a copy drops the same keys
 
     def __len__(self) -> int:
@@ -136,22 +142,27 @@ class History:
         self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0,
         memory_bytes: float | None = None,
     ) -> None:  # fmt: skip
-        """Adds one run's warm seconds, and its joules where known, with their relative error (0.5 is +-50 %).
+        """Adds one run, as observe_all does."""
+        self.observe_all(key, place, [(seconds, joules, joules_error, memory_bytes)])
 
-        memory_bytes: most device memory that it held, where that is known.
+    def observe_all(self, key: Key, place: Place, samples: Iterable[Sample]) -> None:
+        """Adds runs in the order in which they were.
 
         What is no time (negative, NaN, infinite) is left out, and so are joules that are no energy: one such row would
         spoil the entry for good.
         """
-        if not 0 <= seconds < math.inf:
-            return
-        if joules is not None and not 0 < joules < math.inf:
-            joules = None
         seen = self._seen.get(key, Seen())
-        timings = seen.timings.get(place, Timings()).add(seconds, joules, joules_error)
-        if memory_bytes is not None and memory_bytes > (timings.memory_bytes or 0.0):
-            timings = replace(timings, memory_bytes=memory_bytes)
-        self._put(key, replace(seen, timings={**seen.timings, place: timings}))
+        timings = before = seen.timings.get(place, Timings())
+        for seconds, joules, joules_error, memory_bytes in samples:
+            if not 0 <= seconds < math.inf:
+                continue
+            if joules is not None and not 0 < joules < math.inf:
+                joules = None
+            timings = timings.add(seconds, joules, joules_error)
+            if memory_bytes is not None and memory_bytes > (timings.memory_bytes or 0.0):
+                timings = timings._replace(memory_bytes=memory_bytes)
+        if timings is not before:
+            self._put(key, replace(seen, timings={**seen.timings, place: timings}))
 
     def mark_unfit(self, key: Key, config: str, why: str) -> None:
         """Remembers that the GPU of a config could not take a task of this size."""
@@ -162,6 +173,8 @@ class History:
         """What changed since the last call, oldest first; dropped keys are not told, callers keep their own bound."""
         changed = {key: self._seen[key] for key in self._changed if key in self._seen}
         self._changed.clear()
+        if self._growth:
+            self._told |= changed
         return changed
 
     def update(self, changes: Mapping[Key, Seen]) -> None:
@@ -176,11 +189,22 @@ class History:
     def _put(self, key: Key, seen: Seen) -> None:
         self._seen[key] = seen
         self._seen.move_to_end(key)
-        self._changed.pop(key, None)
-        self._changed[key] = None
+        if key in self._changed or self._is_news(key, seen):
+            self._changed.pop(key, None)
+            self._changed[key] = None
         while len(self._seen) > self._largest:
             dropped, _ = self._seen.popitem(last=False)
             self._changed.pop(dropped, None)
+            self._told.pop(dropped, None)
+
+    def _is_news(self, key: Key, seen: Seen) -> bool:
+        told = self._told.get(key)
+        if told is None or told.unfit != seen.unfit or told.gpu_memory_bytes != seen.gpu_memory_bytes:
+            return True
+        return any(
+            place not in told.timings or not 0 <= now.runs - told.timings[place].runs <= self._growth * now.runs
+            for place, now in seen.timings.items()
+        )
 
 
 def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:

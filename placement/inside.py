@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ray
 
-from placement import execution
+from placement import device
 from placement.tracebacks import hide_own_frames
 
 
@@ -17,8 +17,8 @@ def enter_actor() -> None:
         return
     hide_own_frames()
     gpus = ray.get_gpu_ids()
-    execution._holds_gpu = bool(gpus)
-    if gpus and not execution.on_emulated_node():
-        execution._device = "cuda:0"
+    device.enter(holds=bool(gpus))
+    if gpus and not device.on_emulated_node():
+        device.see_gpu()
     else:
-        execution._show("cpu", "")
+        device.see_cpu()

@@ -15,17 +15,17 @@ In Prometheus the names begin with `ray_placement_`; a dashboard for Grafana is 
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
 from placement.backlog import STALE_S, Backlog, Queue
 from placement.history import History
-from placement.record import NAMES
-from placement.reporting import Observation
+from placement.record import Rows
+from placement.recording import Observation
 from placement.rule import JointThreshold, Run
 from placement.task import DEVICES, Device
 
@@ -34,17 +34,29 @@ EVERY_S = 2.0
 RECORDS = ("records_received", "records_written", "records_lost")
 LAST_DECISIONS = 50
 
-AT = {name: NAMES.index(name) for name in (
+SHOWN = (
     "time_utc", "function", "config", "device", "reason", "policy", "probability", "cpu_joules", "gpu_joules",
     "compute_s", "transfer_s", "fallback", "error",
-)}  # fmt: skip
-
-COUNTED = ("device", "policy", "reason", "cpu_joules", "gpu_joules", "fallback", "transfer_s", "compute_s")
+)  # fmt: skip
+"""Of the last decisions, in `placement status`."""
 
 
 def first_words(reason: str | None) -> str:
     """A reason without what follows its first comma, so that there are few of them."""
     return (reason or "not_placed").split(",", 1)[0]
+
+
+def _sum(rows: Rows, column: str) -> float:
+    """Of what is known."""
+    if column in rows.each:
+        return sum(value for value in rows.each[column] if value is not None)
+    return (rows.same.get(column) or 0.0) * rows.number
+
+
+def _seconds(rows: Rows) -> list[float]:
+    """Of the runs whose seconds are known."""
+    told = zip(rows.column("compute_s"), rows.column("transfer_s"), strict=True)
+    return [compute + (transfer or 0.0) for compute, transfer in told if compute is not None]
 
 
 class Metrics:
@@ -66,47 +78,37 @@ class Metrics:
         self._versions: set[str] = set()
         self._queues: set[Queue] = set()
 
-    def rows(self, rows: Iterable[tuple[Any, ...]]) -> dict[Device, tuple[float, int]]:
-        """A batch of rows; those of functions that are not placed are passed over.
+    def rows(self, rows: Iterable[Rows]) -> dict[Device, tuple[float, int]]:
+        """A batch, as `placement.recording` makes it; rows of functions that are not placed are passed over.
 
         Returns for each device the seconds that its tasks took, where they are known, and how many these were.
         """
         took: dict[Device, tuple[float, int]] = {}
-        decisions: Tally[tuple[str, str, str]] = Tally()
-        joules: dict[str, float] = {}
-        fallbacks = 0
-        device, policy, reason, cpu_j, gpu_j, fallback, transfer, compute = (AT[name] for name in COUNTED)
-        newest: deque[tuple[Any, ...]] = deque(maxlen=LAST_DECISIONS)
-        for row in rows:
-            if row[policy] is None:
+        newest: list[dict[str, Any]] = []
+        for some in rows:
+            device, policy, reason = some.same["device"], some.same.get("policy"), some.same.get("reason")
+            if policy is None:
                 continue
-            decisions[row[device], row[policy], row[reason]] += 1
-            taken = (row[cpu_j] or 0.0) + (row[gpu_j] or 0.0)
-            if taken:
-                joules[row[device]] = joules.get(row[device], 0.0) + taken
-            fallbacks += row[fallback] is not None
-            if row[compute] is not None:
-                seconds, n = took.get(row[device], (0.0, 0))
-                took[row[device]] = (seconds + row[compute] + (row[transfer] or 0.0), n + 1)
-            newest.append(row)
-        if not newest:
-            return took
-        self.last.extend({name: row[at] for name, at in AT.items()} for row in newest)
-        merged: Tally[tuple[str, str, str]] = Tally()
-        for (where, by, why), n in decisions.items():
-            merged[where, by, first_words(why)] += n
-        for (where, by, why), n in merged.items():
-            self._decisions.inc(n, {"device": where, "policy": by, "reason": why})
-        for where, total in joules.items():
-            self._joules.inc(total, {"device": where})
-        if fallbacks:
-            self._fallbacks.inc(fallbacks)
+            self._decisions.inc(some.number, {"device": device, "policy": policy, "reason": first_words(reason)})
+            joules = _sum(some, "cpu_joules") + _sum(some, "gpu_joules")
+            if joules:
+                self._joules.inc(joules, {"device": device})
+            if some.same.get("fallback") is not None:
+                self._fallbacks.inc(some.number)
+            known = _seconds(some)
+            if known:
+                seconds, n = took.get(device, (0.0, 0))
+                took[device] = (seconds + sum(known), n + len(known))
+            last = some.last(LAST_DECISIONS)
+            columns = [last.column(name) for name in SHOWN]
+            newest += [dict(zip(SHOWN, values, strict=True)) for values in zip(*columns, strict=True)]
+        self.last.extend(sorted(newest, key=itemgetter("time_utc"))[-LAST_DECISIONS:])
         return took
 
     def observations(self, observations: Iterable[Observation], history: History) -> None:
         """Warm timings, which history holds by now."""
         saved = regret = 0.0
-        for key, place, seconds, *_ in observations:
+        for key, place, samples in observations:
             seen = history.get(key)
             if seen is None:
                 continue
@@ -114,10 +116,11 @@ class Metrics:
             if cpu.seconds is None or gpu.seconds is None:
                 continue
             if place.device == "cpu":
-                saved += gpu.seconds
+                saved += gpu.seconds * len(samples)
             right = self._rule.label(Run(cpu.seconds, cpu.joules), Run(gpu.seconds, gpu.joules))
             if right is not None and right.device != place.device:
-                regret += max(0.0, seconds - (cpu.seconds if right.device == "cpu" else gpu.seconds))
+                best = cpu.seconds if right.device == "cpu" else gpu.seconds
+                regret += sum(max(0.0, seconds - best) for seconds, *_ in samples)
         if saved:
             self._saved.inc(saved)
         if regret:

@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
-from placement import execution
 from placement.decision import Limits, Snapshot
+from placement.device import holds_gpu
 from placement.node import CONFIG
 from placement.options import PlacementOptions
 from placement.task import DEVICES, Device
@@ -62,7 +62,7 @@ def surroundings() -> tuple[bool, PlacementGroup | None] | None:
     if worker.mode != ray.WORKER_MODE:
         return None
     group = get_current_placement_group() if worker.should_capture_child_tasks_in_placement_group else None
-    holds = execution.holds_gpu()
+    holds = holds_gpu()
     return (holds, group) if holds or group is not None else None
 
 

@@ -21,16 +21,17 @@ from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.inspect_util import is_cython
 from ray._private.worker import global_worker
 
-from placement import execution
 from placement.batches import Results, mapped
 from placement.caller import caller
 from placement.control import check_ray_version
 from placement.decision import Decision, Explanation, Snapshot
+from placement.envelope import Envelope
 from placement.errors import OptionError
 from placement.exported import ExportingFunction, Variant, Way
 from placement.narrowing import own_options, surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
+from placement.retiring import MAX_CALLS
 from placement.sent import Sent, remember
 from placement.submission import Submit, submitter
 from placement.task import TaskSpec
@@ -120,7 +121,7 @@ class Handle:
         if plan is not None and plan.task is task:
             return Plan(task, plan.submit, plan.packed, sent)
         repeatable = not (self._options.strict or self._options.side_effects)
-        packed = execution.Envelope(task, decision, repeatable).pack()
+        packed = Envelope(task, decision, repeatable).pack()
         plan = Plan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         if len(self._plans) >= LARGEST_PLANS:
             self._plans.clear()
@@ -289,7 +290,7 @@ def export_options(options: PlacementOptions, ray_options: dict[str, Any], way: 
     if way == "cpu":
         return _without(own_options(options, ray_options, "cpu"), "num_gpus")
     given = own_options(options, ray_options, "gpu")
-    calls = execution.MAX_CALLS if way == "gpu" else 1
+    calls = MAX_CALLS if way == "gpu" else 1
     return {"max_calls": calls, **given, "num_gpus": given.get("num_gpus") or 1}
 
 

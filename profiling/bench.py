@@ -294,13 +294,18 @@ def actor_records_per_s(batches: int = 50, rounds: int = 5) -> Figure:
     import ray
 
     from placement import control
-    from placement.record import row
+    from placement.record import SCHEMA_VERSION, Rows
 
-    rows = [
-        row(run_id="bench", source="production", function="f", device="cpu", compute_s=0.001, time_utc=time.time())
-        for _ in range(BATCH_ROWS)
-    ]
-    shared = ray.put(rows)
+    same = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": "bench",
+        "source": "production",
+        "function": "f",
+        "device": "cpu",
+    }
+    each = {"compute_s": [0.001 * i for i in range(BATCH_ROWS)], "time_utc": [time.time()] * BATCH_ROWS,
+            "task_id": [f"{i:048x}" for i in range(BATCH_ROWS)]}  # fmt: skip
+    shared = ray.put([Rows(BATCH_ROWS, same, each)])
     actor, values = control.actor(), []
     for turn in range(rounds):
         start = time.perf_counter()

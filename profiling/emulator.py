@@ -1,7 +1,7 @@
 """Predicts a task's time and power on hardware that is not at hand, from its operations and the hardware's roofline.
 
     emulate(task, node, device, cpus=..., train=..., precision=...) -> Emulation
-    emulated(task, node, device, cpus) -> placement.execution.Emulated      what emulated nodes are given
+    emulated(task, node, device, cpus) -> placement.envelope.Emulated      what emulated nodes are given
 
 The parts: `emulator_costs` (the roofline of a step, calibrated), `emulator_hardware` (bandwidths by name),
 `emulator_power` (watts by what is busy), `profiling.calibrate` (makes data/emulator.json),
@@ -23,7 +23,7 @@ from profiling.emulator_costs import Costs, Parts, calibration, costs_of, tree_c
 from profiling.emulator_hardware import SUSTAINED_SHARE, cpu_of, gpu_of
 
 if TYPE_CHECKING:
-    from placement.execution import Emulated
+    from placement.envelope import Emulated
 
 Precision = Literal["fp32", "amp"]
 
@@ -114,7 +114,7 @@ def emulate(
 
 def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float) -> Emulated:
     """What an emulated node reports of a task: "profiling.emulator:emulated" is placement's name for this function."""
-    from placement.execution import Emulated
+    from placement.envelope import Emulated
 
     out = emulate(task, node, device, cpus=max(cpus, 1.0))
     return Emulated(

@@ -8,7 +8,7 @@
 A record itself is `placement.record.TaskRecord`, which needs no pyarrow.
 """
 
-from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, TaskRecord, row
+from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, Rows, TaskRecord
 from placement.records.reader import LogReadout, done_cells, read_log, readout
 from placement.records.schema import SCHEMA, records_of, table_of
 from placement.records.writer import LogWriter, compact, expire
@@ -21,6 +21,7 @@ __all__ = [
     "Column",
     "LogReadout",
     "LogWriter",
+    "Rows",
     "TaskRecord",
     "compact",
     "done_cells",
@@ -28,6 +29,5 @@ __all__ = [
     "read_log",
     "readout",
     "records_of",
-    "row",
     "table_of",
 ]

@@ -63,10 +63,7 @@ class Place:
 
     def write(self, data: pa.Buffer) -> str:
         """Writes one new file, whole or not at all, and returns its path. OSError after cleaning up."""
-        name = (
-            f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() % 10**9:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
-        )
-        path = f"{self.folder}/{name}"
+        path = f"{self.folder}/{_new_name()}"
         if isinstance(self.filesystem, fs.LocalFileSystem):
             write_local(Path(path), data)
         else:

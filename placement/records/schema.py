@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, groupby
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from placement.errors import LogError
-from placement.record import COLUMNS, NAMES, SCHEMA_VERSION, Column, TaskRecord
+from placement.record import COLUMNS, NAMES, REQUIRED, SCHEMA_VERSION, Column, Rows, TaskRecord
 
 VERSION_KEY = b"placement.schema_version"
 """In the schema's metadata: what makes a Parquet file one of ours."""
@@ -28,16 +29,30 @@ def _field(column: Column) -> pa.Field:
 SCHEMA = pa.schema([_field(column) for column in COLUMNS], metadata={VERSION_KEY: str(SCHEMA_VERSION)})
 
 
-def table_of(rows: Iterable[TaskRecord | Sequence[Any]]) -> pa.Table:
-    """Records, or tuples in the order of COLUMNS, as one table of SCHEMA. NaN becomes null: not measured.
+def table_of(rows: Iterable[TaskRecord | Rows]) -> pa.Table:
+    """Records, or rows by column, as one table of SCHEMA. NaN becomes null: not measured.
 
-    Raises LogError that names the column whose values are not of its type.
+    Raises LogError that names the column that there is not, or whose values are not of its type.
     """
-    values = [entry.to_tuple() if isinstance(entry, TaskRecord) else entry for entry in rows]
-    if any(len(entry) != len(NAMES) for entry in values):
-        raise LogError(f"a row of the log has {len(NAMES)} values, in the order of placement.record.NAMES.")
-    columns = list(zip(*values, strict=True)) if values else [()] * len(NAMES)
+    entries = list(rows)
+    parts: list[Rows] = []
+    for by_column, some in groupby(range(len(entries)), lambda i: isinstance(entries[i], Rows)):
+        alike: list[Any] = [entries[i] for i in some]
+        parts += alike if by_column else [Rows.of(alike)]
+    for part in parts:
+        _check(part)
+    columns = [tuple(chain.from_iterable(part.column(name) for part in parts)) for name in NAMES]
     return pa.Table.from_arrays([_array(i, column) for i, column in enumerate(columns)], schema=SCHEMA)
+
+
+def _check(rows: Rows) -> None:
+    told = rows.same.keys() | rows.each.keys()
+    unknown, missing = sorted(told - set(NAMES)), sorted(REQUIRED - told)
+    short = sorted(name for name, values in rows.each.items() if len(values) != rows.number)
+    if unknown or missing or short:
+        raise LogError(
+            f"not rows of the log: unknown columns {unknown}, missing {missing}, not {rows.number} values in {short}."
+        )
 
 
 def _array(index: int, values: Sequence[Any]) -> pa.Array:

@@ -6,14 +6,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from placement.record import TaskRecord
+from placement.record import Rows, TaskRecord
 from placement.records.files import Place
 from placement.records.reader import PARTS_KEY, counted_once, read_files
 from placement.records.schema import SCHEMA, table_of
@@ -32,7 +31,7 @@ class LogWriter:
         self.uri = os.fspath(uri)
         self._place = Place.of(uri)
 
-    def append(self, rows: Iterable[TaskRecord | Sequence[Any]]) -> str | None:
+    def append(self, rows: Iterable[TaskRecord | Rows]) -> str | None:
         """Writes the rows as one new file and returns its path once it is durable; None where there are no rows.
 
         A row is in the log after this returns, and not at all before. A batch_id's rows go in one call, whole.

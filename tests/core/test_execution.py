@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from placement import execution, reporting
+from placement import execution, node_context, reporting
 from placement.decision import Decision
+from placement.device import CUDA, current_device
+from placement.envelope import Emulated, Envelope, Run, unpack
 from placement.errors import DeviceError
-from placement.execution import CUDA, Emulated, Envelope, Run, current_device, run_placed, run_placed_generator
+from placement.execution import run_placed, run_placed_generator
 from placement.node import NodeSpec, paper_configs
-from placement.reporting import NodeContext, made
+from placement.node_context import NodeContext
+from placement.recording import recorded
 from placement.task import Operation, TaskSpec
 
 SPEC = TaskSpec(
@@ -35,7 +38,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
     monkeypatch.setattr(reporting, "node_context", lambda: NodeContext("n1", REAL))
     monkeypatch.setattr(reporting, "report", lambda run, last: reported.append(run))
     monkeypatch.setattr(execution, "worker_retires", lambda: False)
-    monkeypatch.setattr(execution, "_task_id", lambda: "t1")
+    monkeypatch.setattr(execution, "_task_id", lambda: b"t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
     monkeypatch.setattr(execution, "_bound_to", None)
     monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)
@@ -56,7 +59,7 @@ def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
 
 
 def test_an_envelope_survives_its_bytes() -> None:
-    assert execution.unpack(envelope("gpu").pack()) == envelope("gpu")
+    assert unpack(envelope("gpu").pack()) == envelope("gpu")
 
 
 def test_an_envelope_takes_numpys_numbers() -> None:
@@ -64,7 +67,7 @@ def test_an_envelope_takes_numpys_numbers() -> None:
 
     spec = TaskSpec(flops=np.float32(2.0), batch_size=np.int64(3))
     packed = Envelope(spec, envelope("cpu").decision).pack()
-    assert execution.unpack(packed).spec == TaskSpec(flops=2.0, batch_size=3)
+    assert unpack(packed).spec == TaskSpec(flops=2.0, batch_size=3)
 
 
 def test_a_cpu_task_sees_no_gpu_and_the_users_own_setting_comes_back(
@@ -100,7 +103,7 @@ def test_a_worker_never_uses_a_gpu_that_its_cuda_was_not_made_for(
     assert results == [("cuda:0", "GPU-a"), ("cuda:0", "GPU-a"), ("cpu", "")]
     assert retired
     assert "made for GPU GPU-a, and it is now given GPU-b" in (runs[2].fallback or "")
-    assert made(runs, NodeContext("n1", REAL), {})[2] == []  # and the GPU is not to blame
+    assert recorded(runs, NodeContext("n1", REAL), {}).unfit == []  # and the GPU is not to blame
     with pytest.raises(DeviceError, match="submit the task again"):
         run(seen, envelope("gpu", repeatable=False))
     assert run(lambda: os.environ[CUDA], envelope("cpu")) == ""  # the CPU needs no CUDA
@@ -121,7 +124,7 @@ def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[Run], retired: list[bool
     assert retired == [True]
     assert runs[0].device == "cpu"
     assert "out of memory" in (runs[0].fallback or "")
-    _, observations, unfit = made(runs, NodeContext("n1", REAL), {})
+    _, observations, unfit = recorded(runs, NodeContext("n1", REAL), {})
     assert observations == []
     assert unfit[0][1] == "here"
 
@@ -176,8 +179,8 @@ def test_the_first_run_in_a_process_is_cold_and_no_observation(
     run(lambda: None, envelope("cpu"))
     run(lambda: None, envelope("cpu"))
     assert [r.cold for r in runs] == [True, False]
-    rows, observations, _ = made(runs, NodeContext("n1", REAL), {})
-    assert (len(rows), len(observations)) == (2, 1)
+    rows, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
+    assert ([some.number for some in rows], [len(samples) for _, _, samples in observations]) == ([2], [1])
 
 
 def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulated:
@@ -189,21 +192,17 @@ def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
 ) -> None:
     name = f"{__name__}:emulate"
     context = NodeContext("n1", paper_configs()["A"], emulated=True, emulator=name)
-    monkeypatch.setattr(reporting, "emulator_of", lambda _: emulate)
+    monkeypatch.setattr(node_context, "emulator_of", lambda _: emulate)
     monkeypatch.setattr(reporting, "node_context", lambda: context)
     assert run(current_device, envelope("gpu")) == "cpu"
-    rows, observations, _ = made(runs, context, {})
-    from placement.record import NAMES
-
-    row = dict(zip(NAMES, rows[0], strict=True))
-    assert (row["device"], row["compute_s"], row["time_provenance"]) == ("gpu", 2.0, "emulated")
-    assert observations[0][2:4] == (2.5, 15.0)
+    rows, observations, _ = recorded(runs, context, {})
+    (row,) = rows
+    assert (row.same["device"], row.same["compute_s"], row.same["time_provenance"]) == ("gpu", 2.0, "emulated")
+    assert observations[0][2] == [(2.5, 15.0, 0.0, None)]
 
 
 def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: list[Run]) -> None:
     run(lambda: None, envelope("cpu"))
-    rows, observations, _ = made(runs, NodeContext("n1", paper_configs()["A"], emulated=True), {})
-    from placement.record import NAMES
-
-    row = dict(zip(NAMES, rows[0], strict=True))
-    assert (row["compute_s"], row["time_provenance"], observations) == (None, None, [])
+    rows, observations, _ = recorded(runs, NodeContext("n1", paper_configs()["A"], emulated=True), {})
+    (row,) = rows
+    assert (row.column("compute_s"), row.column("time_provenance"), observations) == ([None], [None], [])

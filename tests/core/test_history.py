@@ -207,6 +207,28 @@ def test_a_copy_that_takes_every_change_is_equal_to_the_last_key(steps: list[tup
     assert list(late.everything().items()) == list(owner.everything().items())
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=120))
+def test_a_copy_that_is_told_of_growth_is_never_more_than_a_tenth_behind(times: list[float]) -> None:
+    owner, copy = History(growth=0.1), History()
+    for seconds in times:
+        owner.observe(KEY, place(), seconds)
+        copy.update(owner.changes())
+        ours, theirs = (one.everything()[KEY].timings[place()].runs for one in (owner, copy))
+        assert 0 <= ours - theirs <= 0.1 * ours
+
+
+def test_of_a_thousand_equal_runs_few_are_told() -> None:
+    owner = History(growth=0.1)
+    told = 0
+    for _ in range(1000):
+        owner.observe(KEY, place(), 1.0)
+        told += len(owner.changes())
+    assert told < 70
+    owner.mark_unfit(KEY, "A", "why")
+    assert list(owner.changes()) == [KEY]
+
+
 def test_what_a_snapshot_holds_does_not_change_under_it() -> None:
     history = History()
     history.observe(KEY, place(), 1.0)

@@ -12,8 +12,8 @@ import pytest
 
 from placement import metrics
 from placement.backlog import Backlog, Load
-from placement.history import History, Place
-from placement.record import row
+from placement.history import History, Place, Sample
+from placement.record import Rows
 
 KEY = ("f", (1,))
 
@@ -48,16 +48,19 @@ def told(name: str, **tags: str) -> float | None:
     return Fake.told.get(("placement_" + name, tuple(sorted(tags.items()))))
 
 
-def a_row(**columns: Any) -> tuple[Any, ...]:
-    return row(
-        **{"run_id": "r", "source": "production", "function": "m.f", "workload": "f", "device": "cpu", **columns}
-    )
+def some(number: int = 1, **columns: Any) -> Rows:
+    same = {"run_id": "r", "source": "production", "function": "m.f", "workload": "f", "device": "cpu", **columns}
+    return Rows(number, same, {"time_utc": [1.0] * number})
+
+
+def sample(seconds: float) -> Sample:
+    return seconds, None, 0.0, None
 
 
 def test_decisions_are_counted_by_the_first_words_of_their_reason(found: metrics.Metrics) -> None:
-    found.rows([a_row(policy="balanced", reason=reason) for reason in ("gpu_not_worth_it", "gpu_not_worth_it, waits")])
-    found.rows([a_row(policy="balanced", device="gpu", reason="gpu_worth_it", cpu_joules=3.0, gpu_joules=4.0)])
-    found.rows([a_row(), a_row(policy="selector", reason="gpu_worth_it", fallback="out of memory")])
+    found.rows([some(policy="balanced", reason=reason) for reason in ("gpu_not_worth_it", "gpu_not_worth_it, waits")])
+    found.rows([some(policy="balanced", device="gpu", reason="gpu_worth_it", cpu_joules=3.0, gpu_joules=4.0)])
+    found.rows([some(), some(policy="selector", reason="gpu_worth_it", fallback="out of memory")])
     assert told("decisions", device="cpu", policy="balanced", reason="gpu_not_worth_it") == 2
     assert told("decisions", device="gpu", policy="balanced", reason="gpu_worth_it") == 1
     assert told("joules", device="gpu") == 7.0
@@ -66,15 +69,23 @@ def test_decisions_are_counted_by_the_first_words_of_their_reason(found: metrics
     assert found.last[-1]["function"] == "m.f"
 
 
+def test_the_seconds_of_each_device_are_those_that_are_known(found: metrics.Metrics) -> None:
+    each = {"compute_s": [1.0, None, 3.0], "time_utc": [3.0, 1.0, 2.0], "cpu_joules": [5.0, None, None]}
+    took = found.rows([Rows(3, {"device": "cpu", "policy": "selector", "transfer_s": 0.5}, each)])
+    assert took == {"cpu": (5.0, 2)}
+    assert told("joules", device="cpu") == 5.0
+    assert [row["compute_s"] for row in found.last] == [None, 3.0, 1.0]  # as they began
+
+
 def test_what_history_knows_of_both_devices_gives_regret_and_gpu_seconds_saved(found: metrics.Metrics) -> None:
     history = History()
     for device, seconds in (("cpu", 10.0), ("gpu", 1.0)):
         for _ in range(3):
             history.observe(KEY, Place("A", device, 1.0), seconds)  # type: ignore[arg-type]
     cpu, gpu = (Place("A", device, 1.0) for device in ("cpu", "gpu"))  # type: ignore[arg-type]
-    found.observations([(KEY, gpu, 1.0, None, 0.0), (("other", (1,)), cpu, 1.0, None, 0.0)], history)
+    found.observations([(KEY, gpu, [sample(1.0)]), (("other", (1,)), cpu, [sample(1.0)])], history)
     assert told("regret_seconds") is None
-    found.observations([(KEY, cpu, 12.0, None, 0.0)], history)
+    found.observations([(KEY, cpu, [sample(12.0)])], history)
     assert told("regret_seconds") == pytest.approx(11.0)
     assert told("gpu_seconds_saved") == pytest.approx(1.0)
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from placement.errors import LogError
-from placement.records import LogWriter, readout, row
+from placement.records import LogWriter, TaskRecord, readout
 
 
 def mutations(whole, number, seed):
@@ -34,7 +34,7 @@ def mutations(whole, number, seed):
 
 
 def fuzz(folder, number, seed):
-    rows = [row(run_id="r", source="sweep", function=f"f{i}", device="cpu", compute_s=i / 7) for i in range(50)]
+    rows = [TaskRecord(run_id="r", source="sweep", function=f"f{i}", device="cpu", compute_s=i / 7) for i in range(50)]
     with open(LogWriter(folder / "good").append(rows), "rb") as good:
         whole = good.read()
     victim = folder / "bad" / "victim.parquet"

@@ -10,18 +10,18 @@ from placement.records import read_log, readout
 
 WRITERS = """
 import json, os, random, signal, sys, time
-from placement.records import LogWriter, compact, row, table_of
+from placement.records import LogWriter, TaskRecord, compact, table_of
 
 folder, kills, compacting = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "compacting"
-table_of([row(run_id="warm", source="sweep", function="f", device="cpu")])  # imports are no part of the race
+table_of([TaskRecord(run_id="warm", source="sweep", function="f", device="cpu")])  # imports are no part of the race
 random.seed(7)
+cell = dict(run_id="r", source="sweep", function="f", device="cpu")
 
 def write(number, acknowledge):
     writer, batch = LogWriter(folder), 0
     while True:
         rows = [
-            row(run_id="r", source="sweep", function="f", device="cpu", batch_id=f"{number}:{batch}", task_id=str(i))
-            for i in range(3)
+            TaskRecord(batch_id=f"{number}:{batch}", task_id=str(i), **cell) for i in range(3)
         ]
         writer.append(rows)
         os.write(acknowledge, f"{number}:{batch} ".encode())
@@ -31,7 +31,7 @@ def write(number, acknowledge):
 
 def round_of_writing():
     began = time.perf_counter()
-    LogWriter(folder).append([row(run_id="r", source="sweep", function="f", device="cpu", batch_id="first:0")])
+    LogWriter(folder).append([TaskRecord(run_id="r", source="sweep", function="f", device="cpu", batch_id="first:0")])
     compact(folder)
     return time.perf_counter() - began
 
@@ -85,11 +85,12 @@ def test_kills_in_the_middle_of_compactions_lose_and_double_nothing(tmp_path):
 
 TWO = """
 import sys
-from placement.records import LogWriter, row
+from placement.records import LogWriter, TaskRecord
 
 writer = LogWriter(sys.argv[1])
 for batch in range(50):
-    writer.append([row(run_id="r", source="sweep", function="f", device="cpu", batch_id=f"{sys.argv[2]}:{batch}")])
+    batch_id = f"{sys.argv[2]}:{batch}"
+    writer.append([TaskRecord(run_id="r", source="sweep", function="f", device="cpu", batch_id=batch_id)])
 """
 
 
