@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check lint bench measure soak clean
+.PHONY: setup demo test check lint bench measure selector soak clean
 
 setup: .venv/.ready
 
@@ -32,6 +32,12 @@ bench: setup
 # On a machine with an NVIDIA GPU: its measured rows for every table.
 measure: setup
 	$(BIN)/python -m profiling.measure_here
+
+# The selector that is shipped: fitted to the full grid of presets on A-D, emulated.
+selector: setup
+	rm -rf out/emulated-full-grid
+	$(BIN)/placement sweep --emulate-only --subset full -o out/emulated-full-grid
+	$(BIN)/placement refit out/emulated-full-grid -o placement/data/selector.json
 
 soak: setup
 	$(BIN)/python -m pytest -m soak

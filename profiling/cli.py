@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from placement.errors import LogError, OptionError, PlacementError
 from profiling.deploy_command import node_args_command, start_command
+from profiling.learners import DEFAULT
 from profiling.paper.command import paper_command
 from profiling.simulation_command import simulate_command
 from profiling.status_command import status_command
@@ -158,7 +159,7 @@ def refit(
     energy_ratio: EnergyRatio = 1.5,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 800,
     seed: Seed = 0,
-    learner: Annotated[str, typer.Option(help="paper: the paper's net; ratio: predicts times.")] = "paper",
+    learner: Annotated[str, typer.Option(help="ratio: predicts the speed-up; paper: the paper's net.")] = DEFAULT,
     storage_path: Annotated[str | None, typer.Option(help="Ray Train's folder, shared by all machines.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a free CPU.")] = 60.0,
     address: Address = None,
@@ -209,6 +210,7 @@ def evaluate(
     source: Annotated[str | None, typer.Option(help="With --holdout: only pairs of these sources, NAME,...")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="With --holdout: how many seeds draw the parts.")] = 3,
     probes: Annotated[int, typer.Option(min=0, help="With --holdout: tasks timed on a device held out.")] = 8,
+    learner: Annotated[str, typer.Option(help="Of Table 5's selector: ratio or paper.")] = DEFAULT,
     speedup: Speedup = 2.0,
     energy_ratio: EnergyRatio = 1.5,
     seed: Seed = 0,
@@ -226,7 +228,7 @@ def evaluate(
     from profiling.evaluation import evaluate as evaluated
     from profiling.training import TrainingOptions
 
-    found = evaluated(log, rule=rule(speedup, energy_ratio), options=TrainingOptions(seed=seed))
+    found = evaluated(log, rule=rule(speedup, energy_ratio), options=TrainingOptions(seed=seed), learner=learner)
     tables.show(demo_tables.policies(found), None, {})
     tables.show(demo_tables.accuracy(found), json, found.to_dict())
     for note in found.notes:

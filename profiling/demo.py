@@ -122,9 +122,10 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
     sent = _on_cluster(places, stages)
     from placement.records import read_log
     from profiling import report, tables
+    from profiling.descent import one_thread
     from profiling.evaluation import evaluate
 
-    with stages.stage("evaluation", "Evaluating on what a selector has not seen"), _one_thread():
+    with stages.stage("evaluation", "Evaluating on what a selector has not seen"), one_thread():
         table, evaluation = read_log(places.log), evaluate(places.log)
     with stages.stage("report", "Writing the report"):
         report.write(places.log, places.report, places.selector, evaluation)
@@ -147,19 +148,6 @@ class Sent:
     before: str
     after: str
     recorded: bool
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread while inside: products as small as the selector's are slower on two."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _on_cluster(places: Places, stages: Stages) -> Sent:

@@ -25,7 +25,7 @@ import numpy as np
 from placement.errors import LogError, OptionError
 from placement.rule import JointThreshold
 from profiling.holdout_scores import Answers, LearnerScore, score
-from profiling.learners import Fold, learners
+from profiling.learners import SELECTORS, Fold, learners
 from profiling.learners.history_row import NOISE, RUNS, after_runs
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ SEEDS = (0, 1, 2)
 PROBES = 8
 WORK = "workload"
 WITH_PROBES = ("gpu", "cpu", "config", "source")
-SELECTORS = ("paper", "ratio")
-"""The learners that can serve: the better one on held-out pairs is the default."""
 
 
 @dataclass(frozen=True)

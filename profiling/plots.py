@@ -275,7 +275,7 @@ def _model_look(name: str, models: list[str]) -> tuple[str, str]:
 
 def model_label(name: str) -> str:
     """The name of a model as a reader knows it."""
-    return {"majority": "majority class", "paper": "the paper's selector"}.get(name, name)
+    return {"majority": "majority class", "paper": "the paper's net", "ratio": "ratio selector"}.get(name, name)
 
 
 @styled

@@ -2,8 +2,8 @@
 
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
-The fit itself is `profiling.training.fit` (the paper's net) or `profiling.learners.fitting.fit_ratio`; nothing of
-either knows Ray. `placement evaluate LOG --holdout ...` says which of the two is better on a log.
+The fit itself is `profiling.training.fit` (the paper's net) or `profiling.learners.ratio_learner.fit_ratio_selector`;
+nothing of either knows Ray. `placement evaluate LOG --holdout ...` says which of the two is better on a log.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from placement.rule import JointThreshold
 from placement.selector import Selector, selector_of
 from profiling.cluster import environment_of
 from profiling.dataset import labelled, pairs
+from profiling.learners import DEFAULT, SELECTORS
 from profiling.training import TrainingOptions, environment, examples, fit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNERS = ("paper", "ratio")
 COLUMNS = {
     "paper": (*FEATURES, "label"),
     "ratio": (*dict.fromkeys((*INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label",
@@ -72,11 +72,11 @@ def refit(
     options: TrainingOptions | None = None,
     storage_path: str | None = None,
     timeout_s: float = START_TIMEOUT_S,
-    learner: str = "paper",
+    learner: str = DEFAULT,
 ) -> Refit:
     """Fits a selector to a log and writes the selector file, whole or not at all.
 
-    log: a path or URI.  learner: of LEARNERS: the paper's net, or the ratio selector (`placement.ratio`).
+    log: a path or URI.  learner: of SELECTORS: the paper's net, or the ratio selector (`placement.ratio`).
     rule: thresholds by which the pairs are labelled now.  storage_path: where Ray Train keeps its run; a cluster of
     several machines needs a shared one. None: a temporary folder, and the worker is put on this machine.
     timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this process has not.
@@ -94,18 +94,25 @@ def refit(
     return Refit(selector, len(frame), time.monotonic() - began, None if output is None else os.fspath(output))
 
 
-def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = "paper") -> pd.DataFrame:
-    """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" all.
+def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = DEFAULT) -> pd.DataFrame:
+    """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" the FLOPs.
 
     LogError says why there is nothing to learn from; OptionError on a learner that is none.
     """
-    if learner not in LEARNERS:
-        raise OptionError(f"--learner {learner}: valid are {', '.join(LEARNERS)}.")
+    if learner not in SELECTORS:
+        raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
     frame = labelled(pairs(read_log(log)), rule, both_classes=True)
     if learner == "ratio":
+        from profiling.learners.fitting import check_timings, timings_of
         from profiling.learners.frames import of_labelled
 
-        return of_labelled(frame)
+        flops = frame["flops"].to_numpy(float) > 0
+        if not flops.any():
+            raise LogError(f"nothing to learn from: of none of the {len(frame)} pairs the FLOPs are known. A task's "
+                           "spec must tell them.")  # fmt: skip
+        frame = of_labelled(frame[flops])
+        check_timings(timings_of(frame))
+        return frame
     _, known = examples(frame)
     frame = frame[known]
     if frame["label"].nunique() < 2:
@@ -118,7 +125,7 @@ def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: s
 
 def through_ray_train(
     frame: pd.DataFrame, rule: JointThreshold, options: TrainingOptions, storage_path: str | None, timeout_s: float,
-    learner: str = "paper",
+    learner: str = DEFAULT,
 ) -> Selector:  # fmt: skip
     """The fit in one worker of a TorchTrainer, fed by Ray Data; what it returns is checked as a file would be."""
     import ray
@@ -162,7 +169,7 @@ def train_loop(config: Mapping[str, Any]) -> str:
     shard = ray.train.get_dataset_shard("train")
     frame = pd.concat(list(shard.iter_batches(batch_size=None, batch_format="pandas")), ignore_index=True)
     rule, options = JointThreshold(**config["rule"]), TrainingOptions(**config["options"])
-    if config.get("learner") == "ratio":
+    if config["learner"] == "ratio":
         from profiling.learners.ratio_learner import fit_ratio_selector
 
         return json.dumps(fit_ratio_selector(frame, rule, options.seed).to_dict())
@@ -195,7 +202,7 @@ def described(selector: Any, frame: pd.DataFrame, log: str | os.PathLike[str]) -
 
 def write_selector(selector: Selector, path: str | os.PathLike[str]) -> None:
     """Writes the selector file, at a path or a URI, whole or not at all; folders are made. OSError where that fails."""
-    write_whole(path, (json.dumps(selector.to_dict(), indent=1) + "\n").encode())
+    write_whole(path, (json.dumps(selector.to_dict(), separators=(",", ":")) + "\n").encode())
 
 
 def wait_for_cpu(timeout_s: float, cpus: float = 1.0) -> None:

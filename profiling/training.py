@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,13 @@ import numpy as np
 from placement.errors import LogError, OptionError
 from placement.features import FEATURES
 from placement.rule import JointThreshold
-from placement.selector import LAYERS, Classifier
+from placement.selector import Classifier
+from profiling.descent import Batch, Best, descend
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 FEWEST_ROWS = 10  # below it no validation part is worth the name
-EVERY_EPOCHS = 50  # progress is told this often
 _EPSILON = 1e-7
 
 
@@ -79,14 +77,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a net learns from: log1p of the nine features (n, 9), and whether the GPU was right (n,).
-
-    weights: how much each row counts in the loss, (n,); None: all alike.
-    """
+    """What a net learns from: log1p of the nine features (n, 9), and whether the GPU was right (n,)."""
 
     inputs: np.ndarray
     gpu: np.ndarray
-    weights: np.ndarray | None = None
 
 
 def examples(frame: pd.DataFrame) -> tuple[Examples, np.ndarray]:
@@ -137,14 +131,13 @@ def fit_many(
     training, validating = _split(data, parts, options)
     scale = [_Scale.of(data.inputs[part]) for part in parts]
     inputs = torch.tensor(np.stack([(data.inputs - s.mean) / s.std for s in scale]), dtype=torch.float32)
-    weights = 1.0 if data.weights is None else data.weights / data.weights.mean()
-    batch = _Batch(
+    batch = Batch(
         inputs,
         torch.tensor(data.gpu, dtype=torch.float32),
-        torch.tensor(training * weights, dtype=torch.float32),
-        torch.tensor(validating * weights, dtype=torch.float32),
+        torch.tensor(training, dtype=torch.float32),
+        torch.tensor(validating, dtype=torch.float32),
     )
-    best = _descend(batch, options, on_epoch)
+    best = descend(batch, options, on_epoch)
     return [_finished(number, best, scale[number], data, parts[number], rule, options) for number in range(len(parts))]
 
 
@@ -187,103 +180,8 @@ class _Scale:
         return cls(inputs.mean(axis=0), np.where(std > _EPSILON, std, 1.0), inputs.min(axis=0), inputs.max(axis=0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """inputs (parts, n, 9), gpu (n,), training and validating weights (parts, n)."""
-
-    inputs: torch.Tensor
-    gpu: torch.Tensor
-    training: torch.Tensor
-    validating: torch.Tensor
-
-
-@dataclass
-class _Best:
-    """The best weights seen of each net, by its validation loss."""
-
-    loss: np.ndarray
-    epoch: np.ndarray
-    weights: list[np.ndarray]
-
-    def take(self, epoch: int, losses: np.ndarray, parameters: Sequence[torch.Tensor]) -> None:
-        better = losses < self.loss - 1e-5
-        if better.any():
-            self.loss[better], self.epoch[better] = losses[better], epoch
-            for kept, now in zip(self.weights, parameters, strict=True):
-                kept[better] = now.detach().numpy()[better]
-
-
-def _descend(batch: _Batch, options: TrainingOptions, on_epoch: Callable[[int, float], None] | None) -> _Best:
-    """Stochastic gradient descent on all nets at once; each keeps its own best weights."""
-    import torch
-
-    chance = torch.Generator().manual_seed(options.seed)
-    nets, rows = batch.inputs.shape[:2]
-    parameters = _initial(nets, chance)
-    optimiser = torch.optim.SGD(
-        parameters, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
-    )
-    batch_size = options.batch_size or max(32, rows // 12)
-    best = _Best(np.full(nets, np.inf), np.zeros(nets, int), [p.detach().numpy().copy() for p in parameters])
-    for epoch in range(1, options.epochs + 1):
-        order = torch.randperm(rows, generator=chance)
-        for picked in order.split(batch_size):
-            loss = _loss(
-                _logits(batch.inputs[:, picked], parameters, options.dropout, chance),
-                batch.gpu[picked], batch.training[:, picked],
-            )  # fmt: skip
-            optimiser.zero_grad()
-            loss.sum().backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        with torch.no_grad():
-            losses = _loss(_logits(batch.inputs, parameters), batch.gpu, batch.validating).numpy()
-        best.take(epoch, losses, parameters)
-        if on_epoch is not None and epoch % EVERY_EPOCHS == 0:
-            on_epoch(epoch, float(losses.mean()))
-        if (epoch - best.epoch > options.patience).all():
-            break
-    return best
-
-
-def _initial(nets: int, chance: torch.Generator) -> list[torch.Tensor]:
-    """Weights (nets, in, out) and biases (nets, 1, out), uniform in +-1/sqrt(in), the same for every net."""
-    import torch
-
-    parameters = []
-    for inputs, outputs in pairwise(LAYERS):
-        for shape in ((inputs, outputs), (1, outputs)):
-            drawn = (torch.rand(shape, generator=chance) * 2 - 1) / inputs**0.5
-            parameters.append(drawn.expand(nets, *shape).clone().requires_grad_())
-    return parameters
-
-
-def _logits(
-    inputs: torch.Tensor,
-    parameters: Sequence[torch.Tensor],
-    dropout: float = 0.0,
-    chance: torch.Generator | None = None,
-) -> torch.Tensor:
-    """(nets, n): the logit of P(GPU). Dropout acts on both hidden layers."""
-    import torch
-
-    hidden = inputs
-    for weight, bias in zip(parameters[0:-2:2], parameters[1:-2:2], strict=True):
-        hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
-        if dropout:
-            hidden = hidden * (torch.rand(hidden.shape, generator=chance) >= dropout) / (1 - dropout)
-    return torch.baddbmm(parameters[-1], hidden, parameters[-2])[..., 0]
-
-
-def _loss(logits: torch.Tensor, gpu: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """(nets,): mean binary cross-entropy over the rows that count."""
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    each = binary_cross_entropy_with_logits(logits, gpu.expand_as(logits), reduction="none")
-    return (each * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
-
-
 def _finished(
-    number: int, best: _Best, scale: _Scale, data: Examples, part: np.ndarray, rule: JointThreshold,
+    number: int, best: Best, scale: _Scale, data: Examples, part: np.ndarray, rule: JointThreshold,
     options: TrainingOptions,
 ) -> Fit:  # fmt: skip
     """Net `number` as a Classifier whose version names its weights."""

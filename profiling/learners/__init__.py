@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
     from placement.rule import JointThreshold
 
-__all__ = ["Fold", "Learner", "learners"]
+__all__ = ["DEFAULT", "SELECTORS", "Fold", "Learner", "learners"]
+
+SELECTORS = ("paper", "ratio")
+"""The learners that can serve."""
+DEFAULT = "ratio"
+"""The one that is shipped, and refitted unless another is asked for: by `placement paper table5 --beside ratio`."""
 
 
 class Fold(NamedTuple):

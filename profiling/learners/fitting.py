@@ -74,14 +74,9 @@ def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: RatioModel | None = None
     Raises LogError where there are fewer than FEWEST_CELLS pieces of work on either kind of device.
     """
     timings = timings_of(frame)
+    check_timings(timings)
     scales = _scales(timings)
     cells = _cells(timings, scales)
-    for gpu in (False, True):
-        if (found := int((cells.points.gpu == gpu).sum())) < FEWEST_CELLS:
-            raise LogError(
-                f"nothing to learn from: {found} different pieces of work timed on a {'GPU' if gpu else 'CPU'}; "
-                f"{FEWEST_CELLS} is the least. Sweep more sizes."
-            )
     chance = np.random.default_rng(seed)
     cells = _at_most(MOST_CELLS, cells, chance)
     level = float(cells.mean.mean())
@@ -98,6 +93,17 @@ def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: RatioModel | None = None
         (float(prior.noise[0]), float(prior.noise[1])),
         (float(speedup.min()) - BOUND_ROOM, float(speedup.max()) + BOUND_ROOM), power_of(frame),
     )  # fmt: skip
+
+
+def check_timings(timings: pd.DataFrame) -> None:
+    """Raises LogError where there is too little to learn curves from."""
+    works = timings.drop_duplicates([*INPUTS, "framework", "device", "gpu"])
+    for gpu in (False, True):
+        if (found := int((works["gpu"] == gpu).sum())) < FEWEST_CELLS:
+            raise LogError(
+                f"nothing to learn from: {found} different pieces of work timed on a {'GPU' if gpu else 'CPU'}; "
+                f"{FEWEST_CELLS} is the least. Sweep more sizes."
+            )
 
 
 def timings_of(frame: pd.DataFrame) -> pd.DataFrame:

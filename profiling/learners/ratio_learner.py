@@ -1,6 +1,6 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
-curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: 0, 1/2 or 1, whichever errs least in the
+curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: of SHARES the one that errs least in the
 log speed-up of work held out of a fit of both. Each part of the work is held out once: one part alone tells too little.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from placement.ratio_selector import RatioSelector
     from placement.rule import JointThreshold
 
-SHARES = (0.0, 0.5, 1.0)
+SHARES = (0.0, 0.25, 0.5, 1.0)
 MOST_TESTED = 1000  # rows of each part on which the share is chosen
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
@@ -52,6 +50,7 @@ def paper_command(
 
 def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, Part]:
     """(Where the figures come from, the part); its data name the source too."""
+    from profiling.descent import one_thread
     from profiling.paper.source import read
 
     source = read(log)
@@ -69,16 +68,3 @@ def names_of(text: str) -> tuple[str, ...]:
     if missing := [name for name in names if name not in learners()]:
         raise OptionError(f"--beside {','.join(missing)}: valid are {', '.join(learners())}.")
     return names
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread while inside: nets so small only wait for one another."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

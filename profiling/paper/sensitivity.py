@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from placement.rule import JointThreshold
-from profiling.evaluation import Costs
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
+from profiling.policy_scores import Costs
 
 SPEEDUPS = (1.5, 1.75, 2.0, 2.5, 3.0)
 ENERGY_RATIOS = (1.0, 1.25, 1.5, 2.0, 3.0)

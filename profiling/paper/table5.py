@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.errors import LogError
-from profiling.evaluation import SPLITS, folds_of, policy_scores
+from profiling.evaluation import SPLITS, folds_of
 from profiling.figures import PAPER_LEAST, PAPER_POLICIES, SPLIT_TITLES
 from profiling.learners import Fold, learners
 from profiling.learners.frames import of_labelled
@@ -22,6 +22,7 @@ from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.mix import mixes
 from profiling.paper.nets import held_out, interval, known
 from profiling.paper.source import Source, weights_of
+from profiling.policy_scores import policy_scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,8 @@ from placement.records import LogWriter, read_log, records_of
 from placement.rule import JointThreshold
 from placement.selector import parse_selector, selector_of, shipped_selector
 from placement.task import TaskSpec
-from profiling.evaluation import evaluate, policy_scores
+from profiling.evaluation import evaluate
+from profiling.policy_scores import policy_scores
 from profiling.refit import described, training_frame, write_selector
 from profiling.training import Examples, TrainingOptions, fit, fit_many
 
@@ -112,8 +113,9 @@ def test_a_log_without_pairs_is_refused(made_up_log: Path, tmp_path: Path) -> No
 def test_a_log_without_features_is_refused(made_up_log: Path, tmp_path: Path) -> None:
     rows = [replace(row, flops=None) for row in records_of(read_log(made_up_log))]
     LogWriter(tmp_path / "blank").append(rows)
-    with pytest.raises(LogError, match="all nine features"):
-        training_frame(tmp_path / "blank", JointThreshold())
+    for learner, told in (("paper", "all nine features"), ("ratio", "of none of the 80 pairs the FLOPs")):
+        with pytest.raises(LogError, match=told):
+            training_frame(tmp_path / "blank", JointThreshold(), learner)
 
 
 def test_the_file_says_where_its_data_come_from(made_up_log: Path) -> None:
