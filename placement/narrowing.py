@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import (
 from placement.decision import Limits, Snapshot
 from placement.device import holds_gpu
 from placement.node import CONFIG
-from placement.options import PlacementOptions
+from placement.options import PlacementOptions, own_options
 from placement.task import DEVICES, Device
 
 Node = Mapping[str, Any]
@@ -29,11 +29,6 @@ Test = tuple[str, Callable[[Node], bool]]
 """What the user said, and whether a node satisfies it."""
 
 HOLDS_GPU = "the calling task holds a GPU, which Ray does not release while it waits"
-
-
-def own_options(options: PlacementOptions, ray_options: Mapping[str, Any], device: Device) -> dict[str, Any]:
-    """Ray's options as they hold on a device."""
-    return {**ray_options, **(options.gpu_options if device == "gpu" else options.cpu_options)}
 
 
 def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limits:

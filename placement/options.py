@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.policies import Policy, policy_of
-from placement.task import DEVICES, TaskSpec
+from placement.task import DEVICES, Device, TaskSpec
+
+if TYPE_CHECKING:
+    from placement.policies import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class PlacementOptions:
             faults.append("cpu_options asks for num_gpus, but a task on the CPU gets none; put it into gpu_options")
         if self.policy is not None:
             try:
+                from placement.policies import policy_of
+
                 policy_of(self.policy)
             except OptionError as error:
                 faults.append(str(error))
@@ -95,3 +99,8 @@ def reject_unknown(ray_options: Iterable[str], known: Iterable[str], of: str) ->
                 f"Invalid option keyword {name} for {of}. Valid ones are {list(known)}. "
                 f"Those of placement are {sorted(PLACEMENT_OPTIONS)}."
             )
+
+
+def own_options(options: PlacementOptions, ray_options: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """Ray's options as they hold on a device."""
+    return {**ray_options, **(options.gpu_options if device == "gpu" else options.cpu_options)}

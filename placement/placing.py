@@ -17,8 +17,8 @@ from placement.decision import Decision, Explanation, Limits, Snapshot, decide, 
 from placement.describe import of_arguments
 from placement.errors import NotServedError, PlacementError, SpecError
 from placement.locality import nearer, refs_in
-from placement.narrowing import limits_of, narrowed, own_options, surroundings
-from placement.options import PlacementOptions, spec_function
+from placement.narrowing import limits_of, narrowed, surroundings
+from placement.options import PlacementOptions, own_options, spec_function
 from placement.policies import BLIND, STATELESS, Policy, policy_of
 from placement.task import TaskSpec
 

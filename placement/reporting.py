@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 2_000
 LARGEST_OUTBOX = 200_000  # rows kept while the actor cannot be reached; what is more is counted as lost
 FLUSH_EVERY_S = 0.25
-FLUSH_BUSY_S = 1.0
+FLUSH_BUSY_S = 0.5
 PATIENCE_S = 30.0
 SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
 LAST_PATIENCE_S = 2.0

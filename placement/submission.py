@@ -17,7 +17,6 @@ import ray
 from ray import remote_function
 from ray._common import ray_option_utils
 from ray._common.signature import DUMMY_TYPE
-from ray._common.usage import usage_lib
 from ray._common.utils import resources_from_ray_options
 from ray.remote_function import RemoteFunction
 from ray.util.tracing import tracing_helper
@@ -78,6 +77,8 @@ def _prepared(
     allowed = tuple(retried) if isinstance(retried, list | tuple) else None
     worker: Any = ray._private.worker.global_worker
     if worker.mode != ray.WORKER_MODE:
+        from ray._common.usage import usage_lib  # some milliseconds to import
+
         usage_lib.record_library_usage("core")
     before = (
         full["name"] or "", 1, resources_from_ray_options(full), full["max_retries"],

@@ -234,8 +234,8 @@ def decide_in_callers(times: int = 2_000) -> list[Figure]:
 
     from placement import placed_remote
 
-    known = placed_remote(spec=SPEC)(noop)._handle
-    sized = placed_remote(devices="any")(lambda a, b, c: None)._handle  # noqa: ARG005
+    known = placed_remote(spec=SPEC)(noop).handle
+    sized = placed_remote(devices="any")(lambda a, b, c: None).handle  # noqa: ARG005
     arrays = (np.ones(100), np.ones((8, 3)), np.ones(10))
     known._plan((1,), {})
     sized._plan(arrays, {})

@@ -179,7 +179,7 @@ def test_a_config_that_goes_strands_no_task(tmp_path: Path) -> None:
 
 
 def test_a_decision_is_asked_for_softly(timed: None) -> None:
-    placer, snapshot = worthy._handle._placer, caller().current()
+    placer, snapshot = worthy.handle._placer, caller().current()
     decision = replace(worthy.explain().decision, device="cpu", configs=("B",), config="B")
     options = placer.ray_options_for(decision, snapshot, None, LARGE)
     assert options["label_selector"] == {"config": "in(B)"}
@@ -212,7 +212,7 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains() -> N
     large, small = ray.put(np.zeros(60_000_000, dtype=np.uint8)), ray.put(np.zeros(2_000_000, dtype=np.uint8))
     other = next(c for c in "ABCD" if c != here)
     pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))
-    placer, around = reads._handle._placer, None
+    placer, around = reads.handle._placer, None
     moved = placer.nearer(pinned, LARGE, (large,), {}, caller().current(), around)  # 48 ms to move, 20 to gain
     assert (moved.configs, moved.reason.endswith("its data is there")) == ((here,), True)
     for args in ((small,), (), (3,)):

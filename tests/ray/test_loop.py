@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,18 @@ import ray
 import placement
 from placement import TaskSpec, current_device, placed_remote
 from placement.errors import OptionError, SelectorError, SpecError
-from placement.selector import shipped_selector
+from placement.selector import LAYERS, Classifier, shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
 SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 LARGE = TaskSpec(flops=1e13, input_bytes=1e6, batch_size=64, parameters=100_000_000)
+SPEC = ("flops", "input_bytes", "batch_size", "parameters", "steps", "kernels", "framework")
+TRACED = replace(LARGE, kernels=700, framework="torch")
+NEVER_GPU = Classifier(
+    "never-gpu", tuple(np.zeros(shape) for shape in pairwise(LAYERS)), (np.zeros(16), np.zeros(16), np.array([-9.0])),
+    mean=np.zeros(9), std=np.ones(9), low=np.zeros(9), high=np.full(9, 50.0),
+)  # fmt: skip
 
 
 @placed_remote
@@ -90,11 +98,12 @@ def test_without_a_spec_the_first_runs_are_cold_starts_on_the_cpu(log_uri: str) 
 
 
 def test_a_decision_can_be_reproduced_from_the_log(log_uri: str) -> None:
-    ray.get(described.remote(LARGE))
+    ray.get(described.remote(TRACED))
     row = rows_of("described", log_uri)[-1]
     node = placement.inventory().spec(row["config"])
     assert node is not None
-    spec = TaskSpec(**{name: row[name] for name in ("flops", "input_bytes", "batch_size", "parameters", "steps")})
+    spec = TaskSpec(**{name: row[name] for name in SPEC})
+    assert spec == TRACED, "whatever a selector looks at"
     assert row["selector_version"] == shipped_selector().version
     estimate = shipped_selector().estimate(spec, node, row["cpus"])
     assert estimate is not None
@@ -107,14 +116,8 @@ def test_a_decision_can_be_reproduced_from_the_log(log_uri: str) -> None:
 
 
 def test_a_swapped_selector_decides_the_next_task_and_rolls_back() -> None:
-    data = shipped_selector().to_dict()
-    never = {
-        **data,
-        "version": "never-gpu",
-        "layers": [*data["layers"][:-1], {"weights": [[0.0]] * 16, "bias": [-9.0]}],
-    }
     before = described.explain(LARGE).decision
-    assert placement.swap(never) == "never-gpu"
+    assert placement.swap(NEVER_GPU.to_dict()) == "never-gpu"
     try:
         after = described.explain(LARGE).decision
         assert (before.device, after.device) == ("gpu", "cpu")
@@ -242,7 +245,7 @@ def test_disabled_it_is_ray_remote(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_untested_ray_is_refused() -> None:
-    from placement.control import check_ray_version
+    from placement.ray_version import check_ray_version
     from placement.errors import RayVersionError
 
     check_ray_version("2.60.1")
