@@ -42,6 +42,7 @@ class Caller:
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
         self._following: Following | None = None
+        self._asked: Any = None
         self._told = False
         self._lock = threading.Lock()
 
@@ -105,7 +106,9 @@ class Caller:
         known = self.snapshot
         try:
             arguments = (known and known.version, known and known.selector.version, NEWS_WAIT_S)
-            control.actor().update.remote(*arguments)._on_completed(self._answered)
+            # Held until it is answered: Ray's core ends the process where a large answer's ref is gone by then.
+            self._asked = control.actor().update.remote(*arguments)
+            self._asked._on_completed(self._answered)
         except Exception as error:  # no actor to be had now
             self._unreachable(error)
 

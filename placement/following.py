@@ -64,7 +64,8 @@ class Following:
             done.set()
 
         actor = control.actor()
-        actor.loads.remote(self._known, HEARTBEAT_S)._on_completed(answered)
+        asked = actor.loads.remote(self._known, HEARTBEAT_S)  # held until it is answered, as in placement.caller
+        asked._on_completed(answered)
         while not done.wait(TELL_EVERY_S):
             if not self._connected():
                 return None
