@@ -3,9 +3,12 @@
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from placement.errors import SelectorError
 from placement.estimate import Spread, probability_worth
@@ -13,11 +16,13 @@ from placement.node import NodeSpec, paper_configs
 from placement.ratio_selector import RatioSelector, ratio_of
 from placement.rule import JointThreshold
 from placement.task import TaskSpec
-from placement.tree_ratio import HARDWARE, NUMBERS, TreeModel, both
+from placement.tree_ratio import HARDWARE, NUMBERS, WORK, Ready, TreeModel, both
 from placement.trees import Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
 INPUTS = len(NUMBERS) + 1
+NODE = paper_configs()["B"]
+READY = {}
 
 
 def made(count=400, inputs=INPUTS):
@@ -82,6 +87,50 @@ def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
     assert len(sent) < 2 * len(pickle.dumps(selector.trees)), "what was worked out stays here"
     assert pickle.loads(sent).estimate(task(), nodes[1], 1) == read.estimate(task(), nodes[1], 1)
     assert read.estimate(task(1e40), nodes[1], 1).extrapolating
+
+
+SIZES = st.floats(1e-3, 1e15)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    SIZES, SIZES, st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 10**5), st.sampled_from(["torch", None])
+)
+def test_a_cell_answers_as_the_trees_do_for_the_very_task(model, flops, size, batch, parameters, kernels, framework):
+    asked = TaskSpec(flops=flops, input_bytes=size, batch_size=batch or None, parameters=parameters or None,
+                     kernels=kernels or None, framework=framework)  # fmt: skip
+    ready, node = READY.setdefault("one", Ready(model, (NODE,), 2.0, JointThreshold())), NODE
+    numbers = (node.cpu_gflops * 2 / node.cpus, node.gpu_gflops, node.gpu_memory_gb, node.cpu_tdp_w, node.gpu_tdp_w,
+               flops, batch or math.nan, parameters or math.nan, size, kernels or math.nan)  # fmt: skip
+    speedup, power, outside = (found[0] for found in model.predict(np.log([numbers]), [framework]))
+    estimate = ready(asked)[0]
+    assert estimate.speedup.mean == pytest.approx(speedup)
+    assert estimate.energy_ratio.mean == pytest.approx(power - speedup)
+    assert estimate.extrapolating == outside
+    assert estimate.p_gpu == pytest.approx(ready(asked).p_gpu[0])
+    assert ready(asked) is ready(asked), "asked once for a cell"
+
+
+def test_no_more_cells_are_kept_than_there_is_room_for(model):
+    ready = Ready(model, tuple(paper_configs().values()), 1.0, JointThreshold())
+    ready.most_cells = 3
+    for flops in np.geomspace(1e3, 1e9, 200):
+        ready(task(float(flops)))
+    assert len(ready.cells) <= 3
+
+
+def test_work_whose_kernels_nobody_told_is_asked_of_trees_that_do_not_look_at_them():
+    stump = Tree(((len(WORK) + len(HARDWARE) - 1, 1.0, 0, 1),), (0.0, 1.0))
+    forest = Forest(len(NUMBERS), (stump,), (1, 1, 1), (1.0, 0.5, 3.0))
+    ranges = np.zeros(5), np.zeros(5), np.zeros(10), np.full(10, 40.0)
+    selector = RatioSelector("t", None, trees=TreeModel((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
+    read = ratio_of(json.loads(json.dumps(selector.to_dict())))
+    told = read.estimate(task(), NODE, 1)
+    untold = read.estimate(replace(task(), kernels=None), NODE, 1)
+    assert (told.speedup.mean, untold.speedup.mean) == (2.0, 3.0)
+    logs = np.zeros((2, 10))
+    logs[0, -1], logs[1, -1] = 5.0, np.nan
+    assert selector.trees.predict(logs, [None, None])[0].tolist() == [2.0, 3.0]
 
 
 def test_where_the_power_is_known_energy_decides_else_time_does():
