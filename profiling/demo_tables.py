@@ -67,7 +67,8 @@ def accuracy(evaluation: Evaluation) -> Table:
         worst, fold = min(score.by_fold.items(), key=lambda entry: entry[1][evaluation.learner])
         joules = "–" if score.regret_joules is None else f"{score.regret_joules:+.1%}"
         table.add_row(
-            figures.SPLIT_TITLES.get(name, name), f"{score.majority:.1%}", f"{score.paper:.1%}", f"{score.ratio:.1%}",
+            figures.SPLIT_TITLES.get(name, name), f"{score.majority:.1%}", f"{score.paper:.1%}",
+            "–" if score.ratio is None else f"{score.ratio:.1%}",
             f"{score.regret_seconds:+.1%}", joules, f"{fold[evaluation.learner]:.1%} ({worst})",
         )  # fmt: skip
     return table

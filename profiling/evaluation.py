@@ -34,7 +34,7 @@ SPLITS = {"random": None, "config": "config", "workload": "workload"}
 @dataclass(frozen=True, slots=True)
 class SplitScore:
     """How right the selectors are on pairs held out of their fit, all folds pooled, beside the majority class of the
-    rest: majority, paper, ratio.
+    rest: majority, paper, ratio (None where it was not asked: it takes a second or more a fold).
 
     regret_seconds, regret_joules: of the devices taken by the one asked for, less the oracle's, as a share of the
     oracle's sum; below zero where disobeying the rule was faster (it asks for more than being faster). None where no
@@ -44,7 +44,7 @@ class SplitScore:
 
     majority: float
     paper: float
-    ratio: float
+    ratio: float | None
     regret_seconds: float
     regret_joules: float | None
     by_fold: Mapping[str, Mapping[str, float]]
@@ -69,8 +69,8 @@ class Evaluation:
 
     @property
     def accuracy(self) -> dict[str, dict[str, float]]:
-        """Split -> accuracy of the majority class, the paper's net, and the ratio selector."""
-        names = ("majority", *SELECTORS)
+        """Split -> accuracy of the majority class, of the paper's net, and of the ratio selector where it was asked."""
+        names = ("majority", "paper", *(("ratio",) if self.learner == "ratio" else ()))
         return {split: {name: getattr(score, name) for name in names} for split, score in self.splits.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,10 +117,10 @@ def evaluate_frame(
     notes = [f"{name}: there is one {name} only, so none can be held out" for name in folds if not folds[name]]
     folds = {name: parts for name, parts in folds.items() if parts}
     nets = _nets(data, folds, rule, options)
-    ratio = _ratio(frame, folds, rule, options.seed)
-    held_out = ratio if learner == "ratio" else {name: net.probability for name, net in nets.items()}
+    ratio = _ratio(frame, folds, rule, options.seed) if learner == "ratio" else {}
+    held_out = ratio or {name: net.probability for name, net in nets.items()}
     costs = Costs.of(frame)
-    splits = {n: _split_score(data, folds[n], nets[n], ratio[n], held_out[n], costs) for n in folds}
+    splits = {n: _split_score(data, folds[n], nets[n], ratio.get(n), costs) for n in folds}
     if costs.energy_known < len(frame):
         notes.append(f"energy efficiency and joules are of the {costs.energy_known} pairs whose energies are known")
     return Evaluation(
@@ -188,15 +188,19 @@ def can_learn(data: Examples, part: np.ndarray) -> bool:
 
 
 def _split_score(
-    data: Examples, folds: Mapping[str, np.ndarray], nets: _Nets, ratio: np.ndarray, served: np.ndarray, costs: Costs
+    data: Examples, folds: Mapping[str, np.ndarray], nets: _Nets, ratio: np.ndarray | None, costs: Costs
 ) -> SplitScore:
-    chosen = served >= 0.5
+    answers = {"majority": nets.majority, "paper": nets.probability >= 0.5}
+    if ratio is not None:
+        answers["ratio"] = ratio >= 0.5
+    chosen = answers["paper" if ratio is None else "ratio"]
     seconds, joules = costs.seconds(chosen), costs.joules(chosen)
     best_seconds, best_joules = costs.seconds(data.gpu), costs.joules(data.gpu)
-    answers = {"majority": nets.majority, "paper": nets.probability >= 0.5, "ratio": ratio >= 0.5}
     right = {name: answer == data.gpu for name, answer in answers.items()}
     return SplitScore(
-        **{name: float(one.mean()) for name, one in right.items()},
+        majority=float(right["majority"].mean()),
+        paper=float(right["paper"].mean()),
+        ratio=None if ratio is None else float(right["ratio"].mean()),
         regret_seconds=seconds / best_seconds - 1,
         regret_joules=joules / best_joules - 1 if joules and best_joules else None,
         by_fold={

@@ -44,9 +44,14 @@ def log_speedups(frame: pd.DataFrame) -> np.ndarray:
     return np.where(cut | ~np.isfinite(found), np.nan, found)
 
 
+def work_of(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): a number for each different piece of work."""
+    return frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
+
+
 def parts_of_work(frame: pd.DataFrame, seed: int) -> list[np.ndarray]:
     """PARTS masks (n,), drawn by the seed, equal work together; those of too little work are empty, and left out."""
-    work = frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
+    work = work_of(frame)
     part = (np.random.default_rng(seed).permutation(int(work.max()) + 1) % PARTS)[work]
     return [part == number for number in np.unique(part)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from placement.errors import OptionError
 from placement.records import readout
-from placement.selector import PARAMETERS, parse_selector
+from placement.selector import parse_selector
 from profiling.demo import Places
 from profiling.stream import CPU_ONLY, PLACEABLE
 
@@ -62,7 +62,7 @@ def test_accuracy_is_told_for_each_split_beside_the_majority(demo_run):
     for score in accuracy.values():
         assert 0.3 < score["majority"] <= 1
         assert 0 <= score["paper"] <= 1
-    assert accuracy["random"]["paper"] > accuracy["random"]["majority"]
+    assert accuracy["random"]["majority"] < accuracy["random"]["paper"] < accuracy["random"]["ratio"]
 
 
 def test_emulated_figures_are_never_called_measured(demo_run):
@@ -98,7 +98,7 @@ def test_the_refitted_selector_went_into_service(demo_run):
     versions = demo_run.summary["selector"]
     selector = parse_selector((demo_run.out / "selector.json").read_bytes())
     assert versions["in_service"] == selector.version != versions["before"]
-    assert sum(w.size + b.size for w, b in zip(selector.weights, selector.biases, strict=True)) == PARAMETERS == 449
+    assert selector.training["trained_by"] == "ray.train.torch.TorchTrainer"
     assert selector.training["emulated"] is True
 
 
