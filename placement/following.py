@@ -30,6 +30,7 @@ class Following:
         self.backlog = backlog
         self._connected = connected
         self._known = -1
+        self._asked: Any = None
         self._told_until = time.monotonic()
         try:
             self._take(control.call("loads", self._known, FIRST_S, timeout_s=2 * FIRST_S))
@@ -64,14 +65,16 @@ class Following:
             done.set()
 
         actor = control.actor()
-        asked = actor.loads.remote(self._known, HEARTBEAT_S)  # held until it is answered, as in placement.caller
-        asked._on_completed(answered)
-        while not done.wait(TELL_EVERY_S):
-            if not self._connected():
+        # Held until the next one, as in placement.caller; and a ref that goes while Ray shuts down ends the process.
+        self._asked = actor.loads.remote(self._known, HEARTBEAT_S)
+        self._asked._on_completed(answered)
+        while True:
+            answered_now = done.wait(TELL_EVERY_S)
+            if not self._connected():  # ray.shutdown() answers too: a call after it would end this process
                 return None
             self._tell(actor)
-        self._tell(actor)
-        return answers[0]
+            if answered_now:
+                return answers[0]
 
     def _tell(self, actor: Any) -> None:
         self._told_until, told = self.backlog.untold(self._told_until)
