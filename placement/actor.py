@@ -37,6 +37,7 @@ from placement.record import Rows, how_many
 from placement.recording import Observation, Unfit
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
+from placement.unsent import GONE, Unsent
 from placement.unused import Unused
 from placement.upkeep import Upkeep
 from placement.viewing import view
@@ -273,7 +274,7 @@ class PlacementActor:
     async def _look_at_nodes(self) -> None:
         before = (set(self.alive), set(self.specs))
         nodes = await asyncio.to_thread(ray.nodes)
-        self.alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
+        self.alive = {node["NodeID"]: node for node in nodes if node["Alive"] and _runs_tasks(node)}
         for node_id in [node_id for node_id in {*self.agents, *self.specs} if node_id not in self.alive]:
             self.agents.pop(node_id, None)
             self.specs.pop(node_id, None)
@@ -364,6 +365,13 @@ class PlacementActor:
         self.outbox.waiting.append(done)
         await done
         return self.generation
+
+    async def writer_died(self, left: Unsent) -> None:
+        """A worker is gone and has not sent all; what never came is counted, once."""
+        last, self.last_number[left.writer] = self.last_number.get(left.writer, -1), GONE
+        lost = left.lost(last)
+        if lost and self.settings.log is not None:
+            self._lose(lost, "a worker was killed before it had sent them")
 
     async def flush(self) -> dict[str, int]:
         """Returns once all that has come is in the log; the counts."""
@@ -500,3 +508,8 @@ class PlacementActor:
             except Exception:
                 logger.exception("the placement actor's %s failed; it goes on", step.__name__)
                 await asyncio.sleep(1.0)
+
+
+def _runs_tasks(node: dict[str, Any]) -> bool:
+    """False of a head that keeps its CPUs to itself (num_cpus=0): there is nothing to know of it."""
+    return bool(node["Resources"].get("CPU") or node["Resources"].get("GPU"))

@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from placement.control import own_folder
 from placement.gpu_memory import tell_changes
 from placement.meters import Energy, Sampler, TaskWindow, find_gpus, node_meters, share, visible_gpus
 from placement.node import NodeSpec
 from placement.probe import probe
+from placement.reporting import LOOK_EVERY_S, tell_actor
+from placement.unsent import tell_of_the_dead
 
 AgentHandle = Any
 NAMESPACE = "placement"
@@ -38,6 +41,7 @@ class NodeAgent:
         self._sampler: Sampler | None = None
         self._gpus = find_gpus()
         self._watch: asyncio.Task[None] | None = None
+        self._count: asyncio.Task[None] | None = None
 
     async def spec(self, config: str | None) -> NodeSpec:
         """What this node has, probed at the first call (a few seconds, kept on the node's disk)."""
@@ -48,8 +52,16 @@ class NodeAgent:
                 self._sampler = Sampler(*node_meters(self._spec.cpu_tdp_w)).start()
             if self._watch is not None:
                 self._watch.cancel()
+            self._count = self._count or asyncio.create_task(self._tell_of_the_dead())
             self._watch = asyncio.create_task(tell_changes(self._gpus, self._tell_free))  # anew: who asks may be new
         return replace(self._spec, config=config or self._spec.config)
+
+    async def _tell_of_the_dead(self) -> None:
+        """Killed workers, where no other one comes to tell of them."""
+        while True:
+            with contextlib.suppress(Exception):  # the actor restarts: they are told of the next time
+                await asyncio.to_thread(tell_of_the_dead, own_folder(), "", tell_actor)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _tell_free(self, gb: float) -> None:
         with contextlib.suppress(ValueError, ray.exceptions.RayError):  # no actor now; the next one asks for the spec

@@ -255,6 +255,11 @@ def own_node_id() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
+def own_folder() -> Path:
+    """A folder of this node's that lasts as long as its Ray session."""
+    return Path(ray._private.worker.global_worker.node.get_session_dir_path(), NAMESPACE, own_node_id())
+
+
 def own_label(name: str) -> str | None:
     """A Ray label of the node this process runs on."""
     value: Any = ray.get_runtime_context().get_node_labels().get(name)

@@ -20,6 +20,7 @@ from placement.node import EMULATED
 from placement.node_context import NodeContext
 from placement.record import Rows
 from placement.recording import Observation, Unfit, recorded
+from placement.unsent import Counts, Unsent, tell_of_the_dead
 
 if TYPE_CHECKING:
     from placement.meters import Energy
@@ -31,6 +32,7 @@ FLUSH_BUSY_S = 0.5
 PATIENCE_S = 30.0
 SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
 LAST_PATIENCE_S = 2.0
+LOOK_EVERY_S = 2.0  # that somebody of a node looks for workers that were killed
 CONTEXT_PATIENCE_S = 10.0
 CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
 
@@ -57,16 +59,22 @@ class Outbox:
     """The runs of this process on their way to the actor."""
 
     def __init__(self) -> None:
+        from placement.control import own_folder
+
         self.writer = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self.runs: deque[Run] = deque()
         self.lost = 0
         self._number = 0
         self._batch: Batch | None = None
         self._sending = threading.Lock()
+        self._folder = own_folder()
+        self._counts = Counts(self._folder, self.writer)
+        self._look_at = time.monotonic()
         threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
 
     def add(self, run: Run) -> None:
         """Called in the task's own time: an append. With the actor long gone the newest runs are lost, and counted."""
+        self._counts.added()
         if len(self.runs) < LARGEST_OUTBOX:
             self.runs.append(run)
         else:
@@ -78,11 +86,18 @@ class Outbox:
             time.sleep(pause)
             # A call costs both sides some milliseconds: while tasks keep coming, they are made fewer.
             pause = min(2 * pause, FLUSH_BUSY_S) if self.runs else FLUSH_EVERY_S
-            if self.runs:
-                try:
+            try:
+                if self.runs:
                     self.send(PATIENCE_S)
-                except Exception as error:  # the actor restarts: what is unsent stays here and is sent again
-                    logger.debug("records wait in the outbox: %s", error)
+                if time.monotonic() >= self._look_at:
+                    self._tell_of_the_dead()
+            except Exception as error:  # the actor restarts: what is unsent stays here and is sent again
+                logger.debug("records wait in the outbox: %s", error)
+
+    def _tell_of_the_dead(self) -> None:
+        """What killed workers of this node had not sent; the more workers there are, the more seldom each looks."""
+        writers = tell_of_the_dead(self._folder, self.writer, tell_actor)
+        self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:
         """A worker that retires sends what it still has; where the cluster is gone there is nobody to send it to."""
@@ -95,20 +110,26 @@ class Outbox:
 
         with self._sending:
             if all(run.packed is None for run in self.runs) and not actor_exists():
-                self.runs.clear()  # ordinary tasks of a program that started no control plane: nobody keeps a log
+                self._drop(len(self.runs))  # ordinary tasks of a program without a control plane: nobody keeps a log
                 return
             waiting = len(self.runs)  # what comes meanwhile goes with the next: a call for every few tasks costs more
             while waiting > 0:
                 batch = self._batch or self._next()
                 self._batch = batch
                 if not batch.empty:
+                    self._counts.sending(batch.number, batch.runs + batch.lost)
                     generation = call("report", self.writer, *batch[:1], *batch[2:], timeout_s=timeout_s)
                     if generation != node_context().generation:
                         forget_context()
-                for _ in range(batch.runs):
-                    self.runs.popleft()
+                self._drop(batch.runs, batch.lost)
                 waiting -= batch.runs
                 self._batch = None
+
+    def _drop(self, runs: int, lost: int = 0) -> None:
+        """The oldest runs are no longer this outbox's."""
+        for _ in range(runs):
+            self.runs.popleft()
+        self._counts.acknowledged(runs + lost)
 
     def _next(self) -> Batch:
         runs = list(islice(self.runs, BATCH_ROWS))
@@ -131,6 +152,14 @@ def energies(runs: list[Run], context: NodeContext) -> dict[int, Energy]:
     windows = [Window(r.began, r.began + r.seconds, r.cpu_seconds, r.visible) for r in (runs[i] for i in long)]
     told = energies_of(context.node_id, windows, PATIENCE_S)
     return {i: energy for i, energy in zip(long, told, strict=True) if energy is not None}
+
+
+def tell_actor(left: Unsent) -> None:
+    """Tells the actor of a writer that was killed; where there is none, nobody keeps a log."""
+    from placement.control import actor_exists, call
+
+    if actor_exists():
+        call("writer_died", left, timeout_s=PATIENCE_S)
 
 
 _outbox: Outbox | None = None
