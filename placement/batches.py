@@ -29,6 +29,9 @@ LEAST_IN_FLIGHT = 256
 a submission (some 50 us) and of a result's way back (some 1 ms)."""
 
 
+NO_MORE = object()
+
+
 class Failure:
     """An error in the place of a result."""
 
@@ -69,23 +72,35 @@ class Results(Iterator[Any]):
     def _send(self) -> None:
         """Sends tasks until as many as may be are in flight."""
         while self._items is not None and len(self._pending) + len(self._ready) < self._in_flight:
-            try:
-                item = next(self._items)
-            except StopIteration:
-                self._items = None
-                return
-            except BaseException as error:  # the caller's own; it comes after the results of the items before it
-                self._items, self._end = None, error
+            item = self._next_item()
+            if item is NO_MORE:
                 return
             try:
                 ref = self._remote(item)
             except Exception as error:  # of this item alone: its spec, its arguments
                 ref = Failure(error)
-            if isinstance(ref, ray.ObjectRefGenerator):
-                ray.cancel(ref)
-                self._items, self._end = None, OptionError(STREAMS)
+            if self._streams(ref):
                 return
             self._pending.append(ref)
+
+    def _next_item(self) -> Any:
+        """NO_MORE at the end, and where the caller's own iterable fails: that comes after the results before it."""
+        assert self._items is not None
+        try:
+            return next(self._items)
+        except StopIteration:
+            self._items = None
+        except BaseException as error:
+            self._items, self._end = None, error
+        return NO_MORE
+
+    def _streams(self, sent: Any) -> bool:
+        """The function is a generator: it is cancelled, and no more items are read."""
+        if not isinstance(sent, ray.ObjectRefGenerator):
+            return False
+        ray.cancel(sent)
+        self._items, self._end = None, OptionError(STREAMS)
+        return True
 
     def _collect(self) -> None:
         """Waits for the next result, and takes all that are there with it."""

@@ -106,7 +106,8 @@ class Caller:
         known = self.snapshot
         try:
             arguments = (known and known.version, known and known.selector.version, NEWS_WAIT_S)
-            # Held until it is answered: Ray's core ends the process where a large answer's ref is gone by then.
+            # Held until the next one, and over ray.shutdown(): Ray's core ends the process where the ref of an answer
+            # too large to come inline is gone before it, and where a ref is dropped while the core shuts down.
             self._asked = control.actor().update.remote(*arguments)
             self._asked._on_completed(self._answered)
         except Exception as error:  # no actor to be had now

@@ -16,10 +16,9 @@ from typing import Any
 import ray
 
 from placement.balance import Balanced, the_one
-from placement.batches import STREAMS, Failure, Results, _refs, _values
+from placement.batches import NO_MORE, Failure, Results, _refs, _values
 from placement.caller import caller
 from placement.decision import Snapshot
-from placement.errors import OptionError
 from placement.history import size_of
 from placement.narrowing import surroundings
 from placement.offer import Offer
@@ -70,13 +69,12 @@ class Ends:
 
 def ends_of(function: Any) -> Ends | None:
     """Both ends of a placed function; None where there is nothing to order: no choice, or a policy without queues."""
-    handle = getattr(function, "_handle", function)
-    placer = getattr(handle, "_placer", None)
-    if placer is None or handle._options.device is not None:
+    placer = getattr(function, "_placer", None)
+    if placer is None or function._options.device is not None:
         return None
     if not isinstance(placer._policy or caller().current().policy, Balanced):
         return None
-    ends = Ends(handle)
+    ends = Ends(function)
     return ends if all(ends.slots.values()) else None
 
 
@@ -128,14 +126,10 @@ class BothEnds(Results):
 
     def _read(self) -> None:
         while self._items is not None and len(self._entries) + len(self._ready) < self._in_flight:
-            try:
-                entry = _Entry(next(self._items))
-            except StopIteration:
-                self._items = None
+            item = self._next_item()
+            if item is NO_MORE:
                 return
-            except BaseException as error:  # the caller's own; it comes after the results of the items before it
-                self._items, self._end = None, error
-                return
+            entry = _Entry(item)
             position, self._read_so_far = self._read_so_far, self._read_so_far + 1
             self._entries[position] = entry
             try:
@@ -177,9 +171,7 @@ class BothEnds(Results):
         except Exception as error:
             entry.ended(Failure(error))
             return
-        if isinstance(refs, ray.ObjectRefGenerator):
-            ray.cancel(refs)
-            self._items, self._end = None, OptionError(STREAMS)
+        if self._streams(refs):
             self._entries.clear()
             self._order = Order(self._ends.slots)
             return

@@ -107,7 +107,8 @@ class PlacedFunction(ExportingFunction):
         return_exceptions: bool = False,
     ) -> Results:  # fmt: skip
         """The results of one task for each item; see placement.batches."""
-        return mapped(self, iterable, ordered, in_flight, return_exceptions)
+        placed = self.handle if self._placement_options.placeable else self
+        return mapped(placed, iterable, ordered, in_flight, return_exceptions)
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """As Handle.explain; a function that is not placeable says how to make it so."""
@@ -152,7 +153,12 @@ class _Plain:
         node = self._wrapper.bind(*args, **kwargs)
         return PlacedNode(self._function, node._body, args, kwargs, node._bound_options)
 
-    map = PlacedFunction.map
+    def map(
+        self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
+        return_exceptions: bool = False,
+    ) -> Results:  # fmt: skip
+        """The results of one task for each item; see placement.batches."""
+        return mapped(self, iterable, ordered, in_flight, return_exceptions)
 
 
 @overload
