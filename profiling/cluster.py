@@ -35,6 +35,7 @@ _KEEP_WORKERS = {
 
 _HEAD = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False}
 """Processes that nobody looks at here; each costs seconds of start-up."""
+_NO_TASKS = {"num_cpus": 0, "num_gpus": 0}
 
 
 @contextmanager
@@ -42,6 +43,7 @@ def emulated_cluster(
     configs: Sequence[str] = ("A", "B", "C", "D"),
     *,
     num_cpus_per_node: int = 1,
+    own_head: bool = False,
     namespace: str | None = None,
     object_store_bytes: int = OBJECT_STORE_BYTES,
     environment: Mapping[str, str] | None = None,
@@ -51,7 +53,8 @@ def emulated_cluster(
     """A running cluster with one node for each config, connected; yields its address. About 10 s on 2 cores.
 
     configs: names of paper_configs(); the first is the head node.  num_cpus_per_node: CPUs that Ray may grant on
-    each node; it starts so many workers there, so keep it small.  namespace: of the driver.
+    each node; it starts so many workers there, so keep it small.  own_head: the driver's node is one more that runs no
+    task: where it runs some, Ray keeps tasks waiting for it while other nodes are free.  namespace: of the driver.
     environment: variables for the nodes, beside those it sets.  system_config: Ray's, for the whole cluster.
     log_level: of Ray's own messages in this process.
 
@@ -72,9 +75,10 @@ def emulated_cluster(
         common = {"num_cpus": num_cpus_per_node, "num_gpus": 1, "object_store_memory": object_store_bytes}
         head = {**_HEAD, "_system_config": {**_KEEP_WORKERS, **(system_config or {})}}
         try:
-            _add_node(cluster, configs[0], {**common, **head})
-            for config in configs[1:]:  # one after the other: Ray sets signal handlers in each start
-                _add_node(cluster, config, common)
+            arguments = {**common, **head, **(_NO_TASKS if own_head else {})}
+            for config in (None, *configs) if own_head else configs:  # one by one: each start sets signal handlers
+                _add_node(cluster, config, arguments)
+                arguments = common
             ray.init(address=cluster.address, namespace=namespace, logging_level=log_level, log_to_driver=False)
             yield cluster.address
         finally:
@@ -82,19 +86,20 @@ def emulated_cluster(
             cluster.shutdown()
 
 
-def _add_node(cluster: Any, config: str, arguments: Mapping[str, Any]) -> None:
+def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) -> None:
     """Starts a node, again where its helper processes did not come up in the 15 s that Ray gives them."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            cluster.add_node(labels={CONFIG_LABEL: config, EMULATED_LABEL: "true"}, **arguments)
+            labels = {CONFIG_LABEL: config, EMULATED_LABEL: "true"} if config else {}
+            cluster.add_node(labels=labels, **arguments)
             return
         except Exception as error:  # Ray raises no other class here
             if "timed out during startup" not in str(error):
                 raise
             _log.warning("node %s did not start in time (attempt %d of %d)", config, attempt, START_ATTEMPTS)
     raise ControlPlaneError(
-        f"node {config} of the emulated cluster did not start in {START_ATTEMPTS} attempts of 30 s: this machine is "
-        "too busy. Stop other work on it, or ask for fewer configs."
+        f"{f'node {config}' if config else 'the head'} of the emulated cluster did not start in {START_ATTEMPTS} "
+        "attempts of 30 s: this machine is too busy. Stop other work on it, or ask for fewer configs."
     )
 
 

@@ -1,8 +1,9 @@
 """The simulated cluster: nodes with CPUs and GPUs, and the tasks that wait for them, as Ray would have them wait.
 
-A task waits for a device of certain configs and takes the first node of them that has room; on one node GPU tasks go
-first (they need a CPU too), then whoever waited longest. Nodes of a kind are alike, so that which one is taken does
-not matter: each kind keeps a stack of nodes that have room.
+A task waits for a device of certain configs and takes the first node of them that has room; a node that has room again
+takes whoever waited longest of those that fit (Ray serves tasks that ask for the same in their order, but who asks for
+something else in none that could be told). Nodes of a kind are alike, so that which one is taken does not matter: each
+kind keeps a stack of nodes that have room.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from placement.node import Inventory
-from placement.task import Device
+from placement.task import DEVICES, Device
 
 Demand = tuple[Device, tuple[str, ...]]
 """What a task waits for: a device of one of these configs."""
@@ -91,13 +92,14 @@ class Cluster:
 
     def _next(self, node: int) -> tuple[int, Device] | None:
         kind = self.kind_of[node]
-        devices: tuple[Device, Device] = ("gpu", "cpu")
-        for device in devices:
+        first: Line | None = None
+        for device in DEVICES:
             lines = self._waiting[device][kind]
             if lines and self._fits(node, device):
                 line = min(lines.values(), key=_head) if len(lines) > 1 else next(iter(lines.values()))
-                return self._pop(line), device
-        return None
+                if first is None or _head(line) < _head(first):
+                    first = line
+        return None if first is None else (self._pop(first), first.demand[0])
 
     def _pop(self, line: Line) -> int:
         task = line.tasks.popleft()

@@ -61,12 +61,12 @@ def test_a_line_is_served_in_its_order() -> None:
     assert found.ended.tolist() == pytest.approx([s, s, 2 * s, 2 * s, 3 * s])
 
 
-def test_a_gpu_task_needs_a_cpu_too_and_goes_first() -> None:
+def test_a_gpu_task_needs_a_cpu_too_and_waits_its_turn_for_it() -> None:
     given = trace([0.0, 0.0, 0.0, 0.1], ["parse_table_b10000"] * 3 + ["resnet18_infer_b8_s112_w1.0"])
     found, times = run(given, small(cpus=1), "selector")
     cpu = float(times.seconds[0, 0, 0])
-    assert found.ended[3] == pytest.approx(cpu + float(times.seconds[1, 0, 1]))
-    assert found.ended[1] == pytest.approx(found.ended[3] + cpu)
+    assert found.ended[2] == pytest.approx(3 * cpu)
+    assert found.ended[3] == pytest.approx(3 * cpu + float(times.seconds[1, 0, 1]))
 
 
 def test_no_node_holds_more_than_it_has() -> None:
@@ -151,7 +151,8 @@ def test_the_figures_hold_together(saturated: Simulation) -> None:
         assert o.cluster_joules > o.joules > 0
         assert o.makespan_seconds >= o.p99_completion_seconds >= o.mean_completion_seconds * 0.5 > 0
         assert (o.gpu_hours == 0) == (name == "cpu_only")
-    assert saturated.policies["selector"].regret_seconds == 0.0
+    # The rule's own devices, but for those that ran on the spare config, where a GPU was not worth it and yet faster.
+    assert saturated.policies["selector"].regret_seconds <= 0.0
     assert saturated.policies["selector"].same_as_selector == 1.0
     assert saturated.policies["cpu_only"].gpu_share == 0.0
 

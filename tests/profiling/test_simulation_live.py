@@ -31,15 +31,11 @@ def test_the_committed_trace_is_long_enough_once_compressed() -> None:
     slow, fast = (Run(trace, inventory, times, times, policy_of(name)) for name in ("selector", "balanced"))
     for run in (slow, fast):
         run.go()
-    assert np.max(fast.ended) < 0.8 * np.max(slow.ended)  # queues matter in it
+    assert np.max(fast.ended) < 0.9 * np.max(slow.ended)  # queues matter in it
 
 
 @pytest.mark.soak
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=False,
-    reason="misses at times: two runs gave 1.01 and 0.82 (selector), 1.12 and 1.09 (balanced), on a busy machine",
-)
 def test_live_makespans_are_the_simulators_within_a_tenth(tmp_path: Path) -> None:
     path = tmp_path / "live.json"
     command = [sys.executable, "-m", "profiling.cli", "simulate", "--live", "--json", str(path)]
