@@ -55,7 +55,8 @@ def test_a_notebook_of_the_paper_s_evaluation_runs_on_a_log(name, made_up_log):
         if cell.cell_type == "code":
             cell.outputs = []
     with pytest.MonkeyPatch.context() as patch:
-        for variable, value in (("LOG", str(made_up_log)), ("SEEDS", "2"), ("EPOCHS", "60")):
+        told = {"LOG": str(made_up_log), "SEEDS": "2", "EPOCHS": "60", "BESIDE": "boosted_trees"}
+        for variable, value in told.items():
             patch.setenv(f"PLACEMENT_{variable}", value)
         NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(FOLDER)}}).execute()
     assert images(notebook) == PAPER_PLOTS[name]
