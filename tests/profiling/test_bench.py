@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from profiling.bench import Figure, as_json, decide_growth, decide_new_us, import_extra_ms, table
+from profiling.bench import Figure, as_json, table
+from profiling.bench.decisions import decide_growth, decide_new_us
+from profiling.bench.imports import import_extra_ms
 
 NAMES = {
     "submit_vs_plain", "submit_vs_options", "throughput_vs_plain", "decide_known_us", "decide_args_us", "decide_new_us",
