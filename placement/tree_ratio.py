@@ -33,8 +33,8 @@ MARGIN = 0.05  # of an input's log range, on either side of it, still counts as 
 HALF = math.sqrt(0.5)
 SLACK = 1e-9  # of a logarithm: what taking it and back may lose
 LARGEST_LOG = 700.0  # a float holds e to that
-MOST_ANSWERS, LEAST_CELLS = 16_384, 64
-"""P(GPU) kept for cells asked about, over all nodes: some 3 MB; and cells kept however many nodes there are."""
+MOST_ANSWERS, LEAST_CELLS = 8_192, 64
+"""P(GPU) kept for cells asked about, over all nodes: some 1 MB; and cells kept however many nodes there are."""
 SURE_POWER = math.log(1.5)
 """A power ratio known less well than this (standard deviation of its logarithm) is uncertain: 50 % is the error of a
 CPU's joules estimated from its TDP."""
