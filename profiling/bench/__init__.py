@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
-from profiling.bench.decisions import decide_growth, decide_new_us, python_ns
+from profiling.bench.decisions import decide_growth, decide_new_us, decide_traced_s, python_ns
 from profiling.bench.figure import Figure, as_json, table
 from profiling.bench.imports import import_extra_ms, import_placed_remote_ms
 from profiling.bench.records import actor_records_per_s, records_cost
@@ -45,4 +45,5 @@ def bench(rounds: int = 15, calls: int = 400, told: Callable[[str], None] = lamb
             figures += [records_cost(rounds), actor_records_per_s(), gpu_vs_plain(rounds)]
         finally:
             ray.shutdown()
-    return figures
+    told("tracing")
+    return [*figures, decide_traced_s()]  # last: it imports torch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import time
 from dataclasses import replace
 
 from placement.decision import Limits, Snapshot, decide
@@ -50,6 +52,22 @@ def decide_new_us(kinds: int = 4, times: int = 300, *, far: bool = False) -> Fig
     values = microseconds(lambda i: decide(sizes[i], "f", limits, snapshot), times)
     note = f"{kinds} kinds of node" + (", sizes decades apart" if far else "")
     return Figure.of("decide_new_far_us" if far else "decide_new_us", values, "<= 10", note)
+
+
+def decide_traced_s(rounds: int = 5) -> Figure:
+    """A decision for a function whose model is traced for it, once: ResNet-18, training."""
+    import torchvision
+
+    from placement import describe
+
+    snapshot, limits = snapshot_of(KINDS[0]), Limits()
+    seconds = []
+    for turn in range(rounds):
+        model = functools.partial(torchvision.models.resnet18, num_classes=1_000 + turn)  # another one each time
+        start = time.perf_counter()
+        decide(describe.of_module(model, (8, 3, 224, 224), train=True), "f", limits, snapshot)
+        seconds.append(time.perf_counter() - start)
+    return Figure.of("decide_traced_s", seconds, "<= 1", "a ResNet-18 not seen before, torch imported")
 
 
 def python_ns() -> Figure:
