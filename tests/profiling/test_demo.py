@@ -62,7 +62,7 @@ def test_accuracy_is_told_for_each_split_beside_the_majority(demo_run):
     for score in accuracy.values():
         assert 0.3 < score["majority"] <= 1
         assert 0 <= score["paper"] <= 1
-    assert accuracy["random"]["majority"] < accuracy["random"]["paper"] < accuracy["random"]["ratio"]
+    assert min(accuracy["random"]["paper"], accuracy["random"]["ratio"]) > accuracy["random"]["majority"]
 
 
 def test_emulated_figures_are_never_called_measured(demo_run):
