@@ -7,15 +7,18 @@ sees nothing of lots.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import NamedTuple, Protocol, overload
+from typing import NamedTuple, Protocol, cast, overload
 
 from placement.estimate import Estimate, Estimates, Listed
 from placement.task import Device
 
 LARGEST_MEMO = 1024
+_SIDE = r"(.+) (cpu|gpu) (\S+)\+(\S+) s"
+_WEIGHED = re.compile(rf"{_SIDE}, not {_SIDE}, gpu rate (\S+)")
 
 Queue = tuple[str, Device]
 """(config, device)."""
@@ -90,6 +93,18 @@ class Weighed(NamedTuple):
         return (
             f"{self.config} {self.device} {self.wait_s:.4g}+{self.cost_s:.4g} s, not {self.other_config} "
             f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.rate:.4g}"
+        )
+
+    @classmethod
+    def of(cls, text: str) -> Weighed:
+        """From its text in a row of the log. Raises ValueError where it is none."""
+        found = _WEIGHED.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not what a decision compared: {_WEIGHED.pattern}")
+        config, device, wait, cost, other, other_device, other_wait, other_cost, rate = found.groups()
+        here, there = (cast(Device, one) for one in (device, other_device))
+        return cls(
+            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(rate)
         )
 
 

@@ -54,9 +54,9 @@ class Places(NamedTuple):
         return cls(
             tuple([queue for _, queue in each]),
             tuple([option.device == "gpu" for option, _ in each]),
-            tuple([option.seconds for option, _ in each]),
-            tuple([option.joules for option, _ in each]),
-            tuple([option.cost for option, _ in each]),
+            tuple([float(option.seconds) for option, _ in each]),
+            tuple([float(option.joules) for option, _ in each]),
+            tuple([float(option.cost) for option, _ in each]),
             tuple([math.log(option.cost) if option.cost > 0 else -math.inf for option, _ in each]),
         )
 

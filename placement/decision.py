@@ -145,6 +145,8 @@ class Explanation:
         versions = f"selector {d.selector_version}, snapshot {d.snapshot_version}"
         age = "not known" if d.backlog_age_s is None else f"of {d.backlog_age_s:.1f} s ago"
         head = f"{d.device} ({d.reason}) by policy {d.policy}, {versions}, queues {age}"
+        if d.weighed is not None:
+            head += f"\ncompared: {d.weighed}"
         return f"{head}\n{table}" if self.considered else head
 
 

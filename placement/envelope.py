@@ -7,10 +7,12 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from placement.candidates import Weighed
 from placement.decision import Decision
 from placement.task import Device, Operation, TaskSpec
 
 SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
+LENGTH = 4  # bytes that tell the Envelope's own
 ANOTHERS_CUDA = "this worker's CUDA was made for"
 """So begins the fallback of a run whose worker, and not whose GPU, was at fault."""
 
@@ -47,9 +49,10 @@ class Envelope(NamedTuple):
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
             d.snapshot_version, d.probability, d.propensity,
         )  # fmt: skip
-        return marshal.dumps(
+        packed = marshal.dumps(
             (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable)
         )
+        return len(packed).to_bytes(LENGTH, "little") + packed
 
 
 def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -60,10 +63,31 @@ def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
+def with_weighed(packed: bytes, weighed: Weighed | None) -> bytes:
+    """The Envelope and, after it, what was compared for this very task: the Envelope itself is the same for many."""
+    return packed if weighed is None else packed + marshal.dumps(_plain(weighed))
+
+
+def common(packed: bytes) -> bytes:
+    """What tasks with the same Envelope share."""
+    return packed[: LENGTH + int.from_bytes(packed[:LENGTH], "little")]
+
+
+def weighed_of(packed: bytes) -> Weighed | None:
+    """What was compared for this very task; None where nothing had to be waited for."""
+    own = packed[len(common(packed)) :]
+    return Weighed(*marshal.loads(own)) if own else None
+
+
 def unpack(packed: bytes) -> Envelope:
-    """The Envelope of `pack`'s bytes; kept, since the same one comes with every task of a size."""
-    spec, operations, decision, repeatable = marshal.loads(packed)  # from our own caller, over Ray
+    """The Envelope of `pack`'s bytes."""
+    return _unpack(common(packed))
+
+
+@lru_cache(maxsize=4096)
+def _unpack(packed: bytes) -> Envelope:
+    """Kept, since the same one comes with every task of a size."""
+    spec, operations, decision, repeatable = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
     return Envelope(task, Decision(*decision), repeatable)

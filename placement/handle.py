@@ -15,7 +15,7 @@ from ray._private.worker import global_worker
 from placement.batches import Results, mapped
 from placement.caller import caller
 from placement.decision import Decision, Explanation, Snapshot
-from placement.envelope import Envelope
+from placement.envelope import Envelope, with_weighed
 from placement.narrowing import surroundings
 from placement.options import PlacementOptions
 from placement.placing import Placer
@@ -104,14 +104,14 @@ class Handle:
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
         plan = None if repeats else self._plans.get(key)
         if plan is not None and plan.task is task:
-            return Plan(task, plan.submit, plan.packed, sent)
+            return Plan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = Envelope(task, decision, repeatable).pack()
         plan = Plan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         if len(self._plans) >= LARGEST_PLANS:
             self._plans.clear()
         self._plans[key] = plan
-        return plan
+        return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""

@@ -91,6 +91,7 @@ class TaskRecord:
     selector_version: str | None = _col("version of the selector that was asked")
     snapshot_version: str | None = _col("version of the snapshot decided from")
     reason: str | None = _col("why this device was taken")
+    weighed: str | None = _col("where something was waited for: wait + cost of the way taken and of the best other")
     fallback: str | None = _col("why it ran on another device than was chosen")
     error: str | None = _col("what the task raised")
     synthetic: bool | None = _col("its input data were generated")

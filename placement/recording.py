@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from placement.envelope import ANOTHERS_CUDA, Emulated, Envelope, Run, unpack
+from placement.envelope import ANOTHERS_CUDA, Emulated, Envelope, Run, common, unpack, weighed_of
 from placement.features import granted_gflops
 from placement.history import Key, Place, Sample, size_of
 from placement.node_context import NodeContext
@@ -42,7 +42,8 @@ def recorded(
     """
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, run in enumerate(runs):
-        alike.setdefault((run.function, run.packed, run.device, run.fallback, run.error), []).append(i)
+        envelope_of = run.packed and common(run.packed)
+        alike.setdefault((run.function, envelope_of, run.device, run.fallback, run.error), []).append(i)
     told = Recorded([], [], [])
     for at in alike.values():
         some, energies = [runs[i] for i in at], [energy.get(i) for i in at]
@@ -78,6 +79,9 @@ def _rows(
         each["peak_memory_bytes"] = [run.memory_bytes for run in runs]
     if envelope is not None:
         same |= _decided(envelope, context)
+        weighed = [run.packed and weighed_of(run.packed) for run in runs]
+        if any(weighed):
+            each["weighed"] = [one and str(one) for one in weighed]
     if context.emulated:
         # Real seconds of a host that plays another machine say nothing of that machine.
         if emulated is not None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from placement.backlog import STALE_S, Backlog, Load
 from placement.balance import SHARPNESS, Balanced, score, the_one
-from placement.candidates import Candidate
+from placement.candidates import Candidate, Weighed
 from placement.decision import decide, explain
 from placement.errors import OptionError
 from placement.estimate import Estimate, Spread
@@ -298,6 +298,9 @@ def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[An
     if weighed is None:  # nothing would have to be waited for, or all are as good
         assert not choice.wait_s or len(choice.configs) > 1
         return
+    in_the_log = Weighed.of(str(weighed))
+    assert in_the_log[:2] == weighed[:2]
+    assert in_the_log[2:4] + in_the_log[6:] == pytest.approx(weighed[2:4] + weighed[6:], rel=1e-3)
     assert (weighed.config, weighed.device, weighed.wait_s) == (choice.configs[0], choice.device, choice.wait_s)
     assert (weighed.other_config, weighed.other_device) != (weighed.config, weighed.device)
     taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.rate)

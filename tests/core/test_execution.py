@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from placement import execution, node_context, reporting
+from placement.candidates import Weighed
 from placement.decision import Decision
 from placement.device import CUDA, current_device
-from placement.envelope import Emulated, Envelope, Run, unpack
+from placement.envelope import Emulated, Envelope, Run, common, unpack, weighed_of, with_weighed
 from placement.errors import DeviceError
 from placement.execution import run_placed, run_placed_generator
 from placement.node import NodeSpec, paper_configs
@@ -60,6 +61,10 @@ def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
 
 def test_an_envelope_survives_its_bytes() -> None:
     assert unpack(envelope("gpu").pack()) == envelope("gpu")
+    packed, weighed = envelope("gpu").pack(), Weighed("D", "gpu", 2.0, 1.0, "A", "cpu", 0.0, 30.0, 2.0)
+    told = with_weighed(packed, weighed)
+    assert (unpack(told), weighed_of(told), weighed_of(packed)) == (envelope("gpu"), weighed, None)
+    assert common(told) == packed
 
 
 def test_an_envelope_takes_numpys_numbers() -> None:

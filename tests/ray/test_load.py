@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -20,11 +21,14 @@ import ray
 
 import placement
 from placement import TaskSpec, placed_remote
+from placement.balance import SHARPNESS, score
 from placement.caller import caller
+from placement.candidates import Weighed
 from placement.control import own_node_id
 from placement.decision import key_of
 from placement.errors import OptionError
 from placement.history import Place
+from placement.least import NEAR
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
@@ -91,7 +95,7 @@ def test_gpus_that_others_hold_are_seen(timed: None) -> None:
     assert eventually(lambda: worthy.explain().decision.device == "gpu"), worthy.explain()
 
 
-def test_a_burst_spreads_before_any_poll_could_tell(timed: None) -> None:
+def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str) -> None:
     assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
     refs = [worthy.remote(0.05) for _ in range(24)]
     decisions = [placement.explain(ref).decision for ref in refs]
@@ -99,6 +103,16 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None) -> None:
     devices = {device: sum(d.device == device for d in decisions) for device in ("cpu", "gpu")}
     assert min(devices.values()) >= 3, devices  # 4 GPUs of 0.4 s and 4 CPUs of 2 s: level at 7 on the CPUs
     assert any(d.wait_s for d in decisions)
+    told = {ref.task_id().hex(): d.weighed for ref, d in zip(refs, decisions, strict=True)}
+    placement.flush(30)
+    rows = [row for row in placement.read_log(log_uri).to_pylist() if row["task_id"] in told]
+    assert [row["weighed"] for row in rows] == [w and str(w) for w in (told[row["task_id"]] for row in rows)]
+    compared = [Weighed.of(row["weighed"]) for row in rows if row["weighed"]]
+    assert len(compared) >= 10
+    for w in compared:  # the decision follows from its row
+        taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.rate)
+        other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.rate)
+        assert taken <= other + SHARPNESS * math.log(NEAR) + 0.05  # four digits are logged
 
 
 def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
