@@ -103,9 +103,10 @@ class PlacedClass(ActorClass):
             return super()._remote(args, kwargs, **given)
         placer = self._placer(options, given)
         snapshot, around = caller().current(), surroundings()
-        decision = placer.decide(placer.task(tuple(args or ()), kwargs or {}), snapshot, around)
+        task = placer.task(tuple(args or ()), kwargs or {})
+        decision = placer.decide(task, snapshot, around)
         # Without num_gpus on the CPU: with num_gpus=0 Ray would hold a CPU for the actor's whole life.
-        return super()._remote(args, kwargs, **placer.ray_options_for(decision, snapshot, around))
+        return super()._remote(args, kwargs, **placer.ray_options_for(decision, snapshot, around, task))
 
     def _placer(self, options: PlacementOptions, ray_options: dict[str, Any]) -> Placer:
         descriptor = self.__ray_metadata__.actor_creation_function_descriptor

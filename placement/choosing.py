@@ -38,7 +38,10 @@ class Chosen(Decision):
         return {"num_cpus": self.cpus, **self.options}
 
     def scaling_config(self, num_workers: int = 1, **more: Any) -> Any:
-        """A ray.train ScalingConfig whose workers run on what was decided; `more` is handed to it."""
+        """A ray.train ScalingConfig whose workers run on what was decided; `more` is handed to it.
+
+        Train knows no spare config: its workers wait for those decided for.
+        """
         from ray.train import ScalingConfig
 
         labels = self.options.get("label_selector")
@@ -77,10 +80,11 @@ def choose(
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
     placer = Placer("placement.choose", PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays, _takes_anything)
-    decision = placer.decide(placer.task(args, {}), snapshot, around)
+    task = placer.task(args, {})
+    decision = placer.decide(task, snapshot, around)
     return Chosen(
         **{f.name: getattr(decision, f.name) for f in fields(Decision)},
-        options=placer.ray_options_for(decision, snapshot, around),
+        options=placer.ray_options_for(decision, snapshot, around, task),
     )
 
 

@@ -153,12 +153,10 @@ class Placer:
             return True
         return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
 
-    def ray_options_for(
-        self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec | None = None
-    ) -> dict[str, Any]:
+    def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
 
-        task: given, its configs are asked for softly: where they are taken or gone, another one will do.
+        Configs are asked for softly: where they are taken or gone, a spare one that can run the task will do.
         """
         options = own_options(self.options, self.ray_options, decision.device)
         if decision.device == "gpu":
@@ -173,7 +171,7 @@ class Placer:
             if where:
                 own = options.get("label_selector") or {}
                 options["label_selector"] = {**where, **own}
-                other = task and spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
+                other = spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
                 if other:
                     elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
                     options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]

@@ -11,13 +11,28 @@ import ray
 from ray import cloudpickle
 
 import placement
-from placement import Decision, TaskSpec
+from placement import Decision, TaskSpec, placed_remote
 from placement.errors import OptionError, SpecError
+from placement.policies import Choice
 
 pytestmark = pytest.mark.usefixtures("emulated")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
+
+
+class OnB:
+    """A user's own policy: always B's GPU."""
+
+    def choose(self, task: TaskSpec, candidates: Any) -> Choice:
+        return Choice("gpu", ("B",), "on B")
+
+
+class Where:
+    """Holds what it was given and tells where it is."""
+
+    def config(self) -> str:
+        return str(ray.get_runtime_context().get_node_labels()["config"])
 
 
 def test_it_decides_for_a_spec_a_function_and_for_nothing_known() -> None:
@@ -45,6 +60,21 @@ def test_misuse_is_named() -> None:
         placement.choose(SMALL, num_gpu=1)
     with pytest.raises(SpecError, match="must return a TaskSpec"):
         placement.choose(lambda: 3)
+
+
+def test_an_actor_whose_config_has_gone_goes_to_a_spare_one() -> None:
+    asked = placement.choose(SMALL, policy=OnB(), num_cpus=0.1).ray_options()
+    assert asked["label_selector"] == {"config": "in(B)"}
+    (spare,) = asked["fallback_strategy"]
+    assert spare["label_selector"]["config"] in {"in(A)", "in(C)", "in(D)"}
+    gone = ray.remote(Where).options(**asked | {"label_selector": {"config": "in(gone)"}}).remote()
+    placed = placed_remote(Where).options(spec=SMALL, policy=OnB(), num_cpus=0.1).remote()
+    try:
+        assert f"in({ray.get(gone.config.remote(), timeout=60)})" == spare["label_selector"]["config"]
+        assert ray.get(placed.config.remote(), timeout=60) == "B"
+    finally:
+        ray.kill(gone)
+        ray.kill(placed)
 
 
 def test_scaling_config() -> None:
