@@ -61,6 +61,11 @@ class NodeSpec:
         """As plain JSON-able data."""
         return {**asdict(self), "probes": dict(self.probes)}
 
+    @property
+    def probes_json(self) -> str | None:
+        """The probes as a column of the log; None where the node was not timed."""
+        return json.dumps(dict(sorted(self.probes.items()))) if self.probes else None
+
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> NodeSpec:
         """The NodeSpec of `to_dict`'s data; SpecError on fields it does not know."""

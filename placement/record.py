@@ -100,6 +100,7 @@ class TaskRecord:
     cpu_name: str | None = _col("the node's processor")
     gpu_name: str | None = _col("the node's GPU, on CPU rows too: it is the other half of the pair")
     source_name: str | None = _col("whose measurements these are, where imported; hold-outs by source go by it")
+    probes: str | None = _col("a JSON object: seconds of each representative kernel that was timed on the node")
     gflops_basis: GflopsBasis | None = _col("what *_gflops are: sustained (probed) | peak (spec sheet)")
     pair_energy_ratio: float | None = _col("E_gpu / E_cpu, where a foreign table tells the ratio alone", "1")
 

@@ -105,7 +105,8 @@ def _decided(envelope: Envelope, context: NodeContext) -> dict[str, Any]:
     if node is None:
         return columns
     hardware = {name: getattr(node, name) for name in NODE_COLUMNS}
-    return columns | hardware | {"cpu_gflops": granted_gflops(node, decision.cpus), "gflops_basis": "sustained"}
+    throughput = {"cpu_gflops": granted_gflops(node, decision.cpus), "gflops_basis": "sustained"}
+    return columns | hardware | throughput | {"probes": node.probes_json}
 
 
 def _measured(energies: list[Energy | None]) -> dict[str, list[Any]]:

@@ -159,6 +159,7 @@ def emulated_row(cell: Cell, work: Work, node: NodeSpec, anchor: Anchor, run_id:
 def _common(cell: Cell, work: Work, node: NodeSpec, run_id: str) -> dict[str, Any]:
     spec = work.spec
     hardware = {name: getattr(node, name) for name in (*list(FEATURES)[1:5], "ram_gb", "cpu_name", "gpu_name")}
+    hardware["probes"] = node.probes_json
     described = {
         name: getattr(spec, name)
         for name in ("flops", "batch_size", "parameters", "input_bytes", "memory_bytes", "kernels", "steps", "kind")

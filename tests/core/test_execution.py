@@ -24,7 +24,7 @@ SPEC = TaskSpec(
     flops=1e9, input_bytes=1e6, batch_size=8, parameters=1000, kernels=3, framework="torch", kind="train",
     operations=(Operation("matmul", 1e9, 1e6, 3),),
 )  # fmt: skip
-REAL = NodeSpec("here", cpus=2, gpus=1, cpu_gflops=100.0)
+REAL = NodeSpec("here", cpus=2, gpus=1, cpu_gflops=100.0, probes={"cpu_matmul_large": 0.1, "cpu_launch": 1e-6})
 
 
 def envelope(device: str, *, repeatable: bool = True, cpus: float = 1.0) -> Envelope:
@@ -185,6 +185,7 @@ def test_the_first_run_in_a_process_is_cold_and_no_observation(
     run(lambda: None, envelope("cpu"))
     assert [r.cold for r in runs] == [True, False]
     rows, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
+    assert rows[0].same["probes"] == '{"cpu_launch": 1e-06, "cpu_matmul_large": 0.1}'
     assert ([some.number for some in rows], [len(samples) for _, _, samples in observations]) == ([2], [1])
 
 
