@@ -14,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -24,8 +24,9 @@ from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 from placement.agent import AgentHandle, agent_of
 from placement.backlog import Queue
 from placement.decision import Decision, Limits, Snapshot, decide
-from placement.errors import PlacementError, SelectorError
+from placement.errors import SelectorError
 from placement.history import History, Key, Seen
+from placement.intake import Intake
 from placement.metrics import EVERY_S as METRICS_EVERY_S
 from placement.metrics import Metrics
 from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
@@ -33,23 +34,19 @@ from placement.node_context import NodeContext
 from placement.node_types import planned
 from placement.policies import Policy, policy_of
 from placement.queues import POLL_EVERY_S, Queues, Told
-from placement.record import Rows, how_many
+from placement.record import Rows
 from placement.recording import Observation, Unfit
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
-from placement.unsent import GONE, Unsent
+from placement.unsent import Unsent
 from placement.unused import Unused
-from placement.upkeep import Upkeep
 from placement.viewing import view
 
 NAME = NAMESPACE = "placement"
 NODES_EVERY_S = 1.0
-FLUSH_EVERY_S = 0.5
 CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
 NEWS_GROWTH = 0.1  # and of an entry of the history once it holds a tenth more runs
 DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
-LARGEST_PENDING_ROWS = 1_000_000
-WRITE_TRIES = 3
 SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
@@ -85,20 +82,6 @@ class Update:
     compression: float | None = None
 
 
-@dataclass
-class Outbox:
-    """Rows that have come and are not in the log yet, each batch with the future of its sender."""
-
-    rows: list[Rows] = field(default_factory=list)
-    waiting: list[asyncio.Future[None]] = field(default_factory=list)
-
-    def take(self) -> Outbox:
-        """What is there, leaving nothing."""
-        taken = Outbox(self.rows, self.waiting)
-        self.rows, self.waiting = [], []
-        return taken
-
-
 class PlacementActor:
     """See the module. All methods are coroutines of one event loop, so that state needs no locks."""
 
@@ -115,25 +98,23 @@ class PlacementActor:
         self.seen: dict[str, NodeSpec] = {}
         self.gpu_free_gb: dict[str, float] = {}
         self.alive: dict[str, dict[str, Any]] = {}
-        self.outbox = Outbox()
-        self.last_number: dict[str, int] = {}
-        self.rows_received = self.rows_written = self.rows_lost = self.doubles = 0
-        self.writer: Any = None
-        self.upkeep = Upkeep()
+        self.intake = Intake(_stored("rows_lost"), lambda lost: _store("rows_lost", lost))
         self.run_id = ray.get_runtime_context().get_job_id() + f"-{int(time.time())}"
         self._restore(selector)
-        self.version = self._epoch() * EPOCH
+        self.intake.write_to(self.settings.log, self.settings.keep_days)
+        life = _stored("epoch") + 1
+        _store("epoch", life)
+        self.version = life * EPOCH
         self.began = time.monotonic()
         self.queues = Queues(self.version)
         self.metrics = Metrics()
         self.news = asyncio.Condition()
-        self.writing = asyncio.Lock()
         self.tasks: list[asyncio.Task[None]] = []
 
     async def ready(self) -> str:
         """Starts the background work once; the name of the selector in service."""
         if not self.tasks:
-            loops = (self._watch_nodes, self._write_log, self._tell_news, self._watch_load, self._measure)
+            loops = (self._watch_nodes, self.intake.write, self._tell_news, self._watch_load, self._measure)
             self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
         if not self.alive:
             await self._look_at_nodes()
@@ -148,8 +129,7 @@ class PlacementActor:
             self._serve(selector_of(selector))
         given = {name: value for name, value in vars(settings).items() if value is not None}
         self.settings = replace(self.settings, **given)
-        if settings.log is not None:
-            self.writer = None
+        self.intake.write_to(self.settings.log, self.settings.keep_days)
         self.generation += 1
         self._persist()
         self._changed()
@@ -341,12 +321,8 @@ class PlacementActor:
         Returns the generation of the contexts, so that a worker hears that its own is old.
         """
         await self.ready()
-        if number <= self.last_number.get(writer, -1):
-            self.doubles += 1
+        if not self.intake.is_new(writer, number):
             return self.generation
-        self.last_number[writer] = number
-        self.rows_received += how_many(rows)
-        self.rows_lost += lost
         for observation in observations:
             self.history.observe_all(*observation)
         for key, config, why in unfit:
@@ -355,45 +331,25 @@ class PlacementActor:
             # By the clock; where a compression is set all nodes are emulated.
             self.queues.ran(device, seconds / (self.settings.compression or 1.0), tasks)
         self.metrics.observations(observations, self.history)
-        if self.settings.log is None or not rows:
-            return self.generation
-        if how_many(self.outbox.rows) + how_many(rows) > LARGEST_PENDING_ROWS:
-            self._lose(how_many(rows), "more rows came than could be written")
-            return self.generation
-        self.outbox.rows += rows
-        done = asyncio.get_running_loop().create_future()
-        self.outbox.waiting.append(done)
-        await done
+        await self.intake.take(rows, lost)
         return self.generation
 
     async def writer_died(self, left: Unsent) -> None:
-        """A worker is gone and has not sent all; what never came is counted, once."""
-        last, self.last_number[left.writer] = self.last_number.get(left.writer, -1), GONE
-        lost = left.lost(last)
-        if lost and self.settings.log is not None:
-            self._lose(lost, "a worker was killed before it had sent them")
+        """A worker is gone and has not sent all; see Intake."""
+        self.intake.writer_died(left)
 
     async def flush(self) -> dict[str, int]:
         """Returns once all that has come is in the log; the counts."""
         await self.ready()
-        await self._write_pending()  # what is being written now too, whose rows are in no outbox any more
-        while self.outbox.rows:
-            await self._write_pending()
-        return self.counts()
-
-    def counts(self) -> dict[str, int]:
-        """Rows received, written and lost, and batches that came twice."""
-        return {
-            "rows_received": self.rows_received, "rows_written": self.rows_written,
-            "rows_lost": self.rows_lost, "doubles": self.doubles,
-        }  # fmt: skip
+        await self.intake.flush()
+        return self.intake.counts()
 
     async def status(self) -> dict[str, Any]:
         """Counts, versions and nodes, for a look at the actor."""
         await self.ready()
         nodes = {kind.spec.config: kind.count for kind in self.inventory.kinds}
         return {
-            **self.counts(), "version": self.version, "selector": self.selectors[-1].version, "nodes": nodes,
+            **self.intake.counts(), "version": self.version, "selector": self.selectors[-1].version, "nodes": nodes,
             "history": len(self.history), "log": self.settings.log,
             "pending_nodes": len(set(self.alive) - set(self.specs)), "settling_s": self._settling_s(),
         }  # fmt: skip
@@ -410,52 +366,12 @@ class PlacementActor:
         return view(self)
 
     async def _measure(self) -> None:
-        self.metrics.state(self.counts(), self.selectors[-1].version, self.version, self.queues.backlog)
+        self.metrics.state(self.intake.counts(), self.selectors[-1].version, self.version, self.queues.backlog)
         await asyncio.sleep(METRICS_EVERY_S)
 
     async def process_id(self) -> int:
         """The actor's process, for a look at it."""
         return os.getpid()
-
-    async def _write_log(self) -> None:
-        await self._write_pending()
-        await asyncio.sleep(FLUSH_EVERY_S)
-
-    async def _write_pending(self) -> None:
-        async with self.writing:
-            await self._write_taken(self.outbox.take())
-
-    async def _write_taken(self, taken: Outbox) -> None:
-        if taken.rows:
-            error = await self._append(taken.rows)
-            if error is None:
-                self.rows_written += how_many(taken.rows)
-            else:
-                self._lose(how_many(taken.rows), error)
-        for future in taken.waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def _append(self, rows: list[Rows]) -> str | None:
-        """Writes rows as one file of the log; what stood in the way, after a few tries, or None."""
-        from placement.records import LogWriter
-
-        error: BaseException | None = None
-        assert self.settings.log is not None  # rows are taken in only where there is a log
-        for attempt in range(WRITE_TRIES):
-            try:
-                self.writer = self.writer or LogWriter(self.settings.log)
-                await asyncio.to_thread(self.writer.append, rows)
-                self.upkeep.wrote(self.settings.log, self.settings.keep_days)
-                return None
-            except (OSError, PlacementError) as raised:
-                error = raised
-                await asyncio.sleep(FLUSH_EVERY_S * 2**attempt)
-        return str(error)
-
-    def _lose(self, rows: int, why: str) -> None:
-        self.rows_lost += rows
-        logger.error("%d records of the log %s are lost (%d in all): %s", rows, self.settings.log, self.rows_lost, why)
 
     # --- what outlives the actor --------------------------------------------------------------------------------
 
@@ -480,12 +396,6 @@ class PlacementActor:
             self._serve(shipped_selector() if selector is None else selector_of(selector))
             self._persist()
 
-    def _epoch(self) -> int:
-        stored = _internal_kv_get(b"epoch", namespace=NAMESPACE.encode())
-        epoch = int(stored or 0) + 1
-        _internal_kv_put(b"epoch", str(epoch).encode(), overwrite=True, namespace=NAMESPACE.encode())
-        return epoch
-
     # --- news ---------------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
@@ -508,6 +418,15 @@ class PlacementActor:
             except Exception:
                 logger.exception("the placement actor's %s failed; it goes on", step.__name__)
                 await asyncio.sleep(1.0)
+
+
+def _stored(name: str) -> int:
+    """A number that outlives the actor; 0 at first."""
+    return int(_internal_kv_get(name.encode(), namespace=NAMESPACE.encode()) or 0)
+
+
+def _store(name: str, number: int) -> None:
+    _internal_kv_put(name.encode(), str(number).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
 def _runs_tasks(node: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ def view(actor: Any) -> dict[str, Any]:
     """Of a PlacementActor, from inside it. Seconds and ages are those of now; None = not known."""
     return {
         "selector": actor.selectors[-1].version, "policy": name_of(actor.policy), "snapshot": actor.version,
-        "log": actor.settings.log, "history": len(actor.history), **actor.counts(),
+        "log": actor.settings.log, "history": len(actor.history), **actor.intake.counts(),
         "nodes": [
             {"config": k.spec.config, "count": k.count, "cpus": k.grants_cpus, "gpus": k.grants_gpus,
              "cpu_name": k.spec.cpu_name, "gpu_name": k.spec.gpu_name, "emulated": k.spec.emulated}
