@@ -23,6 +23,7 @@ from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from placement.agent import AgentHandle, agent_of
 from placement.backlog import Queue
+from placement.control import served_key
 from placement.decision import Decision, Limits, Snapshot, decide
 from placement.errors import SelectorError
 from placement.history import History, Key, Seen
@@ -70,11 +71,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Update:
-    """What a caller does not know yet. selector: None where the caller has it already."""
+    """What a caller does not know yet. selector: the version in service; `control.served_selector` has it.
+
+    It is kept small: an answer of more than 100 KB would go through Ray's object store.
+    """
 
     version: int
     inventory: Inventory
-    selector: Selector | None
+    selector: str
     policy: Policy
     history: dict[Key, Seen]
     pending_nodes: int
@@ -154,7 +158,7 @@ class PlacementActor:
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
-    async def update(self, known: int | None, selector_version: str | None, wait_s: float) -> Update:
+    async def update(self, known: int | None, wait_s: float) -> Update:
         """What is new since version `known`; waits up to `wait_s` for news where there is none."""
         await self.ready()
         if known is not None and known >= self.version:
@@ -171,11 +175,9 @@ class PlacementActor:
                 if at > (known or 0) and (seen := self.history.get(key))
             }
         )
-        selector = self.selectors[-1]
         return Update(
-            self.version, self.inventory, None if selector.version == selector_version else selector,
-            self.policy, history, len(set(self.alive) - set(self.specs)), time.time(),
-            self.settings.compression,
+            self.version, self.inventory, self.selectors[-1].version, self.policy, history,
+            len(set(self.alive) - set(self.specs)), time.time(), self.settings.compression,
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -378,6 +380,9 @@ class PlacementActor:
     def _serve(self, selector: Selector) -> None:
         if not self.selectors or self.selectors[-1].version != selector.version:
             self.selectors.append(selector)
+            _internal_kv_put(
+                served_key(selector.version), json.dumps(selector.to_dict()).encode(), namespace=NAMESPACE.encode()
+            )
 
     def _persist(self) -> None:
         data: dict[str, Any] = {name: getattr(self.settings, name) for name in KEPT}

@@ -20,10 +20,8 @@ from placement.backlog import LAG_S, Backlog
 from placement.balance import the_one
 from placement.decision import Snapshot
 from placement.device import holds_gpu
-from placement.errors import ControlPlaneError
 from placement.following import Following
 from placement.history import History
-from placement.selector import Selector
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
@@ -60,7 +58,7 @@ class Caller:
                 return self.snapshot
             deadline, said = time.monotonic() + FIRST_SNAPSHOT_S, False
             while True:
-                update = control.call("update", None, None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
+                update = control.call("update", None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
                 if not update.pending_nodes or time.monotonic() > deadline:
                     break
                 if not said:
@@ -72,9 +70,8 @@ class Caller:
     def apply(self, update: Any) -> Snapshot:
         """Takes over what is new; after the first time it asks for more by itself."""
         known = self.snapshot
-        selector: Selector | None = update.selector or (known.selector if known else None)
-        if selector is None:
-            raise ControlPlaneError("the placement actor told no selector; is it of another version of ray-placement?")
+        selector = known.selector if known and known.selector.version == update.selector else None
+        selector = selector or control.served_selector(update.selector)
         self.history.update(update.history)
         self.history.changes()
         self.backlog.speed = update.compression or 1.0
@@ -105,25 +102,28 @@ class Caller:
             return
         known = self.snapshot
         try:
-            arguments = (known and known.version, known and known.selector.version, NEWS_WAIT_S)
             # Held until the next one, and over ray.shutdown(): Ray's core ends the process where the ref of an answer
             # too large to come inline is gone before it, and where a ref is dropped while the core shuts down.
-            self._asked = control.actor().update.remote(*arguments)
+            self._asked = control.actor().update.remote(known and known.version, NEWS_WAIT_S)
             self._asked._on_completed(self._answered)
         except Exception as error:  # no actor to be had now
             self._unreachable(error)
 
     def _answered(self, answer: Any) -> None:
-        """Runs in Ray's own callback thread: takes over the answer and asks again."""
+        """Runs in Ray's own callback thread, which holds Ray's locks: what follows must not run there."""
         if isinstance(answer, BaseException):
             self._unreachable(answer)
             return
+        threading.Thread(target=self._take, args=(answer,), daemon=True).start()
+
+    def _take(self, answer: Any) -> None:
+        """Takes over the answer and asks again."""
         try:
             self.apply(answer)
         except Exception as error:
             self._unreachable(error)
             return
-        threading.Thread(target=self._ask, daemon=True).start()  # a callback must not submit: it holds Ray's locks
+        self._ask()
 
     def _unreachable(self, error: BaseException) -> None:
         if not self._connected():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import ray
 from ray._private.auto_init_hook import auto_init_ray
+from ray.experimental.internal_kv import _internal_kv_get
 
 from placement.errors import ControlPlaneError, OptionError, PlacementError, SelectorError
 from placement.node import Inventory
@@ -68,7 +70,7 @@ def start(
     call("configure", settings, data, timeout_s=timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
-        update = call("update", None, None, 0.0, timeout_s=timeout_s)
+        update = call("update", None, 0.0, timeout_s=timeout_s)
         if not update.pending_nodes:
             break
         if time.monotonic() > deadline:
@@ -79,7 +81,7 @@ def start(
         time.sleep(0.1)
     from placement.caller import caller
 
-    caller().apply(call("update", None, None, 0.0, timeout_s=timeout_s))
+    caller().apply(call("update", None, 0.0, timeout_s=timeout_s))
     return str(call("ready", timeout_s=timeout_s))
 
 
@@ -107,13 +109,15 @@ def flush(timeout_s: float = 10.0) -> dict[str, int]:
     """
     deadline = time.monotonic() + timeout_s
     before = -1
-    while (now := call("status", timeout_s=timeout_s))["rows_received"] != before or now["settling_s"]:
-        before = now["rows_received"]
+    while True:
+        # Each time: a worker whose batch is being written sends no other one until it is.
+        counts: dict[str, int] = call("flush", timeout_s=max(0.1, deadline - time.monotonic()))
+        if counts["rows_received"] == before and not call("status", timeout_s=timeout_s)["settling_s"]:
+            return counts
+        before = counts["rows_received"]
         if time.monotonic() + QUIET_S > deadline:
             raise ControlPlaneError(f"flush: records were still coming after {timeout_s:g} s; give a longer timeout_s.")
         time.sleep(QUIET_S)
-    counts: dict[str, int] = call("flush", timeout_s=max(0.1, deadline - time.monotonic()))
-    return counts
 
 
 def status() -> dict[str, Any]:
@@ -123,7 +127,7 @@ def status() -> dict[str, Any]:
 
 def inventory() -> Inventory:
     """The kinds of node of the cluster."""
-    found: Inventory = call("update", None, None, 0.0).inventory
+    found: Inventory = call("update", None, 0.0).inventory
     return found
 
 
@@ -245,6 +249,19 @@ def _get_actor() -> Any:
         return ray.remote(PlacementActor).options(**options).remote(Settings(), None)
 
 
+def served_key(version: str) -> bytes:
+    """Where Ray's key-value store has a selector that is or was in service."""
+    return f"selector:{version}".encode()
+
+
+def served_selector(version: str) -> Selector:
+    """The selector of that version, from Ray's key-value store, where the actor puts what it serves."""
+    data = _internal_kv_get(served_key(version), namespace=NAMESPACE.encode())
+    if data is None:
+        raise ControlPlaneError(f"the selector {version} is in service, and the cluster's key-value store has it not.")
+    return selector_of(json.loads(data))
+
+
 def session_id() -> Any:
     """Names the connection to a cluster: another after ray.shutdown() and ray.init()."""
     return ray._private.worker.global_worker.current_cluster_and_job
@@ -269,4 +286,4 @@ def own_label(name: str) -> str | None:
 def _refresh_caller() -> None:
     from placement.caller import caller
 
-    caller().apply(call("update", None, None, 0.0))
+    caller().apply(call("update", None, 0.0))

@@ -130,7 +130,7 @@ def _teach(trace: Trace, inventory: Any, times: Any) -> None:
         if np.isfinite(seconds)
     ]  # fmt: skip
     call("report", "simulation_live", 1, [], observations, [], 0)
-    caller().apply(call("update", None, None, 0.0))
+    caller().apply(call("update", None, 0.0))
 
 
 def _warm_up(inventory: Any, trace: Trace) -> None:
