@@ -11,6 +11,7 @@ from profiling.learners.frames import published
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PAIRS = DATA / "pairs.parquet"
 OTHERS = ("gbm", "mlxops", "pyhpc", "gaissa")
+SOAK = [pytest.mark.soak, pytest.mark.slow]  # minutes each: make soak
 LESS = 0.005  # how much worse than boosted trees at most
 pytestmark = pytest.mark.skipif(not PAIRS.exists(), reason=f"no published pairs at {PAIRS} (set PLACEMENT_DATA)")
 
@@ -22,7 +23,12 @@ def pairs():
 
 @pytest.mark.parametrize(
     ("by", "sources", "least"),
-    [("workload", ("help",), 0.95), ("gpu", ("help",), 0.95), ("cpu", ("help",), 0.945), ("family", OTHERS, 0.88)],
+    [
+        ("cpu", ("help",), 0.945),
+        pytest.param("workload", ("help",), 0.95, marks=SOAK),
+        pytest.param("gpu", ("help",), 0.95, marks=SOAK),
+        pytest.param("family", OTHERS, 0.88, marks=SOAK),
+    ],
 )
 def test_unseen(pairs, by, sources, least):
     result = holdout(pairs, by, sources, seeds=(0,), only=("majority", "boosted_trees", "ratio"))

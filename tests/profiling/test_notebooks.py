@@ -31,10 +31,14 @@ def executed(demo_run):
     return notebook
 
 
+@pytest.mark.soak  # it evaluates as `placement evaluate` does
+@pytest.mark.slow
 def test_it_draws_every_figure_from_a_log(executed):
     assert images(executed) == PLOTS
 
 
+@pytest.mark.soak
+@pytest.mark.slow
 def test_it_reads_the_log_it_is_told(executed, demo_run):
     printed = "".join(output.get("text", "") for cell in executed.cells for output in cell.get("outputs", ()))
     assert f"{demo_run.table.num_rows:,} rows" in printed

@@ -21,6 +21,7 @@ COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", README, re.MULTILINE)
 MAKE = set(re.findall(r"\bmake [a-z]+\b", README))
 TIMEOUT_S = 300
 NEED_A_CLUSTER = ("nodes", "sweep", "refit", "start", "status", "swap")
+SLOW = ("report",)  # it evaluates as `placement evaluate` does; the demo writes one too
 RUN_ELSEWHERE = ("demo",)  # by test_demo.py: one run, shared
 
 
@@ -59,7 +60,10 @@ def folder(demo_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[1] not in RUN_ELSEWHERE])
+@pytest.mark.parametrize("command", [
+    pytest.param(c, marks=[pytest.mark.soak, pytest.mark.slow] if c.split()[1] in SLOW else ())
+    for c in COMMANDS if c.split()[1] not in RUN_ELSEWHERE
+])  # fmt: skip
 def test_a_command_works(command: str, folder: Path, request: pytest.FixtureRequest) -> None:
     words = shlex.split(command)
     cluster = {}
