@@ -26,9 +26,14 @@ from placement.trees import UNKNOWN, Forest
 
 HARDWARE = tuple(FEATURES)[:5]
 WORK = (*tuple(FEATURES)[5:], "kernels")
-NUMBERS = (*HARDWARE, *WORK)
+INTENSITIES = {"flops_per_launch": ("flops", "kernels"), "flops_per_parameter": ("flops", "parameters")}
+"""Quotients of WORK: how long a launch keeps a device busy, how often a parameter is used once it is read. They carry
+over to work of another kind better than sizes do."""
+NUMBERS = (*HARDWARE, *WORK, *INTENSITIES)
 """The inputs: natural logarithms of these, and a 1 for the task's framework."""
 KERNELS = NUMBERS.index("kernels")
+OF_KERNELS = (KERNELS, NUMBERS.index("flops_per_launch"))
+"""What is unknown where the kernels are."""
 MARGIN = 0.05  # of an input's log range, on either side of it, still counts as seen
 HALF = math.sqrt(0.5)
 SLACK = 1e-9  # of a logarithm: what taking it and back may lose
@@ -46,7 +51,7 @@ class TreeModel:
     the kernels of all work, the log speed-up by trees that do not look at them: few specs written by hand tell them.
 
     centre, slopes (5,): of the power ratio's line over HARDWARE, its centre NaN where never known.
-    low, high (10,): range of NUMBERS in the fit; NaN where never known.  within, beyond: standard deviation of the log
+    low, high (12,): range of NUMBERS in the fit; NaN where never known.  within, beyond: standard deviation of the log
     speed-up on work not seen, inside that range and outside it, as measured.  power_std: of the log power ratio; None
     where no energies were known.
     """
@@ -62,7 +67,7 @@ class TreeModel:
     power_std: float | None
 
     def rows(self, logs: Any, frameworks: Sequence[Any]) -> Any:
-        """(n, inputs) of logs of NUMBERS (n, 10), NaN where unknown, and frameworks."""
+        """(n, inputs) of logs of NUMBERS (n, 12), NaN where unknown, and frameworks."""
         return inputs_of(logs, frameworks, self.frameworks)
 
     def predict(self, logs: Any, frameworks: Sequence[Any]) -> tuple[Any, Any, Any]:
@@ -97,8 +102,16 @@ class TreeModel:
         return self.beyond if outside else self.within
 
 
+def with_intensities(logs: Any) -> Any:
+    """(n, 12) logs of NUMBERS from those of HARDWARE and WORK, (n, 10); NaN where unknown."""
+    import numpy as np
+
+    at = {name: logs[:, i] for i, name in enumerate((*HARDWARE, *WORK))}
+    return np.column_stack([logs, *(at[of] - at[each] for of, each in INTENSITIES.values())])
+
+
 def inputs_of(logs: Any, frameworks: Sequence[Any], names: Sequence[str]) -> Any:
-    """(n, 10 + names): UNKNOWN for what is not known."""
+    """(n, 12 + names): UNKNOWN for what is not known."""
     import numpy as np
 
     given = np.array(frameworks, dtype=object)
@@ -135,7 +148,7 @@ class Ready:
     """Trees ready for certain nodes: all that hangs on the nodes alone is looked up already.
 
     Trees are steps: between two thresholds of each input nothing changes. So an answer holds for a whole cell, and one
-    that lies in a cell asked about before costs five bisections.
+    that lies in a cell asked about before costs seven bisections.
     """
 
     def __init__(self, model: TreeModel, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold) -> None:
@@ -170,14 +183,17 @@ class Ready:
         flops = task.flops
         if not flops:
             return self.nothing
-        of_flops, of_batch, of_parameters, of_bytes, of_kernels = self.edges
+        parameters, kernels = task.parameters, task.kernels
+        of_flops, of_batch, of_parameters, of_bytes, of_kernels, of_launches, of_uses = self.edges
         cell = (
             task.framework,
             bisect_left(of_flops, flops),
             bisect_left(of_batch, task.batch_size or 0),
-            bisect_left(of_parameters, task.parameters or 0),
+            bisect_left(of_parameters, parameters or 0),
             bisect_left(of_bytes, task.input_bytes or 0),
-            bisect_left(of_kernels, task.kernels or 0),
+            bisect_left(of_kernels, kernels or 0),
+            bisect_left(of_launches, flops / kernels if kernels else 0),
+            bisect_left(of_uses, flops / parameters if parameters else 0),
         )
         return self.cells.get(cell) or self._asked(cell)
 
@@ -192,7 +208,7 @@ class Ready:
             left &= step.left[place]
         strange = any(step.outside[place] for step, place in zip(self.steps, places, strict=True))
         told = self.sums(self.left & self.frombuffer(left.to_bytes(self.size, "little"), "<u4")).tolist()
-        which = 0 if places[-1] else self.model.without_kernels
+        which = 0 if places[KERNELS - len(HARDWARE)] else self.model.without_kernels
         told = [(sums[which], sums[1] + line) for sums, line in zip(told, self.power, strict=True)]
         p_gpu: list[float | None] = [None] * self.count
         for at, (speedup, power), beyond in zip(self.nodes, told, self.outside, strict=True):

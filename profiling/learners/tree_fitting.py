@@ -14,7 +14,7 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.ratio import INPUTS
-from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, TreeModel, inputs_of
+from placement.tree_ratio import HARDWARE, KERNELS, OF_KERNELS, WORK, TreeModel, inputs_of, with_intensities
 from placement.trees import UNKNOWN, Forest, Tree
 from profiling.learners.fitting import power_of
 
@@ -32,9 +32,9 @@ LEAST_SPREAD = 0.02
 
 
 def logs_of(frame: pd.DataFrame) -> np.ndarray:
-    """(n, 10): logs of NUMBERS; NaN where unknown or not positive."""
-    values = frame[list(NUMBERS)].to_numpy(float)
-    return np.log(np.where(values > 0, values, np.nan))
+    """(n, 12): logs of NUMBERS; NaN where unknown or not positive."""
+    values = frame[[*HARDWARE, *WORK]].to_numpy(float)
+    return with_intensities(np.log(np.where(values > 0, values, np.nan)))
 
 
 def log_speedups(frame: pd.DataFrame) -> np.ndarray:
@@ -84,7 +84,7 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
     names = tuple(sorted(frame["framework"].dropna().unique()))
     inputs = inputs_of(logs, frame["framework"].to_list(), names)
     without = inputs.copy()
-    without[:, KERNELS] = UNKNOWN
+    without[:, OF_KERNELS] = UNKNOWN
     centre, slopes, power, power_std = _power(frame, logs, without, target, seed)
     sums = [_boosted(inputs, target, SPEEDUP_TREES), power]
     if np.isfinite(logs[:, KERNELS]).all():

@@ -16,7 +16,7 @@ from placement.node import NodeSpec, paper_configs
 from placement.ratio_selector import RatioSelector, ratio_of
 from placement.rule import JointThreshold
 from placement.task import TaskSpec
-from placement.tree_ratio import HARDWARE, NUMBERS, WORK, Ready, TreeModel, both
+from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, Ready, TreeModel, both, with_intensities
 from placement.trees import Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
@@ -80,7 +80,9 @@ def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
                 3e5,
                 300,
             )
-            assert one.speedup.mean == pytest.approx(model.predict(np.log([numbers]), ["torch"])[0][0])
+            assert one.speedup.mean == pytest.approx(
+                model.predict(with_intensities(np.log([numbers])), ["torch"])[0][0]
+            )
     assert read.estimate(TaskSpec(input_bytes=1), nodes[1], 1) is None
     assert read.prepare(nodes, 2.0) is read.prepare(nodes, 2.0)
     sent = pickle.dumps(read)
@@ -102,7 +104,7 @@ def test_a_cell_answers_as_the_trees_do_for_the_very_task(model, flops, size, ba
     ready, node = READY.setdefault("one", Ready(model, (NODE,), 2.0, JointThreshold())), NODE
     numbers = (node.cpu_gflops * 2 / node.cpus, node.gpu_gflops, node.gpu_memory_gb, node.cpu_tdp_w, node.gpu_tdp_w,
                flops, batch or math.nan, parameters or math.nan, size, kernels or math.nan)  # fmt: skip
-    speedup, power, outside = (found[0] for found in model.predict(np.log([numbers]), [framework]))
+    speedup, power, outside = (found[0] for found in model.predict(with_intensities(np.log([numbers])), [framework]))
     estimate = ready(asked)[0]
     assert estimate.speedup.mean == pytest.approx(speedup)
     assert estimate.energy_ratio.mean == pytest.approx(power - speedup)
@@ -120,16 +122,16 @@ def test_no_more_cells_are_kept_than_there_is_room_for(model):
 
 
 def test_work_whose_kernels_nobody_told_is_asked_of_trees_that_do_not_look_at_them():
-    stump = Tree(((len(WORK) + len(HARDWARE) - 1, 1.0, 0, 1),), (0.0, 1.0))
+    stump = Tree(((KERNELS, 1.0, 0, 1),), (0.0, 1.0))
     forest = Forest(len(NUMBERS), (stump,), (1, 1, 1), (1.0, 0.5, 3.0))
-    ranges = np.zeros(5), np.zeros(5), np.zeros(10), np.full(10, 40.0)
+    ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
     selector = RatioSelector("t", None, trees=TreeModel((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
     read = ratio_of(json.loads(json.dumps(selector.to_dict())))
     told = read.estimate(task(), NODE, 1)
     untold = read.estimate(replace(task(), kernels=None), NODE, 1)
     assert (told.speedup.mean, untold.speedup.mean) == (2.0, 3.0)
-    logs = np.zeros((2, 10))
-    logs[0, -1], logs[1, -1] = 5.0, np.nan
+    logs = np.zeros((2, len(NUMBERS)))
+    logs[:, KERNELS] = 5.0, np.nan
     assert selector.trees.predict(logs, [None, None])[0].tolist() == [2.0, 3.0]
 
 
