@@ -48,7 +48,7 @@ def foreign(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def eventually(holds: Callable[[], Any], timeout_s: float = 15.0) -> bool:
+def eventually(holds: Callable[[], Any], timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > deadline:
