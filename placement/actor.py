@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray._private.state import available_resources_per_node
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
 from placement.agent import AgentHandle, agent_of
 from placement.backlog import Queue
@@ -49,6 +49,7 @@ CHANGES_EVERY_S = 0.25  # how often callers hear of changes at most
 NEWS_GROWTH = 0.1  # and of an entry of the history once it holds a tenth more runs
 DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
 SETTLE_S = 5.0
+MOST_SELECTORS = 8  # the one in service and those that can be rolled back to
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
 KEPT = ("log", "emulator", "compression", "keep_days", "node_types")  # settings that outlive the actor as they are
@@ -91,7 +92,8 @@ class PlacementActor:
 
     def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         self.settings = settings
-        self.selectors: deque[Selector] = deque(maxlen=8)
+        self.selectors: list[Selector] = []
+        self.contents: dict[str, bytes] = {}
         self.history = History(growth=NEWS_GROWTH)
         self.changed_at: dict[Key, int] = {}
         self.kinds: dict[str, Kind] = {}
@@ -151,7 +153,7 @@ class PlacementActor:
         await self.ready()
         if len(self.selectors) < 2:
             raise SelectorError("rollback: no selector was in service before this one.")
-        self.selectors.pop()
+        self._keep(self.selectors[:-1])
         self._persist()
         self._changed()
         return self.selectors[-1].version
@@ -378,11 +380,25 @@ class PlacementActor:
     # --- what outlives the actor --------------------------------------------------------------------------------
 
     def _serve(self, selector: Selector) -> None:
-        if not self.selectors or self.selectors[-1].version != selector.version:
-            self.selectors.append(selector)
-            _internal_kv_put(
-                served_key(selector.version), json.dumps(selector.to_dict()).encode(), namespace=NAMESPACE.encode()
+        """Puts it in service; callers know a selector by its version, so that must name one content alone."""
+        data = json.dumps(selector.to_dict()).encode()
+        content = hashlib.sha256(data).digest()
+        if self.contents.setdefault(selector.version, content) != content:
+            raise SelectorError(
+                f"a selector with other content is or was in service as version {selector.version!r}, by which callers "
+                'and the log know it. Give this one a "version" of its own, or leave it out: it is then named by its '
+                "content."
             )
+        if not self.selectors or self.selectors[-1].version != selector.version:
+            _internal_kv_put(served_key(selector.version), data, namespace=NAMESPACE.encode())
+            self._keep([*self.selectors, selector])
+
+    def _keep(self, selectors: list[Selector]) -> None:
+        """The last of these serves, and those before it may be rolled back to; others leave the key-value store."""
+        before = {one.version for one in self.selectors}
+        self.selectors = selectors[-MOST_SELECTORS:]
+        for version in before - {one.version for one in self.selectors}:
+            _internal_kv_del(served_key(version), namespace=NAMESPACE.encode())
 
     def _persist(self) -> None:
         data: dict[str, Any] = {name: getattr(self.settings, name) for name in KEPT}
@@ -395,7 +411,8 @@ class PlacementActor:
         stored = _internal_kv_get(b"settings", namespace=NAMESPACE.encode())
         if stored and ray.get_runtime_context().was_current_actor_reconstructed:
             data = json.loads(stored)
-            self.selectors.extend(selector_of(one) for one in data.pop("selectors"))
+            for one in data.pop("selectors"):
+                self._serve(selector_of(one))
             self.settings = replace(self.settings, **data)
         else:
             self._serve(shipped_selector() if selector is None else selector_of(selector))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import ActorClassID
 from ray._common import ray_option_utils
@@ -12,7 +12,6 @@ from ray._private import ray_constants
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.utils import parse_runtime_env_for_task_or_actor
 from ray.actor import ActorClass, _modify_class
-from ray.dag.class_node import ClassNode
 from ray.util.tracing.tracing_helper import _inject_tracing_into_class
 
 from placement.caller import caller
@@ -21,6 +20,9 @@ from placement.errors import OptionError
 from placement.narrowing import surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
+
+if TYPE_CHECKING:
+    from ray.dag.class_node import ClassNode
 
 CLASS_SPEC = "placement_spec"
 """A class's own spec, declared in it: a TaskSpec, or a static method of the constructor's arguments."""
@@ -92,6 +94,8 @@ class PlacedClass(ActorClass):
         """A node of a Ray DAG, placed when the DAG is executed."""
         if not self._placement_options.placeable:
             return super().bind(*args, **kwargs)
+        from placement.dag import PlacedClassNode
+
         return PlacedClassNode(self, self.__ray_metadata__.modified_class, args, kwargs, self._default_options)
 
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
@@ -134,24 +138,9 @@ class PlacedClassOptions:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        from placement.dag import PlacedClassNode
+
         return PlacedClassNode(self, self._placed.__ray_metadata__.modified_class, args, kwargs, self._ray_options)
-
-
-class PlacedClassNode(ClassNode):
-    """A DAG node whose actor is created by what it was bound on, not by a plain ray.remote of the same class."""
-
-    def __init__(self, placed: Any, body: Any, args: Any, kwargs: Any, options: Any, others: Any = None) -> None:
-        self._placed = placed
-        super().__init__(body, args, kwargs, options, other_args_to_resolve=others)
-
-    def _copy_impl(self, new_args: Any, new_kwargs: Any, new_options: Any, new_other_args_to_resolve: Any) -> Any:
-        return PlacedClassNode(self._placed, self._body, new_args, new_kwargs, new_options, new_other_args_to_resolve)
-
-    def _execute_impl(self, *_args: Any, **_kwargs: Any) -> Any:
-        placed = self._placed
-        if isinstance(placed, PlacedClass):
-            placed = placed.options(**self._bound_options)
-        return placed.remote(*self._bound_args, **self._bound_kwargs)
 
 
 def _entering(init: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import ray
+from ray._private.worker import _make_remote
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from placement.control import own_folder
@@ -90,7 +91,7 @@ class NodeAgent:
 def agent_of(node_id: str) -> AgentHandle:
     """The agent of a node, started where there is none."""
     return (
-        ray.remote(NodeAgent)
+        _make_remote(NodeAgent, {})  # as placement.control makes the actor
         .options(
             name=f"agent-{node_id}", namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
             max_restarts=-1, max_task_retries=3,

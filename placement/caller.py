@@ -20,12 +20,14 @@ from placement.backlog import LAG_S, Backlog
 from placement.balance import the_one
 from placement.decision import Snapshot
 from placement.device import holds_gpu
+from placement.errors import ControlPlaneError
 from placement.following import Following
 from placement.history import History
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
 FIRST_SNAPSHOT_S = 60.0
+MOST_RENEWALS = 5
 
 logger = logging.getLogger("placement")
 
@@ -65,7 +67,22 @@ class Caller:
                     logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
                     said = True
                 time.sleep(0.05)
-            return self.apply(update)
+            try:
+                return self.apply(update)
+            except ControlPlaneError:  # its selector has gone out of service since
+                return self.renew()
+
+    def renew(self) -> Snapshot:
+        """Takes over how things are now; asks the actor again where the selector it named has just been replaced."""
+        left = MOST_RENEWALS
+        while True:
+            update = control.call("update", None, 0.0)
+            try:
+                return self.apply(update)
+            except ControlPlaneError:
+                left -= 1
+                if not left:
+                    raise
 
     def apply(self, update: Any) -> Snapshot:
         """Takes over what is new; after the first time it asks for more by itself."""

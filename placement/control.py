@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray._private.auto_init_hook import auto_init_ray
+from ray._private.worker import _make_remote
 from ray.experimental.internal_kv import _internal_kv_get
 
 from placement.errors import ControlPlaneError, OptionError, PlacementError, SelectorError
@@ -81,7 +82,7 @@ def start(
         time.sleep(0.1)
     from placement.caller import caller
 
-    caller().apply(call("update", None, 0.0, timeout_s=timeout_s))
+    caller().renew()
     return str(call("ready", timeout_s=timeout_s))
 
 
@@ -246,7 +247,8 @@ def _get_actor() -> Any:
             "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
             "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
         }  # fmt: skip
-        return ray.remote(PlacementActor).options(**options).remote(Settings(), None)
+        # Not ray.remote, in whose place somebody may have put placed_remote.
+        return _make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
 
 
 def served_key(version: str) -> bytes:
@@ -286,4 +288,4 @@ def own_label(name: str) -> str | None:
 def _refresh_caller() -> None:
     from placement.caller import caller
 
-    caller().apply(call("update", None, 0.0))
+    caller().renew()

@@ -169,10 +169,13 @@ def _is_cold(name: str) -> bool:
 
 
 def _set_threads(cpus: float) -> None:
-    """Gives the numerical libraries the CPUs granted; Ray leaves them at one thread unless num_cpus says more."""
+    """Gives the numerical libraries the CPUs granted, which the ones loaded by an earlier task do not know.
+
+    Ray sets OMP_NUM_THREADS to these where it is not set: any other value is the user's own, and holds.
+    """
     threads = max(1, int(cpus))
-    if os.environ.get("OMP_NUM_THREADS") != str(threads):
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if os.environ.setdefault("OMP_NUM_THREADS", str(threads)) != str(threads):
+        return
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

@@ -47,7 +47,10 @@ class RatioSelector:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     trees: TreeModel | None = None
     share: float = 0.0
-    _ready: dict[tuple[tuple[NodeSpec, ...], float], Ready] = field(default_factory=dict, repr=False, compare=False)
+    _ready: dict[tuple[tuple[NodeSpec, ...], float], Ready] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Of these trees and thresholds: a copy by `replace` has its own."""
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-import ray
 from ray._common import ray_option_utils
 from ray._common.signature import extract_signature, validate_args
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.inspect_util import is_cython
-from ray._private.worker import global_worker
+from ray._private.worker import _make_remote, global_worker
 
 from placement.batches import Results, mapped
 from placement.errors import OptionError
@@ -174,13 +173,14 @@ def placed_remote(*args: Any, **options: Any) -> Any:
     that gives one) or `devices="any"` (its arguments' sizes and history describe it). Else it is an ordinary Ray task,
     measured, or an ordinary actor. See placement.options.PlacementOptions for our options; every option of ray.remote
     passes through, and what ray.remote raises on a misuse, this raises.
-    With PLACEMENT_DISABLE=1 in the environment this is ray.remote.
+    `functools.partial(placed_remote, devices="any")` is a decorator like it, and either may be put in the place of
+    ray.remote itself. With PLACEMENT_DISABLE=1 in the environment this is ray.remote.
     """
-    if len(args) == 1 and not options and callable(args[0]):
-        return _placed(args[0], PlacementOptions(), {})
-    if args or not options:
-        return ray.remote(*args, **options)  # which raises
     ours, rays = split(options)
+    if len(args) == 1 and not rays and callable(args[0]):
+        return _placed(args[0], PlacementOptions().with_(ours), {})
+    if args or not options:
+        raise AssertionError(ray_option_utils.remote_args_error_string)  # as ray.remote, whose name may be ours now
     return functools.partial(_placed, options=PlacementOptions().with_(ours), ray_options=rays)
 
 
@@ -191,9 +191,9 @@ def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict
     if not callable(function_or_class) and not ray_options:
         raise TypeError(f"placed_remote must be applied to either a function or a class, not {function_or_class!r}.")
     if not (is_function or inspect.isclass(function_or_class)):
-        return ray._private.worker._make_remote(function_or_class, ray_options)  # which raises
+        return _make_remote(function_or_class, ray_options)  # which raises
     if disabled:
-        return ray.remote(**ray_options)(function_or_class) if ray_options else ray.remote(function_or_class)
+        return _make_remote(function_or_class, ray_options)
     check_ray_version()
     if not is_function:
         from placement.actors import placed_class

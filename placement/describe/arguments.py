@@ -2,6 +2,9 @@
 
 A type is looked at once: what measures it is kept in a dict, so that the next argument of that type costs a lookup
 and two attributes. numpy, torch, pandas and pyarrow are recognised by name and never imported.
+
+An argument that cannot be measured, or only slowly, has an unknown size; the call goes on. What a user's own class
+makes of iteration, length or attributes is not run, for it may fail, wait or change something.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from placement.task import TaskSpec
@@ -25,44 +29,55 @@ class Size(NamedTuple):
 Measure = Callable[[Any], tuple[float | None, int | None]]
 
 UNKNOWN = Size(None)
+UNKNOWN_SIZE = TaskSpec()
 NUMBER_BYTES = 8
-MAX_DEPTH = 16
+MOST_ITEMS = 10_000
+"""Of an argument's collections together, which takes about a millisecond; of more the size is unknown."""
+MOST_LOOKED_AT, DEEPEST = 32, 2  # of a dict's values, and of dicts in dicts, in search of a leading dimension
+MOST_TYPES = 10_000  # kept; a program that makes types all along has its new ones looked at each time
 
 
 def of_arguments(*args: Any, **kwargs: Any) -> TaskSpec:
     """What the arguments alone tell of a task: `input_bytes` and `batch_size`; `flops` is None.
 
     input_bytes: bytes of all arguments together; None where one of them cannot be sized (an object of a foreign
-    type, an ObjectRef that is still pending or not known locally).
+    type, one whose own code fails, more than MOST_ITEMS items, a collection that holds itself, an ObjectRef that is
+    still pending or not known locally).
     batch_size: leading dimension of the first argument that has one: rows of an array, tensor or table, length of
     a list. A call whose only data are bytes or a string is one sample.
 
-    Sized: arrays and tensors of numpy, torch and whatever has `nbytes` and `shape`; pandas and pyarrow tables
-    (pandas' object columns count their pointers only); PIL images; bytes, strings and numbers; lists, tuples,
-    sets, dicts and dataclasses of those; Ray ObjectRefs, from the caller's own process and without a remote call.
-    Functions, classes and None count 0 bytes.
+    Sized: arrays and tensors of numpy, torch and whatever has `nbytes`, `shape` and one of the array protocols; pandas
+    and pyarrow tables (pandas' object columns count their pointers only); PIL images; bytes, strings and numbers;
+    lists, tuples, sets, dicts and dataclasses of those; Ray ObjectRefs, from the caller's own process and without a
+    remote call. Functions, classes and None count 0 bytes.
     """
     total: float | None = 0
     batch: int | None = None
     measures = MEASURES
     for value in (*args, *kwargs.values()) if kwargs else args:
         kind = type(value)
-        measure = measures.get(kind) or measure_of(kind)
-        if measure is of_array:  # spelled out: the commonest arguments, without a call
-            shape = value.shape
-            size, leading = value.nbytes, shape[0] if shape else None
-        else:
-            size, leading = measure(value)
-        total = None if size is None or total is None else total + size
+        try:
+            measure = measures.get(kind) or measure_of(kind)
+            if measure is of_array:  # spelled out: the commonest arguments, without a call
+                shape = value.shape
+                size, leading = value.nbytes, shape[0] if shape else None
+            else:
+                size, leading = measure(value)
+            total = None if size is None or total is None else total + size
+        except Exception:  # whatever an argument's own code raises
+            total, leading = None, None
         if batch is None:
             batch = leading
-    if (
-        batch is None
-        and total is not None
-        and any(isinstance(value, str | bytes | bytearray) for value in (*args, *kwargs.values()))
-    ):
+    if batch is None and total is not None and any(map(_is_text, (*args, *kwargs.values()))):
         batch = 1
-    return spec_of_size(total, batch)
+    try:
+        return spec_of_size(total, batch)
+    except Exception:  # sizes that are none: negative, not a number
+        return UNKNOWN_SIZE
+
+
+def _is_text(value: Any) -> bool:
+    return issubclass(type(value), str | bytes | bytearray)
 
 
 @lru_cache(maxsize=4096)
@@ -77,33 +92,56 @@ def of_array(value: Any) -> tuple[float | None, int | None]:
     return value.nbytes, shape[0] if shape else None
 
 
-def of_items(items: Iterable[Any], depth: int = 0) -> float | None:
-    """Bytes of a collection's items together; None where one is unknown or it is nested too deep."""
-    if depth > MAX_DEPTH:
-        return None
-    total = 0.0
-    for item in items:
-        kind = type(item)
-        if kind in COLLECTIONS:
-            size = of_items(COLLECTIONS[kind](item), depth + 1)
-        else:
-            size = (MEASURES.get(kind) or measure_of(kind))(item)[0]
-        if size is None:
-            return None
-        total += size
+def of_items(items: Iterable[Any]) -> float | None:
+    """Bytes of a collection's items together, those of collections in it too; None where one is unknown or too many."""
+    total, left, waiting = 0.0, MOST_ITEMS, [items]
+    while waiting:
+        for item in waiting.pop():
+            left -= 1
+            if left < 0:
+                return None
+            kind = type(item)
+            measure = MEASURES.get(kind) or measure_of(kind)
+            if kind in COLLECTIONS:
+                waiting.append(COLLECTIONS[kind](item))
+                continue
+            size = measure(item)[0]
+            if size is None:
+                return None
+            total += size
     return total
 
 
 def of_mapping(value: Any) -> tuple[float | None, int | None]:
     """A dict of columns or of model inputs: the leading dimension is that of its first value that has one."""
-    leading = (MEASURES.get(type(item)) or measure_of(type(item)) for item in value.values())
-    batches = (measure(item)[1] for measure, item in zip(leading, value.values(), strict=True))
-    return of_items(value.values()), next((batch for batch in batches if batch is not None), None)
+    return of_items(dict.values(value)), leading_of(dict.values(value))
 
 
 def of_dataclass(value: Any) -> tuple[float | None, int | None]:
     """A dataclass, as the dict of its fields."""
-    return of_mapping({field.name: getattr(value, field.name) for field in fields(value)})
+    return of_items(values_of(value)), leading_of(values_of(value))
+
+
+def values_of(value: Any) -> list[Any]:
+    """A dataclass's fields, whatever its class does when asked for an attribute."""
+    return [object.__getattribute__(value, field.name) for field in fields(value)]
+
+
+def leading_of(values: Iterable[Any], depth: int = 0) -> int | None:
+    """The leading dimension of the first of a dict's or dataclass's values that has one."""
+    for value in islice(values, MOST_LOOKED_AT):
+        kind = type(value)
+        measure = MEASURES.get(kind) or measure_of(kind)
+        leading: int | None = None
+        if kind not in COLLECTIONS:
+            leading = measure(value)[1]
+        elif kind in LENGTHS:
+            leading = LENGTHS[kind](value) or None
+        elif depth < DEEPEST:
+            leading = leading_of(COLLECTIONS[kind](value), depth + 1)
+        if leading is not None:
+            return leading
+    return None
 
 
 def of_ref(ref: Any) -> tuple[float | None, int | None]:
@@ -120,23 +158,46 @@ def of_ref(ref: Any) -> tuple[float | None, int | None]:
 
 
 COLLECTIONS: dict[type, Callable[[Any], Iterable[Any]]] = {
-    list: iter,
-    tuple: iter,
-    set: iter,
-    frozenset: iter,
-    dict: lambda value: value.values(),
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+    dict: dict.values,
 }
+"""What gives a collection's items; filled as types are seen."""
+
+LENGTHS: dict[type, Callable[[Any], int]] = {
+    list: list.__len__,
+    tuple: tuple.__len__,
+    set: set.__len__,
+    frozenset: frozenset.__len__,
+}
+"""Of the collections whose length is a leading dimension."""
+
+
+def _of_collection(base: type) -> Measure:
+    items, length = COLLECTIONS[base], LENGTHS[base]
+    return lambda value: (of_items(items(value)), length(value) or None)
+
 
 MEASURES: dict[type, Measure] = {
-    **dict.fromkeys((bytes, bytearray), lambda value: (len(value), None)),
-    str: lambda value: (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")), None),
+    bytes: lambda value: (bytes.__len__(value), None),
+    bytearray: lambda value: (bytearray.__len__(value), None),
+    str: lambda value: (
+        str.__len__(value) if str.isascii(value) else len(str.encode(value, "utf-8", "surrogatepass")),
+        None,
+    ),
     **dict.fromkeys((bool, int, float, complex), lambda _: (NUMBER_BYTES, None)),
-    **dict.fromkeys((list, tuple, set, frozenset), lambda value: (of_items(value), len(value) or None)),
+    **{base: _of_collection(base) for base in LENGTHS},
     dict: of_mapping,
     memoryview: of_array,
     **dict.fromkeys((type(None), type, type(len), type(lambda: None)), lambda _: (0, None)),
 }
 """What measures a type; filled as types are seen."""
+
+BUILT_IN = frozenset(MEASURES)
+
+ARRAY_PROTOCOLS = ("__array__", "__dlpack__", "__array_interface__", "__cuda_array_interface__")
 
 BY_NAME: dict[str, Measure] = {
     "ray.ObjectRef": of_ref,
@@ -158,11 +219,20 @@ def measure_of(kind: type) -> Measure:
     measure = next(
         (found for base in kind.__mro__ if (found := BY_NAME.get(f"{base.__module__}.{base.__qualname__}"))), None
     )
-    if measure is None:
-        measure = next((MEASURES[base] for base in kind.__mro__ if base in MEASURES), None)
-    if measure is None and hasattr(kind, "nbytes") and hasattr(kind, "shape"):
-        measure = of_array
+    base = next((base for base in kind.__mro__ if base in BUILT_IN), kind)
+    if measure is None and base in BUILT_IN:
+        measure = MEASURES[base]
+    if measure is None and all(hasattr(kind, name) for name in ("nbytes", "shape")):
+        measure = of_array if any(hasattr(kind, name) for name in ARRAY_PROTOCOLS) else None
     if measure is None and is_dataclass(kind):
         measure = of_dataclass
-    MEASURES[kind] = measure or (lambda _: UNKNOWN)
-    return MEASURES[kind]
+    measure = measure or (lambda _: UNKNOWN)
+    if len(MEASURES) < MOST_TYPES:
+        MEASURES[kind] = measure
+        if measure is of_dataclass:
+            COLLECTIONS[kind] = values_of
+        elif base in COLLECTIONS and measure is MEASURES[base]:
+            COLLECTIONS[kind] = COLLECTIONS[base]
+            if base in LENGTHS:
+                LENGTHS[kind] = LENGTHS[base]
+    return measure

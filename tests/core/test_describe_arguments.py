@@ -1,6 +1,7 @@
 """Sizes of arguments, and the cost formula of trees."""
 
 import sys
+import time
 import timeit
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement import describe
+from placement.describe import arguments
 from placement.errors import SpecError
 
 
@@ -65,6 +67,130 @@ def test_a_list_that_holds_itself_is_unknown():
     loop: list = []
     loop.append(loop)
     assert describe.of_arguments(loop).input_bytes is None
+
+
+class Failing:
+    """As foreign to us as an argument can be: whatever is asked of it fails."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+    def fails(self, *args):
+        raise RuntimeError("own code")
+
+    __len__ = __iter__ = __hash__ = __eq__ = __bool__ = fails
+
+
+class FailingArray:
+    __array__ = None
+    shape = (3,)
+
+    @property
+    def nbytes(self):
+        raise ValueError("moved away")
+
+
+class OddArray(FailingArray):
+    def __init__(self, nbytes, shape):
+        self.__dict__.update(nbytes_=nbytes)
+        self.shape = shape
+
+    nbytes = property(lambda self: self.nbytes_)
+
+
+class Unhashable(type):
+    __hash__ = None
+
+    def __eq__(cls, other):
+        raise RuntimeError("types are compared")
+
+
+class OfUnhashableType(metaclass=Unhashable):
+    pass
+
+
+class Lazy:
+    """Not an array, though it has what one has; to look would load it."""
+
+    shape = nbytes = property(lambda self: pytest.fail("was loaded"))
+
+
+def endless(*_):
+    while True:
+        yield 1
+
+
+OddList = type("OddList", (list,), {"__iter__": endless, "__len__": lambda self: -1})
+OddDict = type("OddDict", (dict,), {"values": endless, "__iter__": endless, "__len__": Failing.fails})
+OddText = type("OddText", (str,), {"__len__": Failing.fails, "isascii": Failing.fails, "encode": Failing.fails})
+
+
+def odd_arguments():  # made in the test: pytest asks a module's own for this and that
+    return [
+        Failing(), FailingArray(), Lazy(), OfUnhashableType(), OddArray("many", (3,)), OddArray(-5, (3,)),
+        OddArray(float("nan"), (3,)), OddArray([], ()), OddArray(8, ("x",)), OddArray(8, 3), OddArray(8, (-3,)),
+        [Failing()], {"a": FailingArray()}, Batch("a", Failing()), Batch.__new__(Batch), iter([1]), endless(),
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_measured_is_unknown_and_no_error():
+    for at, odd in enumerate(odd_arguments()):
+        assert describe.of_arguments(odd).input_bytes is None, at
+        assert describe.of_arguments(images=odd).input_bytes is None, at
+        assert describe.of_arguments(odd, np.zeros((2, 8))).flops is None, at
+
+
+def test_of_a_users_own_collection_the_content_counts():
+    for odd, plain in ((OddList([1, 2]), [1, 2]), (OddDict(a=[1, 2]), {"a": [1, 2]}), (OddText("ab"), "ab")):
+        assert describe.of_arguments(odd) == describe.of_arguments(plain)
+        assert describe.of_arguments([odd]).input_bytes == describe.of_arguments([plain]).input_bytes
+
+
+def holding_itself(kind):
+    made = kind()
+    for i in range(3):
+        made.append(made) if isinstance(made, list) else made.update({i: made})
+    return made
+
+
+@pytest.mark.parametrize("kind", [list, dict, type("L", (list,), {}), type("D", (dict,), {})])
+def test_collections_that_hold_themselves_are_unknown_at_once(kind):
+    loop = holding_itself(kind)
+    began = time.process_time()
+    assert describe.of_arguments(loop).input_bytes is None
+    dataclass_loop = Batch("a", None)
+    dataclass_loop.images = [dataclass_loop] * 5
+    assert describe.of_arguments(dataclass_loop).input_bytes is None
+    assert time.process_time() - began < 0.5
+
+
+def test_large_collections_take_no_longer_than_ten_thousand_items():
+    deep = [1]
+    for _ in range(200_000):
+        deep = [deep]
+    wide, least = [[1.0] * 1_000_000] * 3, [[1.0] * 1_000]
+    assert describe.of_arguments(wide).input_bytes is None
+    assert describe.of_arguments(wide).batch_size == 3
+    assert describe.of_arguments(dict.fromkeys(range(100), wide)).input_bytes is None
+    assert describe.of_arguments(deep).input_bytes is None
+
+    def best(argument):
+        return min(timeit.repeat(lambda: describe.of_arguments(argument), number=1, repeat=20))
+
+    assert best(wide) < 50 * best(least)  # a thousandth part of it is looked at in each
+
+
+def test_an_object_seen_before_hides_no_later_type():
+    describe.of_arguments(object())
+    later = dataclass(type("Later", (), {"__annotations__": {"x": int}}))
+    assert describe.of_arguments(later(3)).input_bytes == 8
+
+
+def test_types_made_all_along_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr(arguments, "MOST_TYPES", len(arguments.MEASURES) + 5)
+    for _ in range(20):
+        assert describe.of_arguments(type("L", (list,), {})([1, 2])).input_bytes == 16
+    assert len(arguments.MEASURES) == arguments.MOST_TYPES
 
 
 def test_a_ref_of_unknown_size_is_unknown(monkeypatch):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,8 +175,25 @@ def test_a_generator_that_has_yielded_is_never_run_again(runs: list[Run], retire
     assert runs[0].error == "RuntimeError"
 
 
-def test_the_libraries_get_the_cpus_granted(runs: list[Run]) -> None:
-    assert run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=2.0)) == "2"
+@pytest.mark.parametrize(
+    ("found", "cpus", "set_to"),
+    [("2", 2.0, 2), ("1", 0.5, 1), ("3", 3.7, 3), (None, 2.0, 2), ("3", 2.0, None), ("1", 2.0, None), ("all", 1, None)],
+)
+def test_the_libraries_get_the_cpus_granted_and_a_users_own_threads_hold(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch, found: str | None, cpus: float, set_to: int | None
+) -> None:
+    """Ray sets OMP_NUM_THREADS to the CPUs granted where it finds none: `found` is what a task then finds."""
+    seen: list[int] = []
+    torch = SimpleNamespace(get_num_threads=lambda: 17, set_num_threads=seen.append)
+    monkeypatch.setitem(sys.modules, "torch", torch)  # an earlier task of this worker has loaded it
+    monkeypatch.setitem(sys.modules, "xgboost", SimpleNamespace(set_config=lambda nthread: seen.append(nthread)))
+    if found is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", found)
+    told = run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=cpus))
+    assert told == (found or str(set_to))
+    assert seen == ([] if set_to is None else [set_to, set_to])
 
 
 def test_the_first_run_in_a_process_is_cold_and_no_observation(

@@ -142,3 +142,46 @@ def test_ray_client() -> None:
         start="",
     )
     assert out.count("[2, 6, 3, 6]") == 4, out
+
+
+def test_the_name_swapped_in_ray_itself() -> None:
+    out = run("""
+        import functools
+
+        def use():
+            @ray.remote
+            def f(x, y=1):
+                return x + y, os.environ["OMP_NUM_THREADS"]
+            @ray.remote(num_cpus=0)
+            class A:
+                def get(self, x=1):
+                    return x
+            threads = {"env_vars": {"OMP_NUM_THREADS": "3"}}
+            calls = [f.remote(1), f.options(num_cpus=2).remote(1, y=2), f.options(runtime_env=threads).remote(2)]
+            queue = Queue(actor_options={"num_cpus": 0})
+            queue.put(5)
+            pool = ActorPool([A.remote(), A.options(max_concurrency=2).remote()])
+            print(ray.get(calls), queue.get(), list(pool.map(lambda a, x: a.get.remote(x), [1, 2])))
+            with ray.dag.InputNode() as given:
+                dag = A.bind().get.bind(given)
+            print(ray.get(dag.execute(7)))
+            for misuse in (lambda: ray.remote(3), lambda: ray.remote(f, num_cpus=1), lambda: ray.remote(num_cpus=1)(3)):
+                try:
+                    misuse()
+                except (AssertionError, TypeError, AttributeError) as error:
+                    print(type(error).__name__)
+
+        ray.remote = functools.partial(placed_remote, devices="any")
+        import ray.dag  # which makes an actor class as it is imported
+        from ray.util import ActorPool
+        from ray.util.queue import Queue
+        use()
+        import ray.data
+        doubled = ray.data.range(3, override_num_blocks=1).map(lambda row: {"x": row["id"] * 2})
+        print(sorted(row["x"] for row in doubled.take_all()))
+        ray.remote = placed_remote
+        use()
+    """)
+    once = ["[(2, '1'), (3, '2'), (3, '3')] 5 [1, 2]", "7", "AssertionError", "AssertionError", "AttributeError"]
+    lines = [line for line in out.splitlines() if line in {*once, "[0, 2, 4]"}]  # Ray Data prints, too
+    assert lines == [*once, "[0, 2, 4]", *once]
