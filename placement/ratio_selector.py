@@ -20,6 +20,8 @@ from placement.selector import (
     SCHEMA_VERSION,
     _array,
     _mapping,
+    _notes,
+    _short,
     thresholds_of,
     version_of,
 )
@@ -30,6 +32,7 @@ from placement.trees import forest_of
 MOST_POINTS = 2000  # of a file: each prediction costs as much
 DIGITS = 7
 MOST_READY = 100
+LARGEST_LOG_SECONDS = 60.0  # 1e26 s: longer than anything
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class RatioSelector:
             p_gpu,
             speedup=speedup,
             energy_ratio=energy,
-            cpu_seconds=task.steps * math.exp(found.log_cpu_seconds),
-            gpu_seconds=task.steps * math.exp(found.log_gpu_seconds),
+            cpu_seconds=task.steps * _seconds(found.log_cpu_seconds),
+            gpu_seconds=task.steps * _seconds(found.log_gpu_seconds),
             extrapolating=outside,
             energy_decides=energy_decides,
         )
@@ -116,6 +119,11 @@ class RatioSelector:
         }
 
 
+def _seconds(log: float) -> float:
+    """Of their logarithm, which a broken file may take anywhere."""
+    return math.exp(max(-LARGEST_LOG_SECONDS, min(LARGEST_LOG_SECONDS, log)))
+
+
 def model_to_dict(model: RatioModel) -> dict[str, Any]:
     """JSON-able; an input that was never known has None as its centre."""
     points = model.points
@@ -153,7 +161,7 @@ def _rounded(array: Any) -> Any:
 def ratio_of(data: Mapping[str, Any]) -> RatioSelector:
     """The RatioSelector of a selector file; SelectorError names the first fault."""
     if data.get("inputs") != list(INPUTS):
-        raise SelectorError(f"selector file: its inputs {data.get('inputs')!r} are not {list(INPUTS)}. {REFIT}")
+        raise SelectorError(f"selector file: its inputs {_short(data.get('inputs'))} are not {list(INPUTS)}. {REFIT}")
     trees = None if data.get("trees") is None else trees_of(_mapping(data, "trees"))
     model = None if data.get("model") is None and trees is not None else model_of(_mapping(data, "model"))
     share = float(_array(data.get("share", 0.0), (), "share"))
@@ -163,8 +171,8 @@ def ratio_of(data: Mapping[str, Any]) -> RatioSelector:
         version_of(data),
         model,
         thresholds_of(data),
-        _mapping(data, "training"),
-        _mapping(data, "metrics"),
+        _notes(data, "training"),
+        _notes(data, "metrics"),
         trees,
         share,
     )
@@ -196,7 +204,7 @@ def trees_of(data: Mapping[str, Any]) -> TreeModel:
     try:
         forest = forest_of(data, len(NUMBERS) + len(frameworks), (2, 3))
     except ValueError as error:
-        raise SelectorError(f"selector file: {error}. {REFIT}") from None
+        raise SelectorError(f"selector file: {str(error)[:300]}. {REFIT}") from None
     return TreeModel(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power)
 
 

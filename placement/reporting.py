@@ -110,6 +110,7 @@ class Outbox:
 
         with self._sending:
             if all(run.packed is None for run in self.runs) and not actor_exists():
+                self._batch = None
                 self._drop(len(self.runs))  # ordinary tasks of a program without a control plane: nobody keeps a log
                 return
             waiting = len(self.runs)  # what comes meanwhile goes with the next: a call for every few tasks costs more

@@ -168,8 +168,8 @@ def classifier_of(data: Mapping[str, Any]) -> Classifier:
         biases=biases,
         mean=mean, std=std, low=low, high=high,
         thresholds=thresholds_of(data),
-        training=_mapping(data, "training"),
-        metrics=_mapping(data, "metrics"),
+        training=_notes(data, "training"),
+        metrics=_notes(data, "metrics"),
     )  # fmt: skip
 
 
@@ -182,14 +182,14 @@ def thresholds_of(data: Mapping[str, Any]) -> JointThreshold:
     try:
         return JointThreshold(**given)
     except OptionError as error:
-        raise SelectorError(f"selector file: thresholds are not valid: {error} {REFIT}") from None
+        raise SelectorError(f"selector file: thresholds are not valid: {str(error)[:200]} {REFIT}") from None
 
 
 def version_of(data: Mapping[str, Any]) -> str:
     """The name of the fitted weights: given in the file, else the first 12 hex digits of its SHA-256."""
     version = data.get("version")
     if version is None:
-        text = json.dumps({**data, "version": None}, sort_keys=True)
+        text = _json({**data, "version": None}, "what it holds")
         return hashlib.sha256(text.encode()).hexdigest()[:12]
     if not isinstance(version, str) or not 0 < len(version) <= 100 or not version.isprintable():
         raise SelectorError(
@@ -263,6 +263,21 @@ def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise SelectorError(f"selector file: {name} must be an object, not {type(value).__name__}. {REFIT}")
     return value
+
+
+def _notes(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What a file tells of its making: anything that a file can hold."""
+    value = _mapping(data, name)
+    _json(value, name)
+    return value
+
+
+def _json(value: Any, name: str) -> str:
+    """As text; SelectorError where a selector was given as a dict that no file could hold."""
+    try:
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SelectorError(f"selector file: {name} cannot be written as JSON ({str(error)[:200]}). {REFIT}") from None
 
 
 def _array(value: Any, shape: tuple[int, ...], name: str) -> Any:

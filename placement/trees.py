@@ -8,6 +8,7 @@ are ANDed beforehand in the order of their thresholds: a value is looked up by b
 
 from __future__ import annotations
 
+import reprlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 MOST_LEAVES = 32
+LARGEST_NUMBER = 1e6  # of a threshold or a leaf, which are logarithms
 UNKNOWN = -100.0
 """What stands for an unknown input (natural logarithms lie far above): trees give it branches of its own."""
 
@@ -164,13 +166,15 @@ def forest_of(data: Mapping[str, Any], inputs: int, sums: Sequence[int]) -> Fore
         )
         ends, bases = tuple(int(end) for end in data["ends"]), tuple(float(base) for base in data["bases"])
     except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"its trees are not as they should be: {error!r}") from None
+        raise ValueError(f"its trees are not as they should be: {str(error)[:200]}") from None
     counts = {len(ends), len(bases)}
     if len(counts) > 1 or not counts <= {*sums} or [0, *sorted(ends)] != [0, *ends] or [*ends][-1:] != [len(trees)]:
-        raise ValueError(f"its {len(trees)} trees do not make {' or '.join(map(str, sums))} sums at {list(ends)}")
+        raise ValueError(
+            f"its {len(trees)} trees do not make {' or '.join(map(str, sums))} sums at {reprlib.repr(list(ends))}"
+        )
     if fault := next((fault for tree in trees if (fault := tree.fault(inputs))), None):
         raise ValueError(fault)
     numbers: Sequence[float] = [*bases, *(v for t in trees for v in t.values), *(s[1] for t in trees for s in t.splits)]
-    if not np.isfinite(numbers).all():
-        raise ValueError("its trees hold numbers that are not finite")
+    if not (np.abs(numbers) <= LARGEST_NUMBER).all():  # nor is NaN; sums of what is larger may be more than a float
+        raise ValueError(f"its trees hold numbers that are not finite or beyond {LARGEST_NUMBER:g}")
     return Forest(inputs, trees, ends, bases)
