@@ -23,7 +23,7 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _in
 
 from placement.agent import AgentHandle, agent_of
 from placement.backlog import Queue
-from placement.control import served_key
+from placement.control import own_folder, served_key
 from placement.decision import Decision, Limits, Snapshot, decide
 from placement.errors import SelectorError
 from placement.history import History, Key, Seen
@@ -37,9 +37,10 @@ from placement.policies import Policy, policy_of
 from placement.queues import POLL_EVERY_S, Queues, Told
 from placement.record import Rows
 from placement.recording import Observation, Unfit
+from placement.reporting import LOOK_EVERY_S
 from placement.selector import Selector, selector_of, shipped_selector
 from placement.task import TaskSpec
-from placement.unsent import Unsent
+from placement.unsent import Unsent, tell_of_the_dead
 from placement.unused import Unused
 from placement.viewing import view
 
@@ -120,7 +121,8 @@ class PlacementActor:
     async def ready(self) -> str:
         """Starts the background work once; the name of the selector in service."""
         if not self.tasks:
-            loops = (self._watch_nodes, self.intake.write, self._tell_news, self._watch_load, self._measure)
+            loops = (self._watch_nodes, self.intake.write, self._tell_news, self._watch_load, self._measure,
+                     self._count_the_dead)  # fmt: skip
             self.tasks = [asyncio.create_task(self._for_ever(loop)) for loop in loops]
         if not self.alive:
             await self._look_at_nodes()
@@ -341,6 +343,14 @@ class PlacementActor:
     async def writer_died(self, left: Unsent) -> None:
         """A worker is gone and has not sent all; see Intake."""
         self.intake.writer_died(left)
+
+    async def _count_the_dead(self) -> None:
+        """On the actor's own machine, where a whole node may have gone and nobody else come."""
+        left: list[Unsent] = []
+        await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", left.append)
+        for one in left:
+            self.intake.writer_died(one)
+        await asyncio.sleep(LOOK_EVERY_S)
 
     async def flush(self) -> dict[str, int]:
         """Returns once all that has come is in the log; the counts."""

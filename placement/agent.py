@@ -58,10 +58,10 @@ class NodeAgent:
         return replace(self._spec, config=config or self._spec.config)
 
     async def _tell_of_the_dead(self) -> None:
-        """Killed workers, where no other one comes to tell of them."""
+        """Killed workers of this machine, where no other one comes to tell of them."""
         while True:
             with contextlib.suppress(Exception):  # the actor restarts: they are told of the next time
-                await asyncio.to_thread(tell_of_the_dead, own_folder(), "", tell_actor)
+                await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", tell_actor)
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _tell_free(self, gb: float) -> None:

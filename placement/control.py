@@ -275,7 +275,7 @@ def own_node_id() -> str:
 
 
 def own_folder() -> Path:
-    """A folder of this node's that lasts as long as its Ray session."""
+    """A folder of this node's, beside those of other nodes on its machine; it lasts as long as the Ray session."""
     return Path(ray._private.worker.global_worker.node.get_session_dir_path(), NAMESPACE, own_node_id())
 
 

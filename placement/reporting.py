@@ -32,7 +32,7 @@ FLUSH_BUSY_S = 0.5
 PATIENCE_S = 30.0
 SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
 LAST_PATIENCE_S = 2.0
-LOOK_EVERY_S = 2.0  # that somebody of a node looks for workers that were killed
+LOOK_EVERY_S = 2.0  # that somebody looks for workers that were killed
 CONTEXT_PATIENCE_S = 10.0
 CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
 
@@ -95,8 +95,8 @@ class Outbox:
                 logger.debug("records wait in the outbox: %s", error)
 
     def _tell_of_the_dead(self) -> None:
-        """What killed workers of this node had not sent; the more workers there are, the more seldom each looks."""
-        writers = tell_of_the_dead(self._folder, self.writer, tell_actor)
+        """What killed workers of this machine had not sent; the more workers there are, the more seldom each looks."""
+        writers = tell_of_the_dead(self._folder.parent, self.writer, tell_actor)
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:

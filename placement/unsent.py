@@ -3,7 +3,8 @@
 Each worker keeps a few numbers in a small file of its node that outlives it: runs finished, runs acknowledged by the
 actor, and the batch under way. The file is locked while the process lives (the kernel gives the lock back when it ends,
 however it ends). Whoever finds one that is not locked tells the actor, which knows whether the batch under way arrived,
-and removes it. A node that goes takes its files along: what its workers had not sent nobody counts.
+and removes it. A node's files outlive it on its machine, where workers and agents of other nodes, and the actor, find
+them. A machine that goes takes its files along: what its workers had not sent nobody counts.
 """
 
 from __future__ import annotations
@@ -74,13 +75,14 @@ class Counts:
         self._numbers[NUMBER] = 0
 
 
-def tell_of_the_dead(folder: Path, own: str, tell: Callable[[Unsent], None]) -> int:
-    """Tells of each writer of this node that has ended and not sent all; once, by whoever comes first.
+def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) -> int:
+    """Tells of each writer of this machine that has ended and not sent all; once, by whoever comes first.
 
+    machine: the folder that holds one for each node that is, or was, on this machine.
     own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is told of again.
     Returns how many writers there were.
     """
-    files = list(folder.glob(f"*{SUFFIX}"))
+    files = list(machine.glob(f"*/*{SUFFIX}"))
     for path in files:
         writer = path.name.removesuffix(SUFFIX)
         if writer == own:

@@ -70,7 +70,7 @@ class Actor:
 def actor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Actor:
     """The actor that is called; the outbox's own thread does nothing, and the node is known."""
     made = Actor()
-    monkeypatch.setattr(control, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(control, "own_folder", lambda: tmp_path / "node")
     monkeypatch.setattr(control, "own_node_id", lambda: "n1")
     monkeypatch.setattr(control, "actor_exists", made.exists)
     monkeypatch.setattr(control, "call", made.call)
@@ -162,7 +162,7 @@ def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(
     actor.fails = 1
     with pytest.raises(ControlPlaneError):
         box.send(1.0)
-    (tmp_path / "killed.unsent").write_bytes(bytes(box._counts._numbers))  # its lock is this process's own
+    (tmp_path / "node" / "killed.unsent").write_bytes(bytes(box._counts._numbers))  # its lock is this process's own
     found: list[Unsent] = []
     tell_of_the_dead(tmp_path, box.writer, found.append)
     assert found == [Unsent("killed", 7, 1, 7)]

@@ -17,7 +17,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from placement.unsent import Counts
-counts = Counts(Path(sys.argv[1]), "dead")
+counts = Counts(Path(sys.argv[1]) / "node", "dead")
 for _ in range(10):
     counts.added()
 counts.sending(1, 4)
@@ -43,7 +43,7 @@ def test_a_killed_writer_is_told_of_once_and_a_living_one_never(tmp_path: Path) 
     writer.wait()
     assert told(tmp_path) == [Unsent("dead", 6, 2, 3)]
     assert told(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "node").iterdir()) == []
 
 
 def test_the_batch_under_way_is_lost_unless_it_arrived() -> None:
@@ -54,7 +54,8 @@ def test_the_batch_under_way_is_lost_unless_it_arrived() -> None:
 
 
 def test_who_cannot_tell_leaves_it_to_the_next(tmp_path: Path) -> None:
-    (tmp_path / f"gone{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / f"gone{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
 
     def refuse(_: Unsent) -> None:
         raise ConnectionError
@@ -65,13 +66,22 @@ def test_who_cannot_tell_leaves_it_to_the_next(tmp_path: Path) -> None:
 
 
 def test_own_file_is_left_alone_and_one_with_nothing_unsent_goes_silently(tmp_path: Path) -> None:
-    mine = Counts(tmp_path, "me")
+    node = tmp_path / "node"
+    mine = Counts(node, "me")
     mine.added()
-    (tmp_path / f"clean{SUFFIX}").write_bytes(bytes(32))
-    (tmp_path / f"cut{SUFFIX}").write_bytes(b"\1\2")  # no writer of ours makes this
+    (node / f"clean{SUFFIX}").write_bytes(bytes(32))
+    (node / f"cut{SUFFIX}").write_bytes(b"\1\2")  # no writer of ours makes this
     assert told(tmp_path) == []
-    assert [path.name for path in tmp_path.iterdir()] == [f"me{SUFFIX}"]
+    assert [path.name for path in node.iterdir()] == [f"me{SUFFIX}"]
     assert told(tmp_path / "nowhere") == []
+
+
+def test_those_of_a_node_that_is_gone_are_told_of_by_a_neighbour(tmp_path: Path) -> None:
+    Counts(tmp_path / "here", "me").added()
+    (tmp_path / "gone").mkdir()
+    for name in "ab":
+        (tmp_path / "gone" / f"{name}{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
+    assert sorted(told(tmp_path)) == [Unsent("a", 5, 0, 0), Unsent("b", 5, 0, 0)]
 
 
 def test_adding_costs_a_task_next_to_nothing(tmp_path: Path) -> None:

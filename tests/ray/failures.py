@@ -145,7 +145,13 @@ def killed_under_a_sweep(folder: Path, kill: Callable[[], None]) -> dict[str, An
     }  # fmt: skip
 
 
+def rows_told() -> int:
+    counts = placement.flush(60)
+    return counts["rows_written"] + counts["rows_lost"]
+
+
 def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable[[], None]) -> dict[str, Any]:
+    before = rows_told()
     began, marks = time.monotonic(), {}
     refs = [busy.remote(x, 0.02) for x in range(400)]
     ray.wait(refs, num_returns=60, timeout=60)
@@ -155,6 +161,9 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     marks["results_s"] = round(time.monotonic() - began, 1)
     gone = eventually(lambda: "there" not in placement.status()["nodes"], "the inventory keeps the dead node")
     marks["gone_s"] = round(time.monotonic() - began, 1)
+    # What the node's workers had not sent is counted: its files outlive it on this machine.
+    told = eventually(lambda: rows_told() - before >= 400, "rows of the killed node are not told of", 30)
+    marks["more_told_than_tasks"] = rows_told() - before - 400
     back()
     marks["added_s"] = round(time.monotonic() - began, 1)
     eventually(lambda: "there" in placement.status()["nodes"], "the node that came back is not known")
@@ -167,7 +176,7 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     rows = rows_of(folder / "log", "busy")
     return {
         "right": [x for x, _ in results] == list(range(1, 401)), "nodes_used": len({node for _, node in results}),
-        "gone": gone, "back_in_use": eventually(on_both, "nothing runs on the node that came back"),
+        "gone": gone, "all_told": told, "back_in_use": eventually(on_both, "nothing runs on the node that came back"),
         "most_rows_of_a_task": most_often(rows), **marks,
     }  # fmt: skip
 

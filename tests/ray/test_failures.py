@@ -57,6 +57,8 @@ def test_a_node_killed_under_a_stream_of_placed_tasks(told: dict[str, Any]) -> N
     seen = told["stream"]
     assert seen.get("right"), seen
     assert seen["gone"]
+    assert seen["all_told"]  # each row is in the log or counted as lost
+    assert seen["more_told_than_tasks"] <= 10  # those that ran again, for their results had not come
     assert seen["back_in_use"]
     assert seen["most_rows_of_a_task"] == 1
 
