@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from ray._private import utils
 
 _OWN = f'  File "{os.path.dirname(os.path.abspath(__file__))}{os.sep}'
+_GROUPED = re.compile(r"^ *\| ")  # what stands before each line of an exception group's traceback
 _hidden = False
 
 
@@ -32,9 +34,10 @@ def without_own_frames(text: str) -> str:
     """A rendered traceback without the frames whose file is one of this package's."""
     lines, ours = [], False
     for line in text.split("\n"):
-        if line.startswith('  File "'):
-            ours = line.startswith(_OWN)
-        elif not line.startswith("    "):
+        frame = _GROUPED.sub("", line)
+        if frame.startswith('  File "'):
+            ours = frame.startswith(_OWN)
+        elif not frame.startswith("    "):
             ours = False
         if not ours:
             lines.append(line)

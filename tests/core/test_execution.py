@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from placement import execution, node_context, reporting
+from placement import execution, node_context, reporting, tracebacks
 from placement.candidates import Weighed
 from placement.decision import Decision
 from placement.device import CUDA, current_device
@@ -21,6 +21,7 @@ from placement.node import NodeSpec, paper_configs
 from placement.node_context import NodeContext
 from placement.recording import recorded
 from placement.task import Operation, TaskSpec
+from placement.tracebacks import without_own_frames
 
 SPEC = TaskSpec(
     flops=1e9, input_bytes=1e6, batch_size=8, parameters=1000, kernels=3, framework="torch", kind="train",
@@ -231,3 +232,15 @@ def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: li
     rows, observations, _ = recorded(runs, NodeContext("n1", paper_configs()["A"], emulated=True), {})
     (row,) = rows
     assert (row.column("compute_s"), row.column("time_provenance"), observations) == ([None], [None], [])
+
+
+def test_our_frames_are_left_out_of_tracebacks_also_of_exception_groups() -> None:
+    ours = tracebacks._OWN.removeprefix('  File "') + "execution.py"
+    frames = f'  File "{ours}", line 1, in run\n    call()\n    ^^^^\n  File "mine.py", line 2, in f\n    raise it\n'
+    left = '  File "mine.py", line 2, in f\n    raise it\n'
+    assert without_own_frames(f"Traceback:\n{frames}E: text") == f"Traceback:\n{left}E: text"
+
+    def grouped(text: str) -> str:
+        return "".join(f"    | {line}\n" for line in text.splitlines())
+
+    assert without_own_frames(f"  + Traceback:\n{grouped(frames)}    | E") == f"  + Traceback:\n{grouped(left)}    | E"

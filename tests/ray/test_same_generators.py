@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
 import numpy as np
@@ -71,7 +73,6 @@ def next_and_completed(remote: Remote) -> Any:
 
 @case
 def anext(remote: Remote) -> Any:
-    import asyncio
 
     async def main() -> Any:
         return [await ref async for ref in remote(counts).remote(3)]
@@ -219,6 +220,37 @@ def wait_on_a_generator(remote: Remote) -> Any:
     made = remote(counts).remote(2)
     ready, rest = ray.wait([made], timeout=10)
     return len(ready), len(rest), drained(made)
+
+
+@case(ways=("plain", "any"))
+def a_worker_that_dies_between_items(remote: Remote) -> Any:
+    @remote(max_retries=0)
+    def f() -> Any:
+        yield 1
+        os._exit(1)
+
+    made = f.remote()
+    return ray.get(next(made)), error_of(lambda: ray.get(next(made))).types
+
+
+@case
+def async_for_with_an_error(remote: Remote) -> Any:
+    async def main() -> Any:
+        seen = []
+        async for ref in remote(counts).remote(3, 1):
+            try:
+                seen.append(await ref)
+            except ValueError as error:
+                seen.append(type(error).__name__)
+        return seen
+
+    return asyncio.run(main())
+
+
+@case
+def items_as_arguments_of_other_tasks(remote: Remote) -> Any:
+    total = remote(lambda *items: sum(items))
+    return ray.get(total.remote(*remote(counts).remote(4)))
 
 
 @cases.parametrize()

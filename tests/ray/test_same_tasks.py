@@ -556,6 +556,165 @@ def futures_and_await(remote: Remote) -> Any:
     return f.remote(1).future().result(), asyncio.run(main())
 
 
+class Untouchable:
+    """Whatever is asked of it fails; it can be pickled."""
+
+    shape = property(lambda self: 1 / 0)
+
+    def fails(self, *_: Any) -> Any:
+        raise RuntimeError("own code")
+
+    __len__ = __iter__ = __eq__ = __bool__ = __contains__ = fails
+    __hash__ = None  # type: ignore[assignment]
+    nbytes = property(fails)
+
+    def __reduce__(self) -> Any:
+        return str, ("untouchable",)
+
+
+class OddList(list):  # type: ignore[type-arg]
+    __iter__ = __len__ = Untouchable.fails  # type: ignore[assignment]
+
+    def __reduce__(self) -> Any:
+        return list, ()
+
+
+@case
+def arguments_that_cannot_be_measured(remote: Remote) -> Any:
+    f = remote(lambda x=None, **more: type(x).__name__)
+    loop: list[Any] = []
+    loop.append(loop)
+    odd = [Untouchable(), OddList([1]), loop, [Untouchable()], {"a": Untouchable()}, object, 10**400, range(10**9), ...]
+    refused = [error_of(lambda v=v: f.remote(v)).types for v in (iter_of_its_own(), open(os.devnull))]  # noqa: SIM115
+    return ray.get([f.remote(value) for value in odd]), ray.get(f.remote(x=1, more=Untouchable())), refused
+
+
+def iter_of_its_own() -> Any:
+    yield 1
+
+
+@case
+def arguments_are_asked_nothing(remote: Remote) -> Any:
+    asked: list[str] = []
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("__"):
+                asked.append(name)
+            raise AttributeError(name)
+
+        def __reduce__(self) -> Any:
+            asked.append("pickled")
+            return int, ()
+
+        __len__ = __bool__ = __iter__ = __hash__ = lambda self: asked.append("looked")  # type: ignore[assignment]
+
+    f = remote(lambda x, y=0: (x, y))
+    return ray.get([f.remote(Watching()), f.remote([Watching()], y=Watching())]), asked
+
+
+@case(ways=CPU_WAYS)
+def threads_of_the_numerical_libraries(remote: Remote) -> Any:
+    @remote
+    def threads() -> Any:
+        return os.environ["OMP_NUM_THREADS"]
+
+    users = {"env_vars": {"OMP_NUM_THREADS": "3"}}
+    calls = [threads.remote(), threads.options(num_cpus=0.5).remote(), threads.options(runtime_env=users).remote()]
+    return ray.get(calls)
+
+
+@case(ways=("plain", "any"))
+def calls_from_many_threads(remote: Remote) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    f = remote(num_cpus=0.1)(add)
+
+    @remote(num_cpus=0.1)
+    def from_a_thread_of_a_task() -> Any:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda i: ray.get(f.remote(i)), range(3)))
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda i: ray.get(f.remote(i)), range(8))), ray.get(from_a_thread_of_a_task.remote())
+
+
+@case
+def one_function_decorated_twice(remote: Remote) -> Any:
+    def cpus() -> Any:
+        return ray.get_runtime_context().get_assigned_resources().get("CPU")
+
+    f, g = remote(num_cpus=0.5)(cpus), remote(num_cpus=0.25)(cpus)
+    return ray.get([f.remote(), g.remote(), f.options(num_cpus=0.75).remote()])
+
+
+@case
+def a_name_defined_again_is_another_function(remote: Remote) -> Any:
+    results = []
+    for i in range(2):
+
+        @remote
+        def f() -> int:
+            return i  # noqa: B023
+
+        results.append(ray.get(f.remote()))
+    return results
+
+
+@case
+def errors_of_more_kinds(remote: Remote) -> Any:
+    class Final(Exception):
+        def __init_subclass__(cls) -> None:
+            raise TypeError("no subclasses")
+
+    class Holding(Exception):
+        def __init__(self) -> None:
+            super().__init__("holds a file")
+            self.file = open(os.devnull)  # noqa: SIM115
+
+    @remote
+    def f(kind: int) -> Any:
+        if kind == 5:
+            return ValueError("returned")
+        raise (
+            ExceptionGroup("several", [ValueError(1), KeyError(2)]), Final("final"), Holding(),
+            ray.exceptions.RayError("Ray's own"), RecursionError("deep"),
+        )[kind]  # fmt: skip
+
+    return [error_of(lambda kind=kind: ray.get(f.remote(kind))) for kind in range(5)], repr(ray.get(f.remote(5)))
+
+
+@case
+def a_launch_hook_hears_of_each_task(remote: Remote) -> Any:
+    heard: list[Any] = []
+    ray.remote_function._task_launch_hook = lambda what, resources, strategy: heard.append(
+        (what.function_name.rpartition(".")[2], strategy)
+    )
+    try:
+        f = remote(add)
+        ray.get([f.remote(1), f.options(num_cpus=0.5).remote(2)])
+    finally:
+        ray.remote_function._task_launch_hook = None
+    return heard
+
+
+@case
+def what_a_task_was_sent_is_let_go(remote: Remote) -> Any:
+    import gc
+    import weakref
+
+    class Large:
+        def __reduce__(self) -> Any:
+            return int, ()
+
+    f, value = remote(lambda x: x), Large()
+    gone = weakref.ref(value)
+    ray.get(f.remote(value))
+    del value
+    gc.collect()
+    return gone() is None
+
+
 @cases.parametrize()
 def test_same_as_ray(way: str, name: str) -> None:
     cases.check(way, name)
