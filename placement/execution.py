@@ -1,6 +1,6 @@
 """What happens in the worker: the device a task may see, its threads, its timing, and its record.
 
-The caller sends an Envelope before the task's own arguments; a function that is not placed has none. What runs here
+The caller sends an Envelope with the task's arguments; a function that is not placed has none. What runs here
 runs with every task, in the task's own time: it is written to cost little.
 """
 

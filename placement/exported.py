@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import ray
 from ray import Language
+from ray._common import signature
 from ray._common.serialization import pickle_dumps
-from ray._common.signature import extract_signature
 from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.utils import get_runtime_env_info, parse_runtime_env_for_task_or_actor
@@ -23,11 +23,12 @@ from ray._raylet import PythonFunctionDescriptor  # type: ignore[attr-defined]
 from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
+from placement.flattened import carries, opened
 from placement.submission import Submit, submitter
 from placement.tracebacks import hide_own_frames
 
 ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL_ONLY)
-"""The first argument of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
+"""The first parameter of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
 
 
 @cache
@@ -62,7 +63,12 @@ class Measured(Body):
 
 
 class Placed(Body):
-    """A placed task: its first argument is the Envelope."""
+    """A placed task: its first argument is the Envelope, however it travelled."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the worker, before the arguments of its first task are read."""
+        self.__dict__.update(state)
+        read_envelopes()
 
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
         """As Measured, on the device decided for it."""
@@ -71,6 +77,26 @@ class Placed(Body):
         if self.yields:
             run = _run_placed_async_generator if self.yields == "async" else in_worker().run_placed_generator
         return run(self.function, self.name, packed, args, kwargs)
+
+
+def read_envelopes() -> None:
+    """From now on this process makes the Envelope that came with arguments the first of them.
+
+    Ray turns the flat list into arguments in one place; lists without an Envelope are left to it as they are.
+    """
+    recover_args = signature.recover_args
+    if getattr(recover_args, "reads_envelopes", False):
+        return
+
+    def recovered(flattened_args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        if not carries(flattened_args):
+            return recover_args(flattened_args)
+        packed, flat = opened(flattened_args)
+        args, kwargs = recover_args(flat)
+        return [packed, *args], kwargs
+
+    recovered.reads_envelopes = True  # type: ignore[attr-defined]
+    signature.recover_args = recovered
 
 
 async def _run_placed_async_generator(
@@ -122,7 +148,7 @@ class ExportingFunction(RemoteFunction):
         worker.function_actor_manager.export(self)
 
     def _signature(self) -> list[inspect.Parameter]:
-        return list(extract_signature(self._function))
+        return list(signature.extract_signature(self._function))
 
 
 Way = Literal["cpu", "gpu", "gpu_once"]
@@ -151,7 +177,7 @@ class Variant(ExportingFunction):
         self._of._function_signature = (self._function_signature or [])[1:]  # type: ignore[assignment]
 
     def submitter(self, ray_options: dict[str, Any]) -> Submit:
-        """submit(args, kwargs) under these options, worked out once; args[0] is the packed Envelope."""
+        """submit(args, kwargs, packed) under these options, worked out once."""
         options = {**self._default_options, **ray_options}
         runtime_env_info = self._serialized_base_runtime_env_info
         if options.get("runtime_env"):

@@ -66,7 +66,7 @@ class Handle:
             auto_init_ray()
             global_worker.check_connected()
         plan = self._plan(args, kwargs)
-        refs = plan.submit((plan.packed, *args), kwargs)
+        refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
         return refs
 
@@ -118,7 +118,7 @@ class Handle:
         if global_worker.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plainly = self._function.submit_plainly
-            return lambda args, kwargs: plainly(args[1:], kwargs, **self._ray_options)
+            return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
         options = self._placer.ray_options_for(decision, snapshot, around, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
         key = (way, str(options.get("label_selector")), str(options.get("fallback_strategy")))

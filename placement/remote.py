@@ -77,7 +77,7 @@ class PlacedFunction(ExportingFunction):
             return super()._remote(args, kwargs, self._serialized_base_runtime_env_info, **self._default_options)
         if self._submit is None:
             self._submit = submitter(self, self._default_options, self._serialized_base_runtime_env_info)
-        return self._submit(args, kwargs)
+        return self._submit(args, kwargs, None)
 
     def _remote(
         self, args: Any = None, kwargs: Any = None, serialized_runtime_env_info: str | None = None, **given: Any
