@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-CUDA = "CUDA_VISIBLE_DEVICES"
+CUDA, _CUDA = "CUDA_VISIBLE_DEVICES", b"CUDA_VISIBLE_DEVICES"
+_ENVIRONMENT: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+"""What os.environ holds: asking that for a variable that is not there takes a microsecond, and each task asks."""
 
 _device: str | None = None  # None: nothing here was placed; what Ray granted tells
 _holds_gpu = False
@@ -42,6 +44,17 @@ def holds_gpu() -> bool:
     return _holds_gpu or (_device is None and granted_gpu())
 
 
+def variable(name: bytes) -> bytes | None:
+    """A variable of the environment; None where it is not set."""
+    return _ENVIRONMENT.get(name)
+
+
+def visible() -> str | None:
+    """The CUDA_VISIBLE_DEVICES that is set; None where it is not."""
+    found = _ENVIRONMENT.get(_CUDA)
+    return None if found is None else os.fsdecode(found)
+
+
 def enter(*, holds: bool) -> None:
     """A placed task or actor begins; holds: Ray gave it a GPU, or on an emulated node what stands for one."""
     global _holds_gpu
@@ -65,7 +78,7 @@ def leave(visible: str | None) -> None:
     """The task has ended: the setting that it found is back, for whatever runs here next."""
     global _device, _holds_gpu
     _device, _holds_gpu = None, False
-    if visible is None:
-        os.environ.pop(CUDA, None)
-    else:
+    if visible is not None:
         os.environ[CUDA] = visible
+    elif _CUDA in _ENVIRONMENT:
+        del os.environ[CUDA]

@@ -83,6 +83,11 @@ class _Measured:
 class PlacedRun:
     """A placed task from its begin to its record: its device, and what became of it."""
 
+    __slots__ = (
+        "_began", "_cold", "_context", "_cpu", "_envelope", "_name", "_packed", "_start", "_startup", "_visible",
+        "device", "fallback",
+    )  # fmt: skip
+
     def __init__(self, name: str, packed: bytes) -> None:
         self._name, self._packed = name, packed
         self._envelope = unpack(packed)
@@ -105,7 +110,7 @@ class PlacedRun:
 
     def __enter__(self) -> PlacedRun:
         decision = self._envelope.decision
-        self._visible = os.environ.get(device.CUDA)
+        self._visible = device.visible()
         self._cold = _is_cold(self._name)
         device.enter(holds=decision.device == "gpu")
         try:
@@ -174,7 +179,10 @@ def _set_threads(cpus: float) -> None:
     Ray sets OMP_NUM_THREADS to these where it is not set: any other value is the user's own, and holds.
     """
     threads = max(1, int(cpus))
-    if os.environ.setdefault("OMP_NUM_THREADS", str(threads)) != str(threads):
+    given = device.variable(b"OMP_NUM_THREADS")
+    if given is None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    elif given != b"%d" % threads:
         return
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
