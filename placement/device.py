@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-CUDA, _CUDA = "CUDA_VISIBLE_DEVICES", b"CUDA_VISIBLE_DEVICES"
+CUDA = "CUDA_VISIBLE_DEVICES"
+_CUDA = CUDA.encode()
 _ENVIRONMENT: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
-"""What os.environ holds: asking that for a variable that is not there takes a microsecond, and each task asks."""
+"""What os.environ holds. Each task asks and sets, and through os.environ itself that takes some microseconds."""
 
 _device: str | None = None  # None: nothing here was placed; what Ray granted tells
 _holds_gpu = False
@@ -65,7 +66,7 @@ def see_cpu() -> None:
     """From now on no GPU is to be seen here, whatever Ray or the user set."""
     global _device
     _device = "cpu"
-    os.environ[CUDA] = ""
+    _set_visible(b"")
 
 
 def see_gpu() -> None:
@@ -78,7 +79,13 @@ def leave(visible: str | None) -> None:
     """The task has ended: the setting that it found is back, for whatever runs here next."""
     global _device, _holds_gpu
     _device, _holds_gpu = None, False
-    if visible is not None:
-        os.environ[CUDA] = visible
-    elif _CUDA in _ENVIRONMENT:
-        del os.environ[CUDA]
+    _set_visible(None if visible is None else os.fsencode(visible))
+
+
+def _set_visible(value: bytes | None) -> None:
+    """As os.environ sets a variable and takes it away: for Python, and for the libraries that ask the process's own."""
+    if value is not None:
+        os.putenv(_CUDA, value)
+        _ENVIRONMENT[_CUDA] = value
+    elif _ENVIRONMENT.pop(_CUDA, None) is not None:
+        os.unsetenv(_CUDA)

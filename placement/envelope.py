@@ -79,9 +79,17 @@ def weighed_of(packed: bytes) -> Weighed | None:
     return Weighed(*marshal.loads(own)) if own else None
 
 
+_last: tuple[bytes, Any] = b"", None
+
+
 def unpack(packed: bytes) -> Envelope:
-    """The Envelope of `pack`'s bytes."""
-    return _unpack(common(packed))
+    """The Envelope of `pack`'s bytes. Mostly it is the last one again."""
+    global _last
+    last = _last  # another thread may unpack too
+    if packed != last[0]:
+        last = _last = packed, _unpack(common(packed))
+    envelope: Envelope = last[1]
+    return envelope
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,8 @@ from placement.gpu_failure import is_gpu_failure
 from placement.retiring import retire_worker, worker_retires
 from placement.task import Device
 
+OMP = b"OMP_NUM_THREADS"
+
 _seen_functions: set[str] = set()
 _bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
@@ -179,7 +181,7 @@ def _set_threads(cpus: float) -> None:
     Ray sets OMP_NUM_THREADS to these where it is not set: any other value is the user's own, and holds.
     """
     threads = max(1, int(cpus))
-    given = device.variable(b"OMP_NUM_THREADS")
+    given = device.variable(OMP)
     if given is None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     elif given != b"%d" % threads:
@@ -220,5 +222,5 @@ def _gpu_memory_peak() -> float | None:
 
 
 def _task_id() -> bytes:
-    task_id: bytes = global_worker.current_task_id.binary()
+    task_id: bytes = global_worker.core_worker.get_current_task_id().binary()
     return task_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
-from functools import cache
+from functools import cached_property
 from typing import Any, Literal
 
 import ray
@@ -31,7 +31,6 @@ ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL
 """The first parameter of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
 
 
-@cache
 def in_worker() -> Any:
     """placement.execution, which no caller needs."""
     from placement import execution
@@ -49,34 +48,45 @@ class Body:
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute, None))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the worker, before the arguments of its first task are read."""
+        self.__dict__.update(state)
+        hide_own_frames()
+
 
 class Measured(Body):
     """An ordinary task."""
 
+    @cached_property
+    def run(self) -> Callable[..., Any]:
+        """What runs the function, and sees how it goes."""
+        if self.yields == "async":
+            return lambda function, _, args, kwargs: function(*args, **kwargs)
+        return in_worker().run_plain_generator if self.yields else in_worker().run_plain  # type: ignore[no-any-return]
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The function's result; a generator function's generator."""
-        hide_own_frames()
-        if self.yields == "async":
-            return self.function(*args, **kwargs)
-        run = in_worker().run_plain_generator if self.yields else in_worker().run_plain
-        return run(self.function, self.name, args, kwargs)
+        return self.run(self.function, self.name, args, kwargs)
 
 
 class Placed(Body):
     """A placed task: its first argument is the Envelope, however it travelled."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In the worker, before the arguments of its first task are read."""
-        self.__dict__.update(state)
+        """From then on arguments are read with the Envelope among them."""
+        super().__setstate__(state)
         read_envelopes()
+
+    @cached_property
+    def run(self) -> Callable[..., Any]:
+        """As Measured's, on the device decided for it."""
+        if self.yields == "async":
+            return _run_placed_async_generator
+        return in_worker().run_placed_generator if self.yields else in_worker().run_placed  # type: ignore[no-any-return]
 
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
         """As Measured, on the device decided for it."""
-        hide_own_frames()
-        run: Callable[..., Any] = in_worker().run_placed
-        if self.yields:
-            run = _run_placed_async_generator if self.yields == "async" else in_worker().run_placed_generator
-        return run(self.function, self.name, packed, args, kwargs)
+        return self.run(self.function, self.name, packed, args, kwargs)
 
 
 def read_envelopes() -> None:
@@ -91,8 +101,8 @@ def read_envelopes() -> None:
     def recovered(flattened_args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
         if not carries(flattened_args):
             return recover_args(flattened_args)
-        packed, flat = opened(flattened_args)
-        args, kwargs = recover_args(flat)
+        packed = opened(flattened_args)
+        args, kwargs = recover_args(flattened_args)
         return [packed, *args], kwargs
 
     recovered.reads_envelopes = True  # type: ignore[attr-defined]

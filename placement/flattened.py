@@ -36,16 +36,17 @@ def flattened(args: Sequence[Any], kwargs: Mapping[str, Any], packed: bytes | No
 
 def carries(flat: Sequence[Any]) -> bool:
     """An Envelope came with these arguments."""
-    return bool(flat) and type(flat[0]) is bytes and flat[0].startswith((BY_POSITION, BY_NAME, NONE_FOLLOWS))
+    return bool(flat) and type(flat[0]) is bytes and flat[0] != NAMELESS
 
 
-def opened(flat: Sequence[Any]) -> tuple[bytes, list[Any]]:
-    """The Envelope that came with arguments, and their flat list as Ray makes it. Of what `carries` one only."""
-    name, others = flat[0], flat[1:]
-    kind, packed = name[: len(BY_POSITION)], name[len(BY_POSITION) :]
+def opened(flat: list[Any]) -> bytes:
+    """The Envelope that came with arguments; it leaves the flat list as Ray makes it. Of what `carries` one only."""
+    kind, packed = flat[0][: len(BY_POSITION)], flat[0][len(BY_POSITION) :]
     if kind == BY_POSITION:
-        return packed, [NAMELESS, *others]
-    if kind == NONE_FOLLOWS:
-        return packed, []
-    end = LENGTH + int.from_bytes(packed[:LENGTH], "little")
-    return packed[LENGTH:end], [packed[end:].decode(*KEYWORDS), *others]
+        flat[0] = NAMELESS
+    elif kind == NONE_FOLLOWS:
+        flat.clear()
+    else:
+        end = LENGTH + int.from_bytes(packed[:LENGTH], "little")
+        packed, flat[0] = packed[LENGTH:end], packed[end:].decode(*KEYWORDS)
+    return packed
