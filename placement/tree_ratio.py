@@ -204,9 +204,10 @@ class Ready:
         framework, *places = cell
         left = self.frameworks.get(framework)
         left = self.frameworks[None] if left is None else left
+        strange = False
         for step, place in zip(self.steps, places, strict=True):
             left &= step.left[place]
-        strange = any(step.outside[place] for step, place in zip(self.steps, places, strict=True))
+            strange |= step.outside[place]
         told = self.sums(self.left & self.frombuffer(left.to_bytes(self.size, "little"), "<u4")).tolist()
         which = 0 if places[KERNELS - len(HARDWARE)] else self.model.without_kernels
         told = [(sums[which], sums[1] + line) for sums, line in zip(told, self.power, strict=True)]

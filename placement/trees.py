@@ -64,13 +64,16 @@ class Forest:
 
     @cached_property
     def tables(self) -> list[tuple[list[float], Any]]:
-        """For each input its thresholds in order, and (thresholds + 1, trees) the masks of what is left."""
+        """For each input its thresholds in order, and (thresholds + 1, trees) the masks of what is left.
+
+        The first leaf is the highest bit, so that the first one left is the exponent of the mask as a float.
+        """
         import numpy as np
 
         tables = []
         for which in range(self.inputs):
             found = sorted(
-                (threshold, number, ~(((1 << end) - 1) ^ ((1 << first) - 1)) & 0xFFFFFFFF)
+                (threshold, number, 0xFFFFFFFF ^ (0xFFFFFFFF >> first) ^ (0xFFFFFFFF >> end))
                 for number, tree in enumerate(self.trees)
                 for of, threshold, first, end in tree.splits
                 if of == which
@@ -85,12 +88,12 @@ class Forest:
 
     @cached_property
     def leaves(self) -> Any:
-        """(trees * MOST_LEAVES,): the values of all leaves."""
+        """(trees * MOST_LEAVES,): the values of all leaves, each tree's last first."""
         import numpy as np
 
         values = np.zeros((len(self.trees), MOST_LEAVES))
         for row, tree in zip(values, self.trees, strict=True):
-            row[: len(tree.values)] = tree.values
+            row[::-1][: len(tree.values)] = tree.values
         return values.ravel()
 
     @cached_property
@@ -98,7 +101,7 @@ class Forest:
         """Where each tree's leaves start, less the bias of a float's exponent."""
         import numpy as np
 
-        return np.arange(len(self.trees), dtype=np.int32) * MOST_LEAVES - 127
+        return np.arange(len(self.trees), dtype=np.int64) * MOST_LEAVES - 1023
 
     def left(self, values: Mapping[int, float]) -> Any:
         """(trees,): the leaves left by these inputs; None for no input at all."""
@@ -121,9 +124,8 @@ class Forest:
 
     def sums(self, left: Any) -> Any:
         """(n, sums): each sum of the leaves left, (n, trees)."""
-        first = left & -left  # the lowest bit alone: a power of two, exact as a float
-        place = first.astype("f4").view("i4")
-        place >>= 23
+        place = left.astype("f8").view("i8")  # exact
+        place >>= 52
         place += self._starts
         found: Any = self.leaves.take(place).dot(self._which)
         return found + self._bases
