@@ -222,5 +222,6 @@ def _gpu_memory_peak() -> float | None:
 
 
 def _task_id() -> bytes:
-    task_id: bytes = global_worker.core_worker.get_current_task_id().binary()
+    core: Any = global_worker.core_worker  # type: ignore[attr-defined]
+    task_id: bytes = core.get_current_task_id().binary()
     return task_id

@@ -62,7 +62,7 @@ class Measured(Body):
         """What runs the function, and sees how it goes."""
         if self.yields == "async":
             return lambda function, _, args, kwargs: function(*args, **kwargs)
-        return in_worker().run_plain_generator if self.yields else in_worker().run_plain  # type: ignore[no-any-return]
+        return in_worker().run_plain_generator if self.yields else in_worker().run_plain
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The function's result; a generator function's generator."""
@@ -82,7 +82,7 @@ class Placed(Body):
         """As Measured's, on the device decided for it."""
         if self.yields == "async":
             return _run_placed_async_generator
-        return in_worker().run_placed_generator if self.yields else in_worker().run_placed  # type: ignore[no-any-return]
+        return in_worker().run_placed_generator if self.yields else in_worker().run_placed
 
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
         """As Measured, on the device decided for it."""

@@ -41,7 +41,8 @@ def carries(flat: Sequence[Any]) -> bool:
 
 def opened(flat: list[Any]) -> bytes:
     """The Envelope that came with arguments; it leaves the flat list as Ray makes it. Of what `carries` one only."""
-    kind, packed = flat[0][: len(BY_POSITION)], flat[0][len(BY_POSITION) :]
+    name: bytes = flat[0]
+    kind, packed = name[: len(BY_POSITION)], name[len(BY_POSITION) :]
     if kind == BY_POSITION:
         flat[0] = NAMELESS
     elif kind == NONE_FOLLOWS:

@@ -89,7 +89,8 @@ class Handle:
 
     def _plan(self, args: Any, kwargs: Any) -> Plan:
         snapshot, around = caller().current(), surroundings()
-        if self._planned_for[0] is not snapshot or self._planned_for[1] != around:
+        planned_snapshot, planned_around = self._planned_for
+        if planned_snapshot is not snapshot or planned_around != around:
             self._plans, self._planned_for = {}, (snapshot, around)
         task = self._placer.task(args, kwargs)
         plan = self._plans.get(id(task))

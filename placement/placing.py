@@ -41,6 +41,7 @@ class Placer:
         self.options = options
         self.ray_options = ray_options
         self._check = check
+        self._fixed = options.spec if type(options.spec) is TaskSpec else None
         self._spec = spec_function(options.spec) or of_arguments
         self._policy: Policy | None = None if options.policy is None else the_one(policy_of(options.policy))
         self._own_limits = limits_of(options, ray_options)
@@ -52,6 +53,8 @@ class Placer:
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
         """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
+        if self._fixed is not None:
+            return self._fixed
         try:
             task = self._spec(*args, **kwargs)
         except PlacementError:

@@ -2,7 +2,7 @@
 
 A placed function holds a RemoteFunction of Ray's for each way to run, because `max_calls` goes with the exported
 function and Ray restarts a worker after each call of a function exported with num_gpus. The caller sends an Envelope
-before the arguments of a placed task, the worker reads it. A function that is not placed is submitted as Ray does.
+with the arguments of a placed task, the worker reads it. A function that is not placed is submitted as Ray does.
 """
 
 from __future__ import annotations
