@@ -71,6 +71,19 @@ def parameter_names_of_the_wrapper(remote: Remote) -> Any:
 
 
 @case
+def arguments_that_look_like_what_travels_with_them(remote: Remote) -> Any:
+    @remote
+    def f(*args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    odd = {"": 1, "a b": 2, "\x00placed=": 3, "__RAY_DUMMY__": 4, "_placement_envelope": 5, "größe": 6}
+    like_names = [b"\x00placed:x", b"\x00placed=", b"\x00placed.", b"__RAY_DUMMY__", b"", "__RAY_DUMMY__"]
+    ref = ray.put(like_names[1])
+    calls = [f.remote(value) for value in like_names] + [f.remote(**{name: 1}) for name in odd]
+    return ray.get([*calls, f.remote(ref), f.remote(x=ref, y=ref), f.remote(ref, **odd), f.remote(**odd), f.remote()])
+
+
+@case
 def wrong_signatures_fail_at_the_call(remote: Remote) -> Any:
     f = remote(keyword_only)
     g = remote(add)
