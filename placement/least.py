@@ -23,6 +23,7 @@ from placement.task import Device, TaskSpec
 from placement.threshold import SelectorPolicy
 
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
+SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
 SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
 MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
 
@@ -55,8 +56,9 @@ class Plan(NamedTuple):
 class Least(ABC):
     """Takes the candidate of the least score; draws among those as good. seed: None draws anew in every process.
 
-    Drivers that decide from the same snapshot would all run to the same node; so ends within NEAR count as equal, the
-    choice holds all such configs (Ray takes the first that is free), and which comes first is drawn.
+    Drivers that decide from the same snapshot would all run to the same node; so among nodes alike ends within NEAR
+    count as equal, the choice holds all such configs (Ray takes the first that is free), and which comes first is
+    drawn. Never among others: at the end of a long queue NEAR hides a node that takes twice the seconds.
     """
 
     seconds_per_joule: float = SECONDS_PER_JOULE
@@ -127,10 +129,11 @@ class Least(ABC):
         scores = self._scores(told, places, plan)
         least = min(scores)
         on_gpu = places.on_gpu
-        gpu, enough = on_gpu[scores.index(least)], least + self._near
+        best, enough, costs = scores.index(least), least + self._near, places.costs
+        gpu, low, high = on_gpu[best], costs[best] / SAME, costs[best] * SAME
         near, rival, other = [], math.inf, -1
         for i, score in enumerate(scores):
-            if score <= enough and on_gpu[i] is gpu:
+            if score <= enough and on_gpu[i] is gpu and low <= costs[i] <= high:
                 near.append(i)
             elif score < rival:
                 rival, other = score, i

@@ -109,6 +109,16 @@ def test_drivers_do_not_herd() -> None:
     assert all(len(Balanced(seed=i).choose(TASK, candidates).configs) == 6 for i in range(3))
 
 
+def test_a_draw_is_among_nodes_alike_however_long_the_queue() -> None:
+    slow = replace(WORTH, gpu_seconds=2.2, cpu_seconds=22.0)  # ends within 2 % of the others, and holds its GPU twice
+    seen = replace(WORTH, gpu_seconds=1.004, cpu_seconds=10.04)  # as WORTH, but that history timed it
+    candidates = pair("A", WORTH, 900.0, 50.0) + pair("B", slow, 900.0, 50.0) + pair("C", seen, 900.0, 50.0)
+    for policy in (Balanced, MinTime):
+        chosen = [policy(seed=i).choose(TASK, candidates).configs for i in range(40)]
+        assert {frozenset(configs) for configs in chosen} == {frozenset("AC")}
+        assert {configs[0] for configs in chosen} == set("AC")
+
+
 def test_the_rate_rises_while_the_gpus_queue_is_the_longer() -> None:
     policy = Balanced(seed=0)
     before = policy._log_rate[0]
