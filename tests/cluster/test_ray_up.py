@@ -75,6 +75,8 @@ def test_the_cluster_file_started_the_placement_actor_with_the_shared_log(report
 
 def test_tasks_are_placed(report: dict[str, Any]) -> None:
     (placed,) = report["placed"]
+    assert placed["large"]
+    assert placed["small"]
     assert all(has_gpu for _, _, has_gpu, _ in placed["large"])
     assert not any(has_gpu for _, _, has_gpu, _ in placed["small"])
 

@@ -51,7 +51,9 @@ def test_what_waits_counts_where_its_selector_lets_it() -> None:
 
 @pytest.mark.parametrize("shape", [{"CPU": 99.0}, {"TPU": 1.0, "CPU": 1.0}, {"memory": 1.0}, {}])
 def test_what_no_node_could_run_is_in_nobodys_way(shape: dict[str, float]) -> None:
-    assert all(load.tasks == 0 for load in loads(INVENTORY, Poll(nodes(), (Waiting(shape, 5),))).values())
+    found = loads(INVENTORY, Poll(nodes(), (Waiting(shape, 5),)))
+    assert found.keys() == loads(INVENTORY, Poll(nodes())).keys() != set()
+    assert {load.tasks for load in found.values()} == {0}
 
 
 def test_a_node_that_is_not_known_yet_is_left_out() -> None:

@@ -40,6 +40,7 @@ def test_each_device_got_a_fifth_of_what_could_go_to_either(demo_run):
 
 
 def test_what_has_no_gpu_implementation_never_got_one(demo_run):
+    assert CPU_ONLY
     assert all(demo_run.summary["placed"][name]["gpu"] == 0 for name in CPU_ONLY)
 
 
@@ -87,6 +88,7 @@ def test_full_width_bert_and_timesformer_were_among_the_tasks(demo_run):
 
 def test_every_decision_can_be_retraced_from_the_log(demo_run):
     placed = [row for row in demo_run.production if row["workload"] in PLACEABLE]
+    assert placed
     for row in placed:
         assert row["policy"] == "selector"
         assert row["selector_version"] == demo_run.summary["selector"]["in_service"]

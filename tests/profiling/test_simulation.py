@@ -170,6 +170,7 @@ def test_a_run_is_reproduced_by_its_seed() -> None:
         simulate(trace_of("bursty", 400, seed=2), cluster_of(4), ["balanced", "random"], noise=0.3, seed=5)
         for _ in range(2)
     )
+    assert list(first.policies) == ["balanced", "random"]
     for name in first.policies:
         a, b = first.policies[name], second.policies[name]
         assert (a.makespan_seconds, a.joules, a.gpu_share) == (b.makespan_seconds, b.joules, b.gpu_share)

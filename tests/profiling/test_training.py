@@ -39,6 +39,7 @@ def fitted() -> list:
 
 def test_a_net_is_right_on_what_it_has_not_seen(fitted: list) -> None:
     fresh = made_up(seed=1)
+    assert len(fitted) == 2
     for found in fitted:
         right = (found.selector.probabilities(fresh.inputs) >= 0.5) == fresh.gpu
         assert right.mean() > 0.9 > max(fresh.gpu.mean(), 1 - fresh.gpu.mean())

@@ -79,9 +79,11 @@ def test_a_node_named_by_the_user_is_the_one() -> None:
 
 def test_a_resource_that_no_node_has_leaves_no_candidate() -> None:
     table = where.options(resources={"sunshine": 1}).explain()
+    assert table.considered
     assert not any(c.taken for c in table.considered)
     assert all("no node satisfies your resources={'sunshine': 1}" in c.reason for c in table.considered)
     table = where.options(accelerator_type="V100").explain()
+    assert table.considered
     assert all("your accelerator_type='V100'" in c.reason for c in table.considered)
 
 
