@@ -109,8 +109,11 @@ class PlacedClass(ActorClass):
         snapshot, around = caller().current(), surroundings()
         task = placer.task(tuple(args or ()), kwargs or {})
         decision = placer.decide(task, snapshot, around)
-        # Without num_gpus on the CPU: with num_gpus=0 Ray would hold a CPU for the actor's whole life.
-        return super()._remote(args, kwargs, **placer.ray_options_for(decision, snapshot, around, task))
+        asked = placer.ray_options_for(decision, snapshot, around, task)
+        # Without num_gpus on the CPU: with num_gpus=0 Ray holds a CPU for the actor's whole life. A user's own is kept.
+        if decision.device == "cpu" and given.get("num_gpus") == 0:
+            asked["num_gpus"] = given["num_gpus"]
+        return super()._remote(args, kwargs, **asked)
 
     def _placer(self, options: PlacementOptions, ray_options: dict[str, Any]) -> Placer:
         descriptor = self.__ray_metadata__.actor_creation_function_descriptor

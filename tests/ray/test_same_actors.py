@@ -434,8 +434,13 @@ def options_build_on_those_of_the_decoration(remote: Remote) -> Any:
 
 @case(ways=FEW)
 def a_default_actor_holds_no_cpu(remote: Remote) -> Any:
-    a = remote(Counter).remote()
-    return ray.get(a.__ray_call__.remote(lambda self: ray.get_runtime_context().get_assigned_resources()))
+    def held(actor_class: Any) -> Any:
+        a = actor_class.remote()
+        return ray.get(a.__ray_call__.remote(lambda self: ray.get_runtime_context().get_assigned_resources()))
+
+    A = remote(Counter)
+    # With num_gpus=0 an actor holds a CPU for life.
+    return held(A), held(A.options(num_gpus=0)), held(remote(num_gpus=0)(Counter)), held(A.options(num_cpus=0))
 
 
 @case(ways=("plain",))
