@@ -17,6 +17,7 @@ from placement.rule import JointThreshold
 from placement.task import Device
 
 SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
+SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
 THRESHOLDS = JointThreshold()
 
 
@@ -37,28 +38,39 @@ class Option(NamedTuple):
 class Places(NamedTuple):
     """Options, each at one of its configs, in columns of one length, so that a decision goes through them at once.
 
-    log_costs: worked out once for all decisions.
+    cpus: so many are on CPUs; they come first.  alike: of each, those on its device of the same cost, itself too.
     """
 
     queues: tuple[Queue, ...]
-    on_gpu: tuple[bool, ...]
+    cpus: int
     seconds: tuple[float, ...]
     joules: tuple[float, ...]
     costs: tuple[float, ...]
-    log_costs: tuple[float, ...]
+    alike: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, options: Iterable[tuple[Option, Sequence[str]]]) -> Places:
         """Options with the configs at which they are looked at."""
         each = [(option, (config, option.device)) for option, configs in options for config in configs]
+        each.sort(key=lambda one: one[0].device == "gpu")
+        cpus = sum(option.device == "cpu" for option, _ in each)
+        costs = tuple([float(option.cost) for option, _ in each])
         return cls(
             tuple([queue for _, queue in each]),
-            tuple([option.device == "gpu" for option, _ in each]),
+            cpus,
             tuple([float(option.seconds) for option, _ in each]),
             tuple([float(option.joules) for option, _ in each]),
-            tuple([float(option.cost) for option, _ in each]),
-            tuple([math.log(option.cost) if option.cost > 0 else -math.inf for option, _ in each]),
+            costs,
+            _alike(costs[:cpus], 0) + _alike(costs[cpus:], cpus),
         )
+
+
+def _alike(costs: Sequence[float], first: int) -> tuple[tuple[int, ...], ...]:
+    """Of each place those whose costs differ by no more than SAME; the places are numbered from `first`."""
+    return tuple([
+        tuple([i for i, other in enumerate(costs, first) if other <= SAME * cost and cost <= SAME * other])
+        for cost in costs
+    ])  # fmt: skip
 
 
 def options_of(found: Field) -> list[Option] | None:

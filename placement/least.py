@@ -23,7 +23,6 @@ from placement.task import Device, TaskSpec
 from placement.threshold import SelectorPolicy
 
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
-SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
 SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
 MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
 
@@ -66,7 +65,7 @@ class Least(ABC):
     _threshold: SelectorPolicy = field(default_factory=SelectorPolicy, init=False, repr=False)
     _random: random.Random = field(init=False, repr=False, compare=False)
     reason: ClassVar[str]
-    _near: ClassVar[float] = math.log(NEAR)
+    _near: ClassVar[float] = NEAR
 
     def __post_init__(self) -> None:
         price = self.seconds_per_joule
@@ -78,7 +77,7 @@ class Least(ABC):
 
     @abstractmethod
     def _scores(self, waits: Sequence[float], places: Places, plan: Plan) -> list[float]:
-        """Of each place, given the seconds until it is free: what is to be least, as a logarithm."""
+        """Of each place, given the seconds until it is free: what is to be least."""
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The best, with all that are as good; the threshold's where no seconds are known."""
@@ -128,24 +127,23 @@ class Least(ABC):
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
         scores = self._scores(told, places, plan)
         least = min(scores)
-        on_gpu = places.on_gpu
-        best, enough, costs = scores.index(least), least + self._near, places.costs
-        gpu, low, high = on_gpu[best], costs[best] / SAME, costs[best] * SAME
-        near, rival, other = [], math.inf, -1
-        for i, score in enumerate(scores):
-            if score <= enough and on_gpu[i] is gpu and low <= costs[i] <= high:
-                near.append(i)
-            elif score < rival:
-                rival, other = score, i
+        best = scores.index(least)
+        near = [i for i in places.alike[best] if scores[i] <= least * self._near]
         if len(near) > 1:
             start = int(self._random.random() * len(near))
             near = near[start:] + near[:start]
         first = near[0]
-        device: Device = "gpu" if gpu else "cpu"
-        weighed = None if waits is None or other < 0 else self._weighed(told, places, first, other)
+        queues, wait = places.queues, told[first]
+        for i in near:
+            scores[i] = math.inf
+        rival = min(scores)
+        weighed = None
+        if waits is not None and rival < math.inf:
+            weighed = self._weighed(told, places, first, scores.index(rival))
+        device, threshold = queues[first][1], plan.threshold
         return Choice(
-            device, tuple([places.queues[i][0] for i in near]), self._reason(device, told[first], plan.threshold),
-            plan.threshold.probability, 1.0, told[first], places.seconds[first], weighed,
+            device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
+            1.0, wait, places.seconds[first], weighed,
         )  # fmt: skip
 
     def _weighed(self, waits: Sequence[float], places: Places, first: int, other: int) -> Weighed:
@@ -177,7 +175,7 @@ class MinTime(Least):
     reason = "earliest_end"
 
     def _scores(self, waits: Sequence[float], places: Places, plan: Plan) -> list[float]:  # noqa: ARG002
-        return [math.log(wait + seconds) for wait, seconds in zip(waits, places.seconds, strict=True)]
+        return [wait + seconds for wait, seconds in zip(waits, places.seconds, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class MinEnergy(Least):
 
     def _scores(self, waits: Sequence[float], places: Places, plan: Plan) -> list[float]:  # noqa: ARG002
         each = zip(waits, places.seconds, places.joules, strict=True)
-        return [math.log(joules or wait + seconds) for wait, seconds, joules in each]
+        return [joules or wait + seconds for wait, seconds, joules in each]
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ class MinEdp(Least):
 
     def _scores(self, waits: Sequence[float], places: Places, plan: Plan) -> list[float]:  # noqa: ARG002
         each = zip(waits, places.seconds, places.joules, strict=True)
-        return [math.log((wait + seconds) * (joules or 1.0)) for wait, seconds, joules in each]
+        return [(wait + seconds) * (joules or 1.0) for wait, seconds, joules in each]
 
 
 def stale(waits: Waits | None) -> bool:

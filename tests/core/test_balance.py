@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.backlog import STALE_S, Backlog, Load
-from placement.balance import SHARPNESS, Balanced, score, the_one
+from placement.balance import POWER, Balanced, grown, score, the_one
 from placement.candidates import Candidate, Weighed
 from placement.decision import decide, explain
 from placement.errors import OptionError
@@ -315,4 +316,10 @@ def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[An
     assert (weighed.other_config, weighed.other_device) != (weighed.config, weighed.device)
     taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.rate)
     other = score(weighed.other_wait_s, weighed.other_cost_s, weighed.other_device == "gpu", weighed.rate)
-    assert taken <= other + SHARPNESS * math.log(NEAR) + 1e-6
+    assert taken <= other * NEAR ** (POWER - 1) * (1 + 1e-9)
+
+
+@given(st.floats(0.0, 1e9), st.floats(1e-9, 1e9))
+def test_what_a_task_pays_is_the_growth_of_the_power(wait: float, cost: float) -> None:
+    exact = (Fraction(wait) + Fraction(cost)) ** POWER - Fraction(wait) ** POWER
+    assert grown(wait, cost) == pytest.approx(float(exact), rel=1e-9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pickle
 import subprocess
@@ -21,7 +20,7 @@ import ray
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.balance import SHARPNESS, score
+from placement.balance import POWER, score
 from placement.caller import caller
 from placement.candidates import Weighed
 from placement.control import own_node_id
@@ -112,7 +111,7 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str) -
     for w in compared:  # the decision follows from its row
         taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.rate)
         other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.rate)
-        assert taken <= other + SHARPNESS * math.log(NEAR) + 0.05  # four digits are logged
+        assert taken <= other * NEAR ** (POWER - 1) * 1.05  # four digits are logged
 
 
 def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
