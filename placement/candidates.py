@@ -42,8 +42,7 @@ class Candidate:
     @property
     def seconds(self) -> float | None:
         """Warm seconds of the whole task on this device, transfer included; None = not known."""
-        e = self.estimate
-        return None if e is None else e.gpu_seconds if self.device == "gpu" else e.cpu_seconds
+        return None if self.estimate is None else self.estimate.seconds_on(self.device)
 
     @property
     def joules(self) -> float | None:

@@ -24,6 +24,8 @@ from placement.task import DEVICES, Device, TaskSpec
 LARGEST_OFFERS = 64
 AWAITS_NODE = "awaits_node"
 """Added to a decision's reason where no node of its configs runs: the task waits for the autoscaler to start one."""
+MAY_BE_UNKNOWN = ("takes", "wait")
+"""Columns of an explanation that are left out where nothing is known of any candidate."""
 EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once the CPU has been timed
 
 
@@ -119,6 +121,11 @@ class Considered:
     estimate: Estimate | None = None
     wait_s: float | None = None
 
+    @property
+    def seconds(self) -> float | None:
+        """Warm seconds of the whole task there; None = not known."""
+        return None if self.estimate is None else self.estimate.seconds_on(self.device)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -130,14 +137,16 @@ class Explanation:
 
     def __str__(self) -> str:
         d = self.decision
-        rows: list[tuple[str, ...]] = [("config", "device", "cpus", "p_gpu", "wait", "taken", "reason")]
+        rows: list[tuple[str, ...]] = [("config", "device", "cpus", "p_gpu", "takes", "wait", "taken", "reason")]
         rows += [
             (c.config, c.device, f"{c.cpus:g}", "-" if c.estimate is None else f"{c.estimate.p_gpu:.3f}",
-             "-" if c.wait_s is None else f"{c.wait_s:.3g} s", "yes" if c.taken else "", c.reason)
+             _in_seconds(c.seconds), _in_seconds(c.wait_s), "yes" if c.taken else "", c.reason)
             for c in self.considered
         ]  # fmt: skip
-        if d.backlog_age_s is None:  # of the queues nothing is known
-            rows = [row[:4] + row[5:] for row in rows]
+        told = [
+            i for i, name in enumerate(rows[0]) if name not in MAY_BE_UNKNOWN or {row[i] for row in rows[1:]} - {"-"}
+        ]
+        rows = [tuple([row[i] for i in told]) for row in rows]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         table = "\n".join(
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -215,6 +224,10 @@ def explained(decision: Decision, task: TaskSpec, function: str, limits: Limits,
     return Explanation(task, decision, tuple(rows))
 
 
+def _in_seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.3g} s"
+
+
 def _why_not(device: Device, estimate: Estimate | None, decision: Decision) -> str:
     if device != decision.device:
         return f"the {decision.device} was taken: {decision.reason}"
@@ -248,7 +261,7 @@ def spare(task: TaskSpec, function: str, decision: Decision, limits: Limits, sna
         other = next((config for config in configs if config not in chosen), None)
         if other is not None:
             e = offered.estimate(i)
-            seconds = None if e is None else e.cpu_seconds if decision.device == "cpu" else e.gpu_seconds
+            seconds = None if e is None else e.seconds_on(decision.device)
             p = 0.0 if e is None else e.p_gpu
             best = min(best, (math.inf if seconds is None else seconds, -p, other))
     return best[2] or None

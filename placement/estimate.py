@@ -9,8 +9,9 @@ from typing import Protocol
 
 from placement.node import NodeSpec
 from placement.rule import JointThreshold
-from placement.task import TaskSpec
+from placement.task import Device, TaskSpec
 
+LONGEST_LOG = math.log(1e9)  # of seconds told, some thirty years; and as much below one: no file makes them overflow
 ENERGY_SURE = 0.95  # the share of the belief that must lie on one side of T_e before energy decides
 
 
@@ -48,6 +49,15 @@ class Estimate:
     extrapolating: bool = False
     source: str = "selector"
     energy_decides: bool = True
+
+    def seconds_on(self, device: Device) -> float | None:
+        """Warm seconds of the whole task on a device; None = not known."""
+        return self.gpu_seconds if device == "gpu" else self.cpu_seconds
+
+
+def seconds_told(log: float) -> float:
+    """Seconds of their logarithm."""
+    return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
 
 def probability_worth(speedup: Spread, energy_ratio: Spread | None, thresholds: JointThreshold) -> tuple[float, bool]:

@@ -210,11 +210,13 @@ class History:
 def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:
     """The prior sharpened by runs seen on both devices: two normal beliefs about log speed-up, multiplied.
 
-    Runs on one device alone say nothing of the ratio, so they leave P(GPU) as it was; their seconds are told.
+    Runs on one device alone say nothing of the ratio, so they leave P(GPU) as it was; their seconds are told, and the
+    other device's by as much as the prior was off.
     """
     if not (cpu.runs and gpu.runs):
-        return prior and replace(
-            prior, cpu_seconds=cpu.seconds or prior.cpu_seconds, gpu_seconds=gpu.seconds or prior.gpu_seconds
+        told = corrected(prior, off_by([(prior, cpu, gpu)]))
+        return told and replace(
+            told, cpu_seconds=cpu.seconds or told.cpu_seconds, gpu_seconds=gpu.seconds or told.gpu_seconds
         )
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
@@ -228,6 +230,29 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
         p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
         source="history", energy_decides=decides or energy is None,
     )  # fmt: skip
+
+
+def off_by(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
+    """Log of the factor by which runs took longer than estimated, over all that were timed; 0 where none was.
+
+    told: an estimate, and what was timed of it on the CPU and on the GPU.
+    """
+    logs = [
+        timed.mean - math.log(seconds)
+        for estimate, cpu, gpu in told
+        if estimate is not None
+        for timed, seconds in ((cpu, estimate.cpu_seconds), (gpu, estimate.gpu_seconds))
+        if timed.runs and seconds
+    ]
+    return sum(logs) / len(logs) if logs else 0.0
+
+
+def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:
+    """The estimate with its seconds so many times as long."""
+    if estimate is None or not log_factor:
+        return estimate
+    cpu, gpu = (s and s * math.exp(log_factor) for s in (estimate.cpu_seconds, estimate.gpu_seconds))
+    return replace(estimate, cpu_seconds=cpu, gpu_seconds=gpu)
 
 
 def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from placement.backlog import Backlog
 from placement.candidates import Candidate, Field, Lot, Waits, lot
-from placement.estimate import Estimate, Listed, OneByOne, prepared
-from placement.history import Seen, posterior
+from placement.estimate import Estimate, Estimates, Listed, OneByOne, prepared
+from placement.history import Seen, Timings, corrected, off_by, posterior
 from placement.node import QUANTITIES, Inventory, Kind, NodeSpec
 from placement.rule import JointThreshold
 from placement.task import DEVICES, Device, TaskSpec
@@ -145,13 +145,14 @@ class Offer:
         """With the kinds that differ for this task (of which runs were seen, or too small) as lots of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
+        off = self._off_by(prior, seen) if seen else 0.0
         lots: list[Lot] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
             faults = {k.spec.config: gpu_fault(task, k, self.limits, seen) for k in group}
             alone = [k for k in group if k.spec.config in apart or faults[k.spec.config]]
             together = [k for k in group if not (k.spec.config in apart or faults[k.spec.config])]
-            known = prior[i] if group[0].grants_gpus else None
+            known = corrected(prior[i], off) if group[0].grants_gpus else None
             if together:
                 lots.append(self._lot(together, len(estimates)))
                 estimates.append(known)
@@ -169,10 +170,23 @@ class Offer:
         """The selector's estimate and what was seen on this kind of node; of one without a GPU there is none."""
         if seen is None or not kind.grants_gpus:
             return prior
-        config, cpus = kind.spec.config, self.limits.cpus
-        return posterior(
-            prior, seen.at(config, "cpu", cpus["cpu"]), seen.at(config, "gpu", cpus["gpu"]), self.thresholds
+        return posterior(prior, *self._timed(kind, seen), self.thresholds)
+
+    def _off_by(self, prior: Estimates, seen: Seen) -> float:
+        """By how much the selector's seconds are off for a task of which some kinds of node were timed."""
+        timed = {place.config for place in seen.timings}
+        return off_by(
+            (prior[i], *self._timed(kind, seen))
+            for i, group in enumerate(self.members)
+            if group[0].grants_gpus
+            for kind in group
+            if kind.spec.config in timed
         )
+
+    def _timed(self, kind: Kind, seen: Seen) -> tuple[Timings, Timings]:
+        """What was timed of a kind's CPU and of its GPU."""
+        config, cpus = kind.spec.config, self.limits.cpus
+        return seen.at(config, "cpu", cpus["cpu"]), seen.at(config, "gpu", cpus["gpu"])
 
     def _candidates(self, of: Field) -> list[Candidate]:
         """Every candidate of a field, in the inventory's order."""

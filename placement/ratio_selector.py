@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from placement.errors import SelectorError
-from placement.estimate import Each, Estimate, Prepared, Spread
+from placement.estimate import Each, Estimate, Prepared, Spread, seconds_told
 from placement.features import granted_gflops
 from placement.node import NodeSpec
 from placement.ratio import AMPLITUDES, INPUTS, Points, PowerRatio, RatioModel, cpu_device, gpu_device
@@ -18,6 +18,7 @@ from placement.rule import JointThreshold
 from placement.selector import (
     REFIT,
     SCHEMA_VERSION,
+    SMALLEST_STD,
     _array,
     _mapping,
     _notes,
@@ -26,19 +27,18 @@ from placement.selector import (
     version_of,
 )
 from placement.task import TaskSpec
-from placement.tree_ratio import HARDWARE, NUMBERS, Ready, TreeModel, both, energy_of, mixed
+from placement.tree_ratio import HARDWARE, NUMBERS, Ready, Times, TreeModel, both, energy_of, mixed
 from placement.trees import forest_of
 
 MOST_POINTS = 2000  # of a file: each prediction costs as much
 DIGITS = 7
 MOST_READY = 100
-LARGEST_LOG_SECONDS = 60.0  # 1e26 s: longer than anything
 
 
 @dataclass(frozen=True)
 class RatioSelector:
-    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, and seconds where
-    it has curves.
+    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, and seconds:
+    the curves', where it has some.
 
     model: the curves, None where the trees have it all.  trees: None where there are none.  share: of the trees.
     """
@@ -78,8 +78,8 @@ class RatioSelector:
             p_gpu,
             speedup=speedup,
             energy_ratio=energy,
-            cpu_seconds=task.steps * _seconds(found.log_cpu_seconds),
-            gpu_seconds=task.steps * _seconds(found.log_gpu_seconds),
+            cpu_seconds=seconds_told(math.log(task.steps) + found.log_cpu_seconds),
+            gpu_seconds=seconds_told(math.log(task.steps) + found.log_gpu_seconds),
             extrapolating=outside,
             energy_decides=energy_decides,
         )
@@ -117,11 +117,6 @@ class RatioSelector:
             "training": dict(self.training),
             "metrics": dict(self.metrics),
         }
-
-
-def _seconds(log: float) -> float:
-    """Of their logarithm, which a broken file may take anywhere."""
-    return math.exp(max(-LARGEST_LOG_SECONDS, min(LARGEST_LOG_SECONDS, log)))
 
 
 def model_to_dict(model: RatioModel) -> dict[str, Any]:
@@ -186,6 +181,7 @@ def trees_to_dict(model: TreeModel) -> dict[str, Any]:
         **{name: [None if v != v else v for v in getattr(model, name).tolist()]
            for name in ("centre", "slopes", "low", "high")},
         "within": model.within, "beyond": model.beyond, "power_std": model.power_std,
+        "times": None if model.times is None else model.times._asdict(),
         **model.forest.to_dict(),
     }  # fmt: skip
 
@@ -199,13 +195,23 @@ def trees_of(data: Mapping[str, Any]) -> TreeModel:
     arrays = [_with_gaps(data, name, size) for name, size in sizes.items()]
     within, beyond = (float(_array(data.get(name), (), name)) for name in ("within", "beyond"))
     power = None if data.get("power_std") is None else float(_array(data["power_std"], (), "power_std"))
-    if min(within, beyond, 1.0 if power is None else power) <= 0:
-        raise SelectorError(f"selector file: within, beyond and power_std must be positive. {REFIT}")
+    times = _times(data)
+    if min(within, beyond, 1.0 if power is None else power, *(times or ())) < SMALLEST_STD:
+        raise SelectorError(f"selector file: within, beyond, power_std and times must be positive. {REFIT}")
+    sums = (2, 3) if times is None else (3, 4)
     try:
-        forest = forest_of(data, len(NUMBERS) + len(frameworks), (2, 3))
+        forest = forest_of(data, len(NUMBERS) + len(frameworks), sums)
     except ValueError as error:
         raise SelectorError(f"selector file: {str(error)[:300]}. {REFIT}") from None
-    return TreeModel(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power)
+    return TreeModel(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power, times)
+
+
+def _times(data: Mapping[str, Any]) -> Times | None:
+    """None in a file whose trees tell no seconds, as all did before they were told."""
+    if data.get("times") is None:
+        return None
+    times = _mapping(data, "times")
+    return Times(*(float(_array(times.get(name), (), f"times.{name}")) for name in Times._fields))
 
 
 def _with_gaps(data: Mapping[str, Any], name: str, count: int) -> Any:

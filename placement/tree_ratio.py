@@ -5,6 +5,9 @@ trees stop. Which of the two is asked, or the mean of both, is chosen where they
 
 The power ratio is that of the watts of a GPU run (CPU's included) to those of a CPU run: it hangs on the CPUs granted.
 energy ratio = power ratio / speed-up.
+
+Seconds: one more sum of trees says how far a CPU falls short of its throughput; the GPU's follow by the speed-up. No
+device beats its arithmetic (FASTEST): a speed-up that says so is cut.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from placement.estimate import Estimate, Spread, doubts_of, probability_worth
+from placement.estimate import Estimate, Spread, doubts_of, probability_worth, seconds_told
 from placement.features import FEATURES, granted_gflops
 from placement.node import NodeSpec
-from placement.ratio import Prediction
+from placement.ratio import FASTEST, Prediction
 from placement.rule import JointThreshold
 from placement.task import TaskSpec
 from placement.trees import UNKNOWN, Forest
@@ -38,6 +41,8 @@ MARGIN = 0.05  # of an input's log range, on either side of it, still counts as 
 HALF = math.sqrt(0.5)
 SLACK = 1e-9  # of a logarithm: what taking it and back may lose
 LARGEST_LOG = 700.0  # a float holds e to that
+LOG_FASTEST = math.log(FASTEST)
+GIGA = math.log(1e9)
 MOST_ANSWERS, LEAST_CELLS = 8_192, 64
 """P(GPU) kept for cells asked about, over all nodes: some 1 MB; and cells kept however many nodes there are."""
 SURE_POWER = math.log(1.5)
@@ -45,10 +50,18 @@ SURE_POWER = math.log(1.5)
 CPU's joules estimated from its TDP."""
 
 
+class Times(NamedTuple):
+    """Standard deviations of the logs of a CPU's and a GPU's seconds, as measured on work not seen."""
+
+    std: float
+    gpu_std: float
+
+
 @dataclass(frozen=True)
 class TreeModel:
-    """A fitted model. forest: sums: log speed-up; what the line leaves of the log power ratio; and, where the fit knew
-    the kernels of all work, the log speed-up by trees that do not look at them: few specs written by hand tell them.
+    """A fitted model. forest: sums: log speed-up; what the line leaves of the log power ratio; where the fit knew the
+    kernels of all work, the log speed-up by trees that do not look at them: few specs written by hand tell them; and,
+    where it tells times, the log of a CPU's seconds over those at its full throughput.
 
     centre, slopes (5,): of the power ratio's line over HARDWARE, its centre NaN where never known.
     low, high (12,): range of NUMBERS in the fit; NaN where never known.  within, beyond: standard deviation of the log
@@ -65,6 +78,7 @@ class TreeModel:
     within: float
     beyond: float
     power_std: float | None
+    times: Times | None = None
 
     def rows(self, logs: Any, frameworks: Sequence[Any]) -> Any:
         """(n, inputs) of logs of NUMBERS (n, 12), NaN where unknown, and frameworks."""
@@ -76,6 +90,8 @@ class TreeModel:
 
         sums = self.forest.predict(self.rows(logs, frameworks))
         speedup = np.where(np.isnan(logs[:, KERNELS]), sums[:, self.without_kernels], sums[:, 0])
+        if self.times is not None:
+            speedup = np.fmin(speedup, most_speedup(sums[:, -1], logs[:, 1] - logs[:, 0]))  # NaN is no bound
         line = np.nan_to_num(logs[:, : len(HARDWARE)] - self.centre) @ self.slopes
         low, high = self.ranges
         outside = ((logs < np.array(low)) | (logs > np.array(high))).any(axis=1)
@@ -90,7 +106,7 @@ class TreeModel:
     @property
     def without_kernels(self) -> int:
         """The sum that is the log speed-up of work whose kernels are unknown."""
-        return 2 if len(self.forest.ends) > 2 else 0
+        return 2 if len(self.forest.ends) - (self.times is not None) > 2 else 0
 
     @property
     def sure_of_power(self) -> bool:
@@ -108,6 +124,13 @@ def with_intensities(logs: Any) -> Any:
 
     at = {name: logs[:, i] for i, name in enumerate((*HARDWARE, *WORK))}
     return np.column_stack([logs, *(at[of] - at[each] for of, each in INTENSITIES.values())])
+
+
+def most_speedup(shortfall: Any, gflops_ratio: Any) -> Any:
+    """Logs: the speed-up at which the GPU does FASTEST of its GFLOP/s, by the CPU's shortfall; NumPy arrays."""
+    import numpy as np
+
+    return np.maximum(shortfall, -LOG_FASTEST) + gflops_ratio + LOG_FASTEST
 
 
 def inputs_of(logs: Any, frameworks: Sequence[Any], names: Sequence[str]) -> Any:
@@ -163,6 +186,9 @@ class Ready:
         ]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         self.stds = [(std, math.hypot(std, model.power_std or 0.0)) for std in (model.within, model.beyond)]
+        self.place = {index: at for at, index in enumerate(self.nodes)}
+        self.cpu_gflops = [None if model.times is None else row[0] for row in logs]
+        self.room = [_room(cpu, row[1]) for cpu, row in zip(self.cpu_gflops, logs, strict=True)]
         self.power = [_line(row, model.centre.tolist(), model.slopes.tolist()) for row in logs]
         forest, whole = model.forest, np.full(len(model.forest.trees), 0xFFFFFFFF, np.uint32)
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
@@ -174,15 +200,15 @@ class Ready:
         for name in (*model.frameworks, None):
             ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(model.frameworks)}
             self.frameworks[name] = _whole(forest.left(ones) if ones else whole)
-        self.nothing = TreeEstimates(self, [None] * self.count, [], False)
-        self.cells: dict[tuple[Any, ...], TreeEstimates] = {}
+        self.nothing = Cell([None] * self.count, [], False)
+        self.cells: dict[tuple[Any, ...], Cell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
     def __call__(self, task: TaskSpec, /) -> TreeEstimates:
         """The estimates of a task on each node; none where its FLOPs are unknown (0 counts as unknown)."""
         flops = task.flops
         if not flops:
-            return self.nothing
+            return TreeEstimates(self, self.nothing, task)
         parameters, kernels = task.parameters, task.kernels
         of_flops, of_batch, of_parameters, of_bytes, of_kernels, of_launches, of_uses = self.edges
         cell = (
@@ -195,10 +221,10 @@ class Ready:
             bisect_left(of_launches, flops / kernels if kernels else 0),
             bisect_left(of_uses, flops / parameters if parameters else 0),
         )
-        return self.cells.get(cell) or self._asked(cell)
+        return TreeEstimates(self, self.cells.get(cell) or self._asked(cell), task)
 
-    def _asked(self, cell: tuple[Any, ...]) -> TreeEstimates:
-        """The estimates for a cell, kept."""
+    def _asked(self, cell: tuple[Any, ...]) -> Cell:
+        """What is said of a cell, kept."""
         if not self.nodes:
             return self.nothing
         framework, *places = cell
@@ -210,13 +236,16 @@ class Ready:
             strange |= step.outside[place]
         told = self.sums(self.left & self.frombuffer(left.to_bytes(self.size, "little"), "<u4")).tolist()
         which = 0 if places[KERNELS - len(HARDWARE)] else self.model.without_kernels
-        told = [(sums[which], sums[1] + line) for sums, line in zip(told, self.power, strict=True)]
+        told = [
+            (min(sums[which], max(sums[-1], -LOG_FASTEST) + room), sums[1] + line, max(sums[-1], -LOG_FASTEST))
+            for sums, room, line in zip(told, self.room, self.power, strict=True)
+        ]
         p_gpu: list[float | None] = [None] * self.count
-        for at, (speedup, power), beyond in zip(self.nodes, told, self.outside, strict=True):
+        for at, (speedup, power, _), beyond in zip(self.nodes, told, self.outside, strict=True):
             p_gpu[at] = self._worth(speedup, power, strange or beyond)
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
-        found = self.cells[cell] = TreeEstimates(self, p_gpu, told, strange)
+        found = self.cells[cell] = Cell(p_gpu, told, strange)
         return found
 
     def _worth(self, speedup: float, power: float, outside: bool) -> float:
@@ -229,8 +258,8 @@ class Ready:
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio on the first node, for a task whose FLOPs are known."""
-        told = self(task)
-        return self.spreads(*told.of(0), told.strange or self.outside[0])
+        speedup, power, _ = self(task).of(0)
+        return self.spreads(speedup, power, self(task).outside(0))
 
     def spreads(self, speedup: float, power: float, outside: bool) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio."""
@@ -239,34 +268,59 @@ class Ready:
         return Spread(speedup, model.spread(outside)), known
 
 
+class Cell(NamedTuple):
+    """What the trees say of all tasks of a cell. p_gpu: of each node.  strange: it lies outside what was seen.
+
+    told: (log speed-up, log power ratio, log of the CPU's shortfall) on each node that has a GPU.
+    """
+
+    p_gpu: Sequence[float | None]
+    told: Sequence[tuple[float, float, float]]
+    strange: bool
+
+
 class TreeEstimates:
-    """What `Ready` says of one task: p_gpu of each node; strange: the task lies outside what was seen."""
+    """What `Ready` says of one task: p_gpu of each node; the rest of one, seconds too, once it is looked at."""
 
-    __slots__ = ("_of", "_told", "p_gpu", "strange")
+    __slots__ = ("_cell", "_ready", "_task", "p_gpu")
 
-    def __init__(
-        self, of: Ready, p_gpu: Sequence[float | None], told: Sequence[tuple[float, float]], strange: bool
-    ) -> None:
-        self._of, self.p_gpu, self._told, self.strange = of, p_gpu, told, strange
+    def __init__(self, ready: Ready, cell: Cell, task: TaskSpec) -> None:
+        self._ready, self._cell, self._task, self.p_gpu = ready, cell, task, cell.p_gpu
 
-    def of(self, at: int) -> tuple[float, float]:
-        """Log speed-up and log power ratio on the node at that place of those with a GPU."""
-        return self._told[at]
+    def of(self, at: int) -> tuple[float, float, float]:
+        """What `Cell.told` holds, at that place of the nodes with a GPU."""
+        return self._cell.told[at]
+
+    def outside(self, at: int) -> bool:
+        """The task, or the node at that place of those with a GPU, lies outside what was seen."""
+        return self._cell.strange or self._ready.outside[at]
 
     def __getitem__(self, index: int, /) -> Estimate | None:
-        if self.p_gpu[index] is None:
+        p_gpu = self.p_gpu[index]
+        if p_gpu is None:
             return None
-        at = self._of.nodes.index(index)
-        outside = self.strange or self._of.outside[at]
-        speedup, power = self._of.spreads(*self.of(at), outside)
-        p_gpu, decides = both(speedup, power, self._of.thresholds)
-        return Estimate(p_gpu, speedup, energy_of(speedup, power), extrapolating=outside, energy_decides=decides)
+        ready, at = self._ready, self._ready.place[index]
+        outside, of = self.outside(at), self.of(at)
+        speedup, power = ready.spreads(of[0], of[1], outside)
+        decides = ready.model.sure_of_power or both(speedup, power, ready.thresholds)[1]
+        cpu, gpu = self._seconds(at)
+        return Estimate(
+            p_gpu, speedup, energy_of(speedup, power), cpu, gpu, extrapolating=outside, energy_decides=decides
+        )
+
+    def _seconds(self, at: int) -> tuple[float | None, float | None]:
+        """(CPU, GPU) of the whole task; None where the trees tell none, or the CPU's throughput is not known."""
+        gflops = self._ready.cpu_gflops[at]
+        if gflops is None or not self._task.flops:
+            return None, None
+        speedup, _, shortfall = self.of(at)
+        cpu = math.log(self._task.flops) + math.log(self._task.steps) - gflops - GIGA + shortfall
+        return seconds_told(cpu), seconds_told(cpu - speedup)
 
     def doubts(self, index: int, /) -> str:
         """What one stands on."""
-        if self._of.model.sure_of_power:  # whatever the task
-            at = self._of.nodes.index(index)
-            return doubts_of(True, True) if self.strange or self._of.outside[at] else ""
+        if self._ready.model.sure_of_power:  # whatever the task
+            return doubts_of(True, True) if self.outside(self._ready.place[index]) else ""
         estimate = self[index]
         return "" if estimate is None else doubts_of(estimate.extrapolating, estimate.energy_decides)
 
@@ -307,6 +361,12 @@ def _whole(masks: Any) -> int:
 
 def _log(value: float | None) -> float | None:
     return math.log(value) if value else None
+
+
+def _room(cpu_gflops: float | None, gpu_gflops: float | None) -> float:
+    """The log speed-up of a GPU at FASTEST of its GFLOP/s over a CPU at its own; unbounded where either is unknown."""
+    known = cpu_gflops is not None and gpu_gflops is not None
+    return gpu_gflops - cpu_gflops + LOG_FASTEST if known else math.inf  # type: ignore[operator]
 
 
 def _line(logs: Sequence[float | None], centre: Sequence[float], slopes: Sequence[float]) -> float:

@@ -18,6 +18,8 @@ from typing import Any
 
 MOST_LEAVES = 32
 LARGEST_NUMBER = 1e6  # of a threshold or a leaf, which are logarithms
+LARGEST_SUM = 700.0
+"""No sum of trees may reach further: it is a logarithm, and a float holds no more than e to that."""
 UNKNOWN = -100.0
 """What stands for an unknown input (natural logarithms lie far above): trees give it branches of its own."""
 
@@ -103,6 +105,12 @@ class Forest:
 
         return np.arange(len(self.trees), dtype=np.int64) * MOST_LEAVES - 1023
 
+    def reach(self) -> list[float]:
+        """The largest absolute value that each sum could take."""
+        largest = [max(abs(value) for value in tree.values) for tree in self.trees]
+        spans = pairwise((0, *self.ends))
+        return [abs(base) + sum(largest[first:end]) for base, (first, end) in zip(self.bases, spans, strict=True)]
+
     def left(self, values: Mapping[int, float]) -> Any:
         """(trees,): the leaves left by these inputs; None for no input at all."""
         masks = None
@@ -177,6 +185,9 @@ def forest_of(data: Mapping[str, Any], inputs: int, sums: Sequence[int]) -> Fore
     if fault := next((fault for tree in trees if (fault := tree.fault(inputs))), None):
         raise ValueError(fault)
     numbers: Sequence[float] = [*bases, *(v for t in trees for v in t.values), *(s[1] for t in trees for s in t.splits)]
-    if not (np.abs(numbers) <= LARGEST_NUMBER).all():  # nor is NaN; sums of what is larger may be more than a float
+    if not (np.abs(numbers) <= LARGEST_NUMBER).all():  # nor is NaN
         raise ValueError(f"its trees hold numbers that are not finite or beyond {LARGEST_NUMBER:g}")
-    return Forest(inputs, trees, ends, bases)
+    forest = Forest(inputs, trees, ends, bases)
+    if max(forest.reach()) > LARGEST_SUM:
+        raise ValueError(f"its sums of trees reach {max(forest.reach()):.3g}; {LARGEST_SUM:g} is the most")
+    return forest

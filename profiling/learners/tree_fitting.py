@@ -14,7 +14,18 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.ratio import INPUTS
-from placement.tree_ratio import HARDWARE, KERNELS, OF_KERNELS, WORK, TreeModel, inputs_of, with_intensities
+from placement.tree_ratio import (
+    GIGA,
+    HARDWARE,
+    KERNELS,
+    NUMBERS,
+    OF_KERNELS,
+    WORK,
+    Times,
+    TreeModel,
+    inputs_of,
+    with_intensities,
+)
 from placement.trees import UNKNOWN, Forest, Tree
 from profiling.learners.fitting import power_of
 
@@ -28,6 +39,7 @@ EDGE = 0.1  # of the FLOPs' distribution, at either end: held out to see what ex
 RIDGE = 1.0
 SPEEDUP_TREES: dict[str, Any] = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate": 0.15}
 POWER_TREES: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15}
+TIMES_TREES: dict[str, Any] = {"max_iter": 20, "max_leaf_nodes": 31, "learning_rate": 0.25}
 LEAST_SPREAD = 0.02
 
 
@@ -42,6 +54,16 @@ def log_speedups(frame: pd.DataFrame) -> np.ndarray:
     found = np.log((frame["cpu_seconds"] / frame["gpu_seconds"]).to_numpy(float))
     cut = frame["cpu_censored"].to_numpy(bool) | frame["gpu_censored"].to_numpy(bool)
     return np.where(cut | ~np.isfinite(found), np.nan, found)
+
+
+def log_shortfalls(frame: pd.DataFrame, logs: np.ndarray) -> np.ndarray:
+    """(n,): log of a CPU's seconds of a step over those at its full throughput; NaN where that is unknown.
+
+    logs: of `logs_of`.
+    """
+    seconds = (frame["cpu_seconds"] / frame["steps"].fillna(1.0)).to_numpy(float)
+    work = logs[:, NUMBERS.index("flops")] - logs[:, NUMBERS.index("cpu_gflops")] - GIGA
+    return np.asarray(np.log(np.where(seconds > 0, seconds, np.nan)) - work)
 
 
 def work_of(frame: pd.DataFrame) -> np.ndarray:
@@ -90,12 +112,35 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
     if np.isfinite(logs[:, KERNELS]).all():
         sums.append(_boosted(without, target, SPEEDUP_TREES))
     work, edge = held_out_work(frame, seed), _edge(frame)
+    shortfall = log_shortfalls(frame, logs)
+    times = None
+    if np.isfinite(shortfall).sum() >= FEWEST_ROWS:
+        timed = np.isfinite(shortfall)
+        sums.append(_boosted(*_twice(inputs[timed], shortfall[timed]), TIMES_TREES))
+        times = _times(inputs[timed], target[timed], shortfall[timed], work[timed])
     within = _error(inputs, target, work)
     beyond = max((_error(inputs, target, mask) for mask in (edge, _some_gpus(frame))), default=within)
     return TreeModel(
         names, _forest(inputs.shape[1], sums),
-        centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, beyond), power_std,
+        centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, beyond), power_std, times,
     )  # fmt: skip
+
+
+def _twice(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows, and again as if nobody had told their kernels: one sum of trees then does for either."""
+    without = inputs.copy()
+    without[:, OF_KERNELS] = UNKNOWN
+    return np.vstack([inputs, without]), np.tile(target, 2)
+
+
+def _times(inputs: np.ndarray, speedup: np.ndarray, shortfall: np.ndarray, held: np.ndarray) -> Times:
+    """What the seconds of both devices err by on the rows of a mask, fitted on the others."""
+    if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
+        return Times(*(float(max(LEAST_SPREAD, log.std())) for log in (shortfall, shortfall - speedup)))
+    seen, asked = _twice(inputs[~held], shortfall[~held]), inputs[held]
+    cpu = _regressor(TIMES_TREES).fit(*seen).predict(asked) - shortfall[held]
+    gpu = cpu - (_regressor(SPEEDUP_TREES).fit(inputs[~held], speedup[~held]).predict(asked) - speedup[held])
+    return Times(*(float(max(LEAST_SPREAD, np.sqrt(np.mean(error**2)))) for error in (cpu, gpu)))
 
 
 def _forest(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from placement.backlog import STALE_S, Backlog, Load
 from placement.balance import POWER, Balanced, grown, score, the_one
 from placement.candidates import Candidate, Weighed
-from placement.decision import decide, explain
+from placement.decision import Considered, decide, explain, key_of
 from placement.errors import OptionError
 from placement.estimate import Estimate, Spread
+from placement.history import History, Place
 from placement.least import NEAR, Least, MinEdp, MinEnergy, MinTime
 from placement.node import Inventory, Kind, NodeSpec, paper_configs
 from placement.policies import SelectorPolicy
+from placement.selector import shipped_selector
 from placement.task import TaskSpec
 
 WORTH = Estimate(0.9, cpu_seconds=10.0, gpu_seconds=1.0, cpu_joules=50.0, gpu_joules=60.0)
@@ -254,6 +256,44 @@ def test_on_a_net_that_tells_no_seconds_it_is_the_threshold() -> None:
         assert (seen.device, seen.configs, seen.reason) == (
             plain.device, plain.configs, f"{plain.reason}, seconds_unknown"
         )  # fmt: skip
+
+
+def test_tasks_of_sizes_never_seen_look_at_the_queues_by_the_shipped_selector() -> None:
+    backlog = Backlog(lambda: 0.0)
+    loads = {(c, d): Load(1 if d == "gpu" else 16) for c in "ABCD" for d in ("cpu", "gpu")}
+    backlog.merge(loads, 0.0)  # type: ignore[arg-type]
+    snap, policy, taken = snapshot(shipped_selector(), backlog=backlog), Balanced(seed=0), Counter[str]()
+    for i in range(300):
+        task = replace(TASK, flops=1e9 * (1 + i / 300), framework="torch", steps=100)
+        decision = decide(task, "f", limits(), snap, policy=policy)
+        assert "seconds_unknown" not in decision.reason
+        assert decision.config is not None
+        if i > 8:  # four GPUs and those that the threshold sends elsewhere
+            assert decision.seconds
+        backlog.sent(decision.config, decision.device, decision.seconds)
+        taken[decision.reason.split(",")[0]] += 1
+    assert taken["gpu_worth_it"] > 20
+    assert taken["cpu_ends_sooner"] > 20
+    ends = {queue: backlog.wait_s(*queue) or 0.0 for queue in loads}
+    assert max(ends.values()) <= 2.5 * min(ends.values()), ends
+
+
+def test_what_was_timed_of_one_kind_puts_the_others_right() -> None:
+    seen = History()
+    expected = shipped_selector().estimate(TASK, paper_configs()["A"], 1.0)
+    assert expected is not None
+    assert expected.cpu_seconds is not None
+    for _ in range(4):
+        seen.observe(key_of("f", TASK), Place("A", "cpu", 1.0), 6.0 * expected.cpu_seconds)
+    rows = explain(TASK, "f", limits(), snapshot(shipped_selector(), history=seen)).considered
+    before = explain(TASK, "f", limits(), snapshot(shipped_selector())).considered
+    for now, then in zip(sorted(rows, key=_row), sorted(before, key=_row), strict=True):
+        assert then.seconds
+        assert now.seconds == pytest.approx(6.0 * then.seconds), now
+
+
+def _row(row: Considered) -> tuple[str, str]:
+    return row.config, row.device
 
 
 def test_a_load_too_old_is_not_looked_at_and_the_reason_says_so() -> None:

@@ -16,7 +16,7 @@ from placement.history import COLD_START_RUNS, History, Place
 from placement.node import Inventory, NodeSpec
 from placement.policies import POLICIES, Candidate, Choice, SelectorPolicy, policy_of
 from placement.rule import JointThreshold
-from placement.selector import Spread
+from placement.selector import Spread, shipped_selector
 from placement.task import TaskSpec
 
 UNKNOWN = TaskSpec()
@@ -399,6 +399,15 @@ def test_the_table_reads() -> None:
         ["cpu-only", "cpu", "1", "-", "the gpu was taken: gpu_worth_it"],
         ["cpu-only", "gpu", "1", "-", "no GPU"],
     ]
+
+
+def test_the_table_tells_the_seconds_where_they_are_known() -> None:
+    snap = snapshot(shipped_selector())
+    lines = str(explain(TASK, "f", limits(), snap)).splitlines()
+    assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "takes", "taken", "reason"]
+    rows = explain(TASK, "f", limits(), snap).considered
+    assert all(row.seconds and f"{row.seconds:.3g} s" in line for row, line in zip(rows, lines[2:], strict=True))
+    assert max(len(line) for line in lines[1:]) <= 100
 
 
 def test_a_gpu_that_nothing_is_known_of_says_so() -> None:

@@ -20,6 +20,8 @@ from placement.history import (
     Place,
     Timings,
     combined,
+    corrected,
+    off_by,
     posterior,
     size_of,
 )
@@ -337,3 +339,24 @@ def share_right(noise: float, cases: int, seed: int) -> float:
 @pytest.mark.parametrize("noise", [0.02, 0.05, 0.1, 0.15])
 def test_after_five_runs_the_choice_is_the_oracles(noise: float) -> None:
     assert share_right(noise, cases=2000, seed=3) >= 0.99
+
+
+def test_runs_on_one_device_put_the_others_seconds_right_too() -> None:
+    prior = Estimate(0.9, Spread(math.log(5.0), 0.5), cpu_seconds=10.0, gpu_seconds=2.0)
+    found = posterior(prior, timed(20.0, 20.0), Timings(), RULE)
+    assert found is not None
+    assert (found.p_gpu, found.cpu_seconds, found.gpu_seconds) == (0.9, pytest.approx(20.0), pytest.approx(4.0))
+    assert posterior(prior, Timings(), Timings(), RULE) == prior
+    bare = posterior(Estimate(0.9), timed(20.0, 20.0), Timings(), RULE)
+    assert bare is not None
+    assert (bare.cpu_seconds, bare.gpu_seconds) == (pytest.approx(20.0), None)
+
+
+def test_how_far_estimates_are_off_is_told_by_all_that_was_timed() -> None:
+    one, other = Estimate(0.5, cpu_seconds=10.0, gpu_seconds=2.0), Estimate(0.5, cpu_seconds=5.0)
+    none = Timings()
+    assert off_by([(one, none, none), (None, timed(3.0), none), (Estimate(0.5), timed(3.0), none)]) == 0.0
+    log = off_by([(one, none, timed(8.0, 8.0)), (other, timed(5.0, 5.0), none)])
+    assert log == pytest.approx(math.log(2.0))
+    assert corrected(other, log) == replace(other, cpu_seconds=pytest.approx(10.0))
+    assert corrected(one, 0.0) is one

@@ -3,21 +3,28 @@
 import json
 import math
 import pickle
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from core_builders import cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.backlog import Backlog, Load
+from placement.decision import Limits, Snapshot, decide, explain, key_of
 from placement.errors import SelectorError
 from placement.estimate import Spread, probability_worth
+from placement.history import History, Place
 from placement.node import NodeSpec, paper_configs
+from placement.policies import Balanced, MinEdp, MinTime, SelectorPolicy
+from placement.ratio import FASTEST
 from placement.ratio_selector import RatioSelector, ratio_of
 from placement.rule import JointThreshold
 from placement.task import TaskSpec
-from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, Ready, TreeModel, both, with_intensities
-from placement.trees import Forest, Tree, forest_of
+from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, Ready, Times, TreeModel, both, with_intensities
+from placement.trees import LARGEST_SUM, Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
 INPUTS = len(NUMBERS) + 1
@@ -110,7 +117,7 @@ def test_a_cell_answers_as_the_trees_do_for_the_very_task(model, flops, size, ba
     assert estimate.energy_ratio.mean == pytest.approx(power - speedup)
     assert estimate.extrapolating == outside
     assert estimate.p_gpu == pytest.approx(ready(asked).p_gpu[0])
-    assert ready(asked) is ready(asked), "asked once for a cell"
+    assert ready(asked).p_gpu is ready(asked).p_gpu, "asked once for a cell"
 
 
 def test_no_more_cells_are_kept_than_there_is_room_for(model):
@@ -162,3 +169,122 @@ def test_a_share_without_its_half_is_refused(model):
         ratio_of({**data, "share": 0.5})
     with pytest.raises(SelectorError, match="power_std"):
         ratio_of({**data, "trees": {**data["trees"], "power_std": -1.0}})
+
+
+def telling(speedup=1.0, shortfall=2.0, times=(0.7, 0.9)):
+    """A selector that says the same logarithms of everything; times: None where it tells no seconds."""
+    bases = (speedup, 0.0) + (() if times is None else (shortfall,))
+    forest = Forest(len(NUMBERS), (Tree((), (0.0,)),), (1,) * len(bases), bases)
+    ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
+    model = TreeModel((), forest, *ranges, 0.3, 0.9, 0.2, times and Times(*times))
+    return RatioSelector("t", None, trees=model, share=1.0)
+
+
+def test_seconds_are_those_of_the_whole_task_by_the_cpus_granted():
+    read = ratio_of(json.loads(json.dumps(telling().to_dict())))
+    assert read.trees.times == (0.7, 0.9)
+    found = read.estimate(replace(task(), steps=7), NODE, 2.0)
+    gflops = NODE.cpu_gflops * 2 / NODE.cpus
+    assert found.cpu_seconds == pytest.approx(7 * 1e6 / (1e9 * gflops) * math.exp(2.0))
+    assert found.cpu_seconds / found.gpu_seconds == pytest.approx(math.exp(found.speedup.mean))
+    assert [found.seconds_on(device) for device in ("cpu", "gpu")] == [found.cpu_seconds, found.gpu_seconds]
+
+
+def test_a_file_whose_trees_tell_no_times_is_read_and_tells_none():
+    data = telling(times=None).to_dict()
+    del data["trees"]["times"]  # as it was before there were any
+    found = ratio_of(data).estimate(task(), NODE, 1.0)
+    assert (found.cpu_seconds, found.gpu_seconds, found.speedup.mean) == (None, None, 1.0)
+
+
+def test_what_a_node_does_not_tell_bounds_nothing_and_has_no_seconds():
+    found = telling(speedup=90.0).estimate(task(), NodeSpec("x", cpus=4, gpus=1), 1.0)
+    assert (found.cpu_seconds, found.speedup.mean) == (None, 90.0)
+
+
+@pytest.mark.parametrize("shortfall", [-50.0, 0.0, 3.0])
+@pytest.mark.parametrize("speedup", [-90.0, 0.0, 90.0])
+def test_no_device_beats_its_arithmetic(speedup, shortfall):
+    selector, asked = telling(speedup, shortfall), replace(task(), flops=1e13)
+    found = selector.estimate(asked, NODE, 1.0)
+    least = [1e13 / (1e9 * FASTEST * gflops) for gflops in (NODE.cpu_gflops / NODE.cpus, NODE.gpu_gflops)]
+    assert found.cpu_seconds >= least[0] * (1 - 1e-9)
+    assert found.gpu_seconds >= least[1] * (1 - 1e-9)
+    if speedup < 90:
+        assert found.speedup.mean == speedup, "only what says more than can be is cut"
+    bulk = selector.trees.predict(np.log([[NODE.cpu_gflops / NODE.cpus, NODE.gpu_gflops, *[1.0] * 10]]), [None])
+    assert bulk[0][0] == pytest.approx(found.speedup.mean)
+
+
+def test_sums_that_no_float_can_hold_are_refused():
+    leaf = Tree((), (-LARGEST_SUM,))
+    data = Forest(2, (leaf, leaf), (1, 2), (0.0, 0.0)).to_dict()
+    assert forest_of(data, 2, (2,)).reach() == [LARGEST_SUM, LARGEST_SUM]
+    for more in ({"ends": [0, 2]}, {"bases": [1.0, 0.0]}, {"bases": [0.0, -1e5]}):
+        with pytest.raises(ValueError, match="reach"):
+            forest_of({**data, **more}, 2, (2,))
+
+
+BUSY = {(config, device): Load(1, 9, 50.0) for config in "AB" for device in ("cpu", "gpu")}
+HOSTILE = [1e6, -1e6, 1e308, -1e308, 5e-324, 1e-6, 699.0, -699.0, 0, -1, None, "x", [], {}, True, 10**400]
+
+
+def broken(data, chance):
+    """One value somewhere in a tree of JSON replaced."""
+    node = data
+    while True:
+        key = chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if not isinstance(node[key], dict | list) or not node[key] or chance.random() < 0.1:
+            node[key] = chance.choice(HOSTILE)
+            return
+        node = node[key]
+
+
+def decides(count, seed):
+    """How many of so many broken files of trees were read; each must decide among busy queues, with some history."""
+    chance, read = random.Random(seed), 0
+    stump = Tree(((len(HARDWARE), 20.0, 0, 1),), (-1.0, 1.0))
+    model = replace(telling().trees, forest=Forest(len(NUMBERS), (stump,) * 3, (1, 2, 3), (0.5, 0.1, 1.0)))
+    text = json.dumps(RatioSelector("t", None, trees=model, share=1.0).to_dict())
+    known = History()
+    for place in (Place("A", "cpu", 1.0), Place("B", "gpu", 1.0), Place("B", "cpu", 1.0)):
+        for _ in range(3):
+            known.observe(key_of("f", task()), place, 2.0)
+    for _ in range(count):
+        data = json.loads(text)
+        for _ in range(chance.randint(1, 3)):
+            broken(data["trees"], chance)
+        try:
+            selector = ratio_of(data)
+        except SelectorError:
+            continue
+        read += 1
+        backlog = Backlog(lambda: 0.0)
+        backlog.merge(BUSY, 0.0)
+        snap = Snapshot(1, cluster(configs="AB"), selector, backlog=backlog, history=known)
+        for policy in (Balanced(seed=0), MinTime(seed=0), MinEdp(seed=0), SelectorPolicy()):
+            for asked in (task(), task(1e30), replace(task(1e-3), kernels=None, steps=10**9)):
+                decision = decide(asked, "f", Limits(), snap, policy=policy)
+                assert decision.configs
+                backlog.sent(decision.config, decision.device, decision.seconds)
+                str(explain(asked, "f", Limits(), snap, policy=policy))
+    return read
+
+
+@pytest.mark.filterwarnings("error")
+def test_broken_files_of_trees_are_refused_or_decide():
+    assert 0 < decides(150, seed=0) < 150
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.filterwarnings("error")
+def test_10_000_broken_files_of_trees_are_refused_or_decide():
+    assert 0 < decides(10_000, seed=1) < 10_000
+
+
+@pytest.mark.parametrize("times", [{}, {"std": 1.0}, {"std": 0.0, "gpu_std": 1.0}, {"std": "x", "gpu_std": 1.0}, 3])
+def test_times_without_their_spread_are_refused(times):
+    data = telling().to_dict()
+    with pytest.raises(SelectorError):
+        ratio_of({**data, "trees": {**data["trees"], "times": times}})
