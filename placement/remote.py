@@ -58,11 +58,16 @@ class PlacedFunction(ExportingFunction):
         return Handle(self, self._placement_options, self._own_options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "handle"} | {"_submit": None}
+        worked_out = ("handle", "check_arguments")
+        return {k: v for k, v in super().__getstate__().items() if k not in worked_out} | {"_submit": None}
 
-    def check_arguments(self, args: Any, kwargs: Any) -> None:
-        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
-        validate_args(extract_signature(self._function), args, kwargs)
+    @cached_property
+    def check_arguments(self) -> Callable[[Any, Any], None]:
+        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does.
+
+        It holds the signature alone: what is remembered of tasks sent must not keep the user's function alive.
+        """
+        return functools.partial(validate_args, extract_signature(self._function))
 
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """As an ordinary task of the user's own function."""

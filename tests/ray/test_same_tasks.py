@@ -728,6 +728,24 @@ def what_a_task_was_sent_is_let_go(remote: Remote) -> Any:
     return gone() is None
 
 
+@case
+def a_function_is_let_go(remote: Remote) -> Any:
+    import gc
+    import weakref
+
+    def once() -> Any:
+        def f(x: int = 1) -> int:
+            return x
+
+        made = remote(f)
+        ray.get([made.remote(), made.options(name="n").remote(2)])
+        return weakref.ref(f)
+
+    gone = once()
+    gc.collect()
+    return gone() is None
+
+
 @cases.parametrize()
 def test_same_as_ray(way: str, name: str) -> None:
     cases.check(way, name)
