@@ -111,7 +111,7 @@ class Backlog:
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
         """As wait_s, of many at once."""
-        lines, now = self._lines, self._clock()
+        lines, now, resolution = self._lines, self._clock(), 0.0 if self._exact else RESOLUTION_S
         waits: list[float | None] = []
         for queue in queues:
             line = lines.get(queue)
@@ -119,11 +119,14 @@ class Backlog:
                 waits.append(None)
             elif line.tasks < line.slots or not line.slots:
                 waits.append(line.startup_s)
-            elif now < line.wait_until:
+            elif now <= line.wait_until:
                 waits.append(line.wait)
             else:
-                line.wait = self._wait(line, 1.0, now)
-                line.wait_until = now if self._exact else now + RESOLUTION_S
+                self._advance(line, now)
+                k, slots = line.tasks, line.slots  # as `_wait` of one slot
+                passes = line.seconds / slots * (k - slots + 1.0) / k * self.speed if k >= slots else 0.0
+                line.wait = line.startup_s + passes
+                line.wait_until = now + resolution
                 waits.append(line.wait)
         return waits
 
@@ -241,7 +244,9 @@ class Backlog:
         if not self._exact:
             line.advance(now)
         else:
-            line.seconds = max(0.0, line.seconds - (now - line.since) * min(line.tasks, line.slots))
+            busy = line.tasks if line.tasks < line.slots else line.slots
+            left = line.seconds - (now - line.since) * busy
+            line.seconds = left if left > 0.0 else 0.0
             line.since = now
 
     def _learn(self, device: Device, seconds: float) -> float:

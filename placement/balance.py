@@ -73,8 +73,7 @@ class Balanced(Least):
         cpus = places.cpus
         if 0 < cpus < len(waits):
             self._learn(min(waits[:cpus]) + plan.floor, min(waits[cpus:]) + plan.floor)
-        scores = [grown(wait, cost) for wait, cost in zip(waits, places.costs, strict=True)]
-        rate = self._rate()
+        scores, rate = list(map(grown, waits, places.costs)), self._rate()
         scores[cpus:] = [rate * score for score in scores[cpus:]]
         return scores
 
