@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.constants import HEAD_NODE_RESOURCE_NAME
 from ray._private.auto_init_hook import auto_init_ray
 from ray._private.worker import _make_remote
 from ray.experimental.internal_kv import _internal_kv_get
@@ -42,7 +43,7 @@ def start(
 ) -> str:
     """Sets what is to be set for the whole cluster, and waits until its nodes are known.
 
-    log: where production records go: a path (on the actor's node) or any pyarrow filesystem URI. Nothing given: no log.
+    log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
     selector: a selector file; nothing given: the one in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
@@ -243,9 +244,11 @@ def _get_actor() -> Any:
     except ValueError:
         from placement.actor import PlacementActor, Settings
 
+        # On the head: it holds nothing that keeps another node from being taken for idle, and would go with it.
         options: dict[str, Any] = {
             "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
             "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
+            "resources": {HEAD_NODE_RESOURCE_NAME: 0.001},
         }  # fmt: skip
         # Not ray.remote, in whose place somebody may have put placed_remote.
         return _make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)

@@ -48,7 +48,7 @@ def node_args_command(
 
 def start_command(
     log: Annotated[
-        str | None, typer.Option(help="Where production records go: a path on the actor's node, or s3://bucket/log.")
+        str | None, typer.Option(help="Where production records go: a path on the head, or s3://bucket/log.")
     ] = None,
     selector: Annotated[str | None, typer.Option(help="A selector file or URI; else the shipped one.")] = None,
     policy: Annotated[str | None, typer.Option(help="The whole cluster's.")] = None,

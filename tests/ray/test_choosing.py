@@ -35,23 +35,28 @@ class Where:
         return str(ray.get_runtime_context().get_node_labels()["config"])
 
 
+def choose(*args: Any, **options: Any) -> Decision:
+    """By the threshold: what earlier tests left running would have `balanced` choose another device."""
+    return placement.choose(*args, **{"policy": "selector", **options})
+
+
 def test_it_decides_for_a_spec_a_function_and_for_nothing_known() -> None:
-    on_cpu = placement.choose(SMALL)
+    on_cpu = choose(SMALL)
     assert isinstance(on_cpu, Decision)
     assert on_cpu.ray_options() == {"num_cpus": 1.0}
-    assert placement.choose(lambda: SMALL).device == "cpu"
-    assert placement.choose(lambda scale: SMALL, 3).device == "cpu"
-    assert placement.choose(None).reason == "cold_start"
+    assert choose(lambda: SMALL).device == "cpu"
+    assert choose(lambda scale: SMALL, 3).device == "cpu"
+    assert choose(None).reason == "cold_start"
 
 
 def test_options_limit_it() -> None:
-    on_gpu = placement.choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "in(A,B)"})
+    on_gpu = choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "in(A,B)"})
     assert on_gpu.device == "gpu"
     assert set(on_gpu.configs) == {"A", "B"}
     assert on_gpu.ray_options() == {
         "num_cpus": 0.5, "num_gpus": 1, "label_selector": {"config": "in(A,B)"},
     }  # fmt: skip
-    assert placement.choose(SMALL, policy="gpu_only", gpu_options={"num_gpus": 0.5}).ray_options()["num_gpus"] == 0.5
+    assert choose(SMALL, policy="gpu_only", gpu_options={"num_gpus": 0.5}).ray_options()["num_gpus"] == 0.5
     json.dumps(on_gpu.ray_options())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,7 @@ def a_worker_that_dies_between_items(remote: Remote) -> Any:
     @remote(max_retries=0)
     def f() -> Any:
         yield 1
+        time.sleep(0.3)  # an item is reported while the task goes on: at once, it may go with the worker
         os._exit(1)
 
     made = f.remote()
