@@ -268,7 +268,8 @@ def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
         except StopIteration:
             raise asyncio.CancelledError from None
 
-    monkeypatch.setattr(gpu_memory.asyncio, "sleep", next_look)
+    # Of that module alone: where a cluster runs, Ray's own threads sleep too.
+    monkeypatch.setattr(gpu_memory, "asyncio", SimpleNamespace(sleep=next_look, to_thread=asyncio.to_thread))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(gpu_memory.tell_changes(find_gpus(), told.append))
     assert told == [60.0, 100.0]
