@@ -490,7 +490,12 @@ def cancelling_a_method(remote: Remote) -> Any:
         async def sleep(self) -> None:
             await asyncio.sleep(60)
 
-    ref = Async.remote().sleep.remote()
+        async def is_there(self) -> bool:
+            return True
+
+    actor = Async.remote()
+    assert ray.get(actor.is_there.remote())
+    ref = actor.sleep.remote()
     time.sleep(0.3)
     ray.cancel(ref)
     return type(error_of_type(lambda: ray.get(ref, timeout=20))).__name__

@@ -6,8 +6,10 @@ import functools
 import inspect
 import os
 import pickle
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -457,17 +459,22 @@ def dag_options(remote: Remote) -> Any:
 
 @case
 def cancelling(remote: Remote) -> Any:
-    @remote(max_retries=0)
-    def sleeps() -> None:
-        for _ in range(600):
-            time.sleep(0.05)
+    with tempfile.TemporaryDirectory() as folder:
+        began = Path(folder) / "began"  # cancelled before that it ends otherwise, with Ray too
 
-    ref = sleeps.remote()
-    time.sleep(0.2)
-    ray.cancel(ref)
-    with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError)) as caught:
-        ray.get(ref, timeout=20)
-    return caught.type.__name__
+        @remote(max_retries=0)
+        def sleeps() -> None:
+            began.touch()
+            for _ in range(600):
+                time.sleep(0.05)
+
+        ref = sleeps.remote()
+        while not began.exists():
+            time.sleep(0.01)
+        ray.cancel(ref)
+        with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError)) as caught:
+            ray.get(ref, timeout=20)
+        return caught.type.__name__
 
 
 @case(ways=("plain", "any"))
