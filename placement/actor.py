@@ -346,10 +346,12 @@ class PlacementActor:
 
     async def _count_the_dead(self) -> None:
         """On the actor's own machine, where a whole node may have gone and nobody else come."""
-        left: list[Unsent] = []
-        await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", left.append)
-        for one in left:
-            self.intake.writer_died(one)
+        loop = asyncio.get_running_loop()
+
+        def tell(left: Unsent) -> None:
+            loop.call_soon_threadsafe(self.intake.writer_died, left)
+
+        await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", tell)
         await asyncio.sleep(LOOK_EVERY_S)
 
     async def flush(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from ray import ActorClassID
 from ray._common import ray_option_utils
 from ray._common.signature import validate_args
 from ray._private import ray_constants
+from ray._private.auto_init_hook import auto_init_ray
 from ray._private.client_mode_hook import client_mode_should_convert
 from ray._private.utils import parse_runtime_env_for_task_or_actor
 from ray.actor import ActorClass, _modify_class
@@ -105,6 +106,7 @@ class PlacedClass(ActorClass):
         options = given.pop(OURS, self._placement_options)
         if not options.placeable or client_mode_should_convert():
             return super()._remote(args, kwargs, **given)
+        auto_init_ray()  # as Ray's own does, which comes only after the decision
         placer = self._placer(options, given)
         snapshot, around = caller().current(), surroundings()
         task = placer.task(tuple(args or ()), kwargs or {})

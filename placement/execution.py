@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from time import perf_counter, process_time, thread_time, time
 from typing import Any
 
+import ray
 from ray._private.worker import global_worker
 
 from placement import device, reporting
@@ -21,9 +23,10 @@ from placement.gpu_failure import is_gpu_failure
 from placement.retiring import retire_worker, worker_retires
 from placement.task import Device
 
-OMP = b"OMP_NUM_THREADS"
+OMP, LAUNCHERS = b"OMP_NUM_THREADS", b"1"
 
 _seen_functions: set[str] = set()
+_threads_set: bytes | None = None  # the OMP_NUM_THREADS that this process was given here
 _bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
 
@@ -178,20 +181,28 @@ def _is_cold(name: str) -> bool:
 def _set_threads(cpus: float) -> None:
     """Gives the numerical libraries the CPUs granted, which the ones loaded by an earlier task do not know.
 
-    Ray sets OMP_NUM_THREADS to these where it is not set: any other value is the user's own, and holds.
+    Ray sets OMP_NUM_THREADS to these where it is not set. Its cluster launcher exports a 1 on every node, which says
+    nothing of this task; any other value, or one of the runtime_env, is the user's own, and holds.
     """
+    global _threads_set
     threads = max(1, int(cpus))
-    given = device.variable(OMP)
-    if given is None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    elif given != b"%d" % threads:
-        return
+    given, wanted = device.variable(OMP), b"%d" % threads
+    if given != wanted:
+        if given not in (None, _threads_set) and (given != LAUNCHERS or _users_own_threads()):
+            return
+        os.environ["OMP_NUM_THREADS"], _threads_set = str(threads), wanted
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     xgboost = sys.modules.get("xgboost")
     if xgboost is not None:
         xgboost.set_config(nthread=threads)
+
+
+@cache
+def _users_own_threads() -> bool:
+    """This worker's runtime_env says how many; a worker has one for its whole life."""
+    return "OMP_NUM_THREADS" in (ray.get_runtime_context().runtime_env.get("env_vars") or {})
 
 
 def _initialise_cuda() -> float:

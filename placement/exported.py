@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import ray
-from ray import Language
+from ray import Language, cloudpickle
 from ray._common import signature
 from ray._common.serialization import pickle_dumps
 from ray._private.auto_init_hook import auto_init_ray
@@ -23,7 +23,7 @@ from ray._raylet import PythonFunctionDescriptor  # type: ignore[attr-defined]
 from ray.remote_function import RemoteFunction
 from ray.util.tracing.tracing_helper import _inject_tracing_into_function
 
-from placement.flattened import carries, opened
+from placement.arriving import Arriving
 from placement.submission import Submit, submitter
 from placement.tracebacks import hide_own_frames
 
@@ -70,12 +70,7 @@ class Measured(Body):
 
 
 class Placed(Body):
-    """A placed task: its first argument is the Envelope, however it travelled."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """From then on arguments are read with the Envelope among them."""
-        super().__setstate__(state)
-        read_envelopes()
+    """A placed task: its first argument is the Envelope; where it came as a name, `placement.arriving` saw to that."""
 
     @cached_property
     def run(self) -> Callable[..., Any]:
@@ -87,26 +82,6 @@ class Placed(Body):
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
         """As Measured, on the device decided for it."""
         return self.run(self.function, self.name, packed, args, kwargs)
-
-
-def read_envelopes() -> None:
-    """From now on this process makes the Envelope that came with arguments the first of them.
-
-    Ray turns the flat list into arguments in one place; lists without an Envelope are left to it as they are.
-    """
-    recover_args = signature.recover_args
-    if getattr(recover_args, "reads_envelopes", False):
-        return
-
-    def recovered(flattened_args: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        if not carries(flattened_args):
-            return recover_args(flattened_args)
-        packed = opened(flattened_args)
-        args, kwargs = recover_args(flattened_args)
-        return [packed, *args], kwargs
-
-    recovered.reads_envelopes = True  # type: ignore[attr-defined]
-    signature.recover_args = recovered
 
 
 async def _run_placed_async_generator(
@@ -150,10 +125,11 @@ class ExportingFunction(RemoteFunction):
                 self._function = _inject_tracing_into_function(self._function)
                 self._function_signature = self._signature()
         self._function_descriptor = PythonFunctionDescriptor.from_function(self._function, self._uuid)
-        self._pickled_function = pickle_dumps(
+        pickled = pickle_dumps(
             self.body(self._function, self.name),
             f"Could not serialize the function {self._function_descriptor.repr}",
         )
+        self._pickled_function = cloudpickle.dumps(Arriving(pickled)) if self.body is Placed else pickled
         self._last_export_cluster_and_job = worker.current_cluster_and_job
         worker.function_actor_manager.export(self)
 

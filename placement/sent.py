@@ -46,7 +46,7 @@ def remember(refs: Any, sent: Sent) -> None:
 def _task_id(refs: Any) -> bytes | None:
     if type(refs) is not ray.ObjectRef:
         refs = next(iter(refs), None) if isinstance(refs, list) else getattr(refs, "_generator_ref", None)
-    return None if refs is None else refs.binary()[:TASK_ID_BYTES]
+    return refs.binary()[:TASK_ID_BYTES] if isinstance(refs, ray.ObjectRef) else None
 
 
 def explain(ref: Any) -> Explanation:

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 FINISHED, ACKNOWLEDGED, NUMBER, UNDER_WAY = range(4)
 BYTES = 4 * 8
@@ -87,14 +87,25 @@ def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) ->
         writer = path.name.removesuffix(SUFFIX)
         if writer == own:
             continue
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_nlink:  # else another one has told of it just now
+        file = _of_the_dead(path)
+        if file is not None:
+            with file:
                 left = _left(writer, file.read(BYTES))
                 if left.runs:
                     tell(left)
                 path.unlink()
     return len(files)
+
+
+def _of_the_dead(path: Path) -> BinaryIO | None:
+    """The file, locked; None while its writer lives, once another one has told of it, or if it cannot be read."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        file = stack.enter_context(path.open("r+b"))
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_nlink:
+            stack.pop_all()
+            return file
+    return None
 
 
 def _left(writer: str, content: bytes) -> Unsent:

@@ -47,6 +47,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
     monkeypatch.setattr(execution, "_bound_to", None)
     monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(execution, "_threads_set", None)
+    monkeypatch.setattr(execution, "_users_own_threads", lambda: False)
     yield reported
     assert current_device() == "cpu"
 
@@ -177,24 +179,37 @@ def test_a_generator_that_has_yielded_is_never_run_again(runs: list[Run], retire
 
 
 @pytest.mark.parametrize(
-    ("found", "cpus", "set_to"),
-    [("2", 2.0, 2), ("1", 0.5, 1), ("3", 3.7, 3), (None, 2.0, 2), ("3", 2.0, None), ("1", 2.0, None), ("all", 1, None)],
-)
+    ("found", "own", "cpus", "seen"),
+    [
+        ("2", False, [2.0], [2]), ("1", False, [0.5], [1]), ("3", False, [3.7], [3]),
+        (None, False, [2.0, 4.0, 1.0], [2, 4, 1]),  # ours, and known again
+        ("1", False, [2.0, 1.0, 2.0], [2, 1, 2]),  # Ray's cluster launcher exports it everywhere
+        ("1", True, [2.0], [None]), ("3", False, [2.0], [None]), ("3", False, [2.0, 3.0], [None, 3]),
+        ("all", False, [1], [None]),
+    ],
+)  # fmt: skip
 def test_the_libraries_get_the_cpus_granted_and_a_users_own_threads_hold(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch, found: str | None, cpus: float, set_to: int | None
-) -> None:
-    """Ray sets OMP_NUM_THREADS to the CPUs granted where it finds none: `found` is what a task then finds."""
-    seen: list[int] = []
-    torch = SimpleNamespace(get_num_threads=lambda: 17, set_num_threads=seen.append)
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch, found: str | None, own: bool, cpus: list[float],
+    seen: list[int | None],
+) -> None:  # fmt: skip
+    """Ray sets OMP_NUM_THREADS to the CPUs granted where it finds none: `found` is what the first task then finds.
+
+    own: the runtime_env has it.  seen: what each task sets, None: nothing.
+    """
+    told: list[int] = []
+    torch = SimpleNamespace(get_num_threads=lambda: 17, set_num_threads=told.append)
     monkeypatch.setitem(sys.modules, "torch", torch)  # an earlier task of this worker has loaded it
-    monkeypatch.setitem(sys.modules, "xgboost", SimpleNamespace(set_config=lambda nthread: seen.append(nthread)))
+    monkeypatch.setitem(sys.modules, "xgboost", SimpleNamespace(set_config=lambda nthread: told.append(nthread)))
+    monkeypatch.setattr(execution, "_users_own_threads", lambda: own)
     if found is None:
         monkeypatch.delenv("OMP_NUM_THREADS")
     else:
         monkeypatch.setenv("OMP_NUM_THREADS", found)
-    told = run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=cpus))
-    assert told == (found or str(set_to))
-    assert seen == ([] if set_to is None else [set_to, set_to])
+    for granted, threads in zip(cpus, seen, strict=True):
+        told.clear()
+        given = run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=granted))
+        assert given == (found if threads is None else str(threads))
+        assert told == ([] if threads is None else [threads, threads])
 
 
 def test_the_first_run_in_a_process_is_cold_and_no_observation(

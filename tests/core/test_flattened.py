@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray import cloudpickle
 from ray._common import signature
 
-from placement.exported import Placed, read_envelopes
+from placement.arriving import Arriving, read_envelopes
+from placement.exported import Placed
 from placement.flattened import NAMELESS, carries, flattened, opened
 from placement.submission import fitting
 
@@ -71,15 +75,45 @@ def double(x: int) -> int:
     return 2 * x
 
 
+def body() -> bytes:
+    return cloudpickle.dumps(Arriving(pickle.dumps(Placed(double, "double"))))
+
+
 def test_a_worker_that_has_loaded_a_placed_function_reads_envelopes_once() -> None:
-    rays = signature.recover_args
-    body = pickle.dumps(Placed(double, "double"))
+    rays, pickled = signature.recover_args, body()
     assert signature.recover_args is rays  # a caller's is left alone
-    pickle.loads(body)
+    assert pickle.loads(pickled).function is double
     reading = signature.recover_args
     assert reading([*flattened([7], {}, b"packed")]) == ([b"packed", 7], {})
-    pickle.loads(body)
+    pickle.loads(pickled)
     assert signature.recover_args is reading is not rays
+
+
+WITHOUT_PLACEMENT = """
+import pickle, sys
+from ray import cloudpickle
+from ray._common import signature
+sys.modules["placement"] = None
+for body in pickle.load(sys.stdin.buffer):
+    try:
+        pickle.loads(body)
+    except ModuleNotFoundError as error:
+        print(error)
+for flat in pickle.load(sys.stdin.buffer):
+    print(signature.recover_args(flat))
+"""
+
+
+def test_where_placement_is_not_installed_ray_can_say_so() -> None:
+    flat = [flattened([7], {}, b"packed"), flattened([], {"x": 1}, b"packed"), flattened([], {}, b"packed")]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PLACEMENT], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    failed, again, *recovered = done.stdout.decode().splitlines()
+    assert failed == again
+    assert "placement" in failed
+    assert recovered == ["([b'packed', 7], {})", "([b'packed'], {'x': 1})", "([b'packed'], {})"]
 
 
 SIGNATURES: list[Any] = [

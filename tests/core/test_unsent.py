@@ -71,8 +71,9 @@ def test_own_file_is_left_alone_and_one_with_nothing_unsent_goes_silently(tmp_pa
     mine.added()
     (node / f"clean{SUFFIX}").write_bytes(bytes(32))
     (node / f"cut{SUFFIX}").write_bytes(b"\1\2")  # no writer of ours makes this
+    (node / f"a folder{SUFFIX}").mkdir()  # nor this, which nobody can read
     assert told(tmp_path) == []
-    assert [path.name for path in node.iterdir()] == [f"me{SUFFIX}"]
+    assert sorted(path.name for path in node.iterdir()) == [f"a folder{SUFFIX}", f"me{SUFFIX}"]
     assert told(tmp_path / "nowhere") == []
 
 

@@ -129,7 +129,7 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
     assert (told.device, told.reason, told.policy) == (
         explained.decision.device, explained.decision.reason, "balanced",
     )  # fmt: skip
-    for wrong in (foreign.remote(0), 3):
+    for wrong in (foreign.remote(0), 3, [3], []):
         with pytest.raises(OptionError, match="explain"):
             placement.explain(wrong)
 

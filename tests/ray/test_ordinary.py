@@ -87,12 +87,19 @@ def test_a_second_cluster_in_one_script() -> None:
     out = run("""
         f = placed_remote(devices="any")(lambda: 1)
         g = placed_remote(lambda: 2)
+
+        @placed_remote(devices="any")
+        class A:
+            def get(self):
+                return 3
+
         first = ray.get([f.remote(), g.remote()])
         ray.shutdown()
-        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        print(first, ray.get([f.remote(), g.remote()]))
+        os.environ["RAY_ADDRESS"] = "local"  # what Ray does by itself where nothing was started
+        a = A.remote()
+        print(first, ray.get([a.get.remote(), f.remote(), g.remote()]))
     """)
-    assert out.splitlines()[-1] == "[1, 2] [1, 2]"
+    assert out.splitlines()[-1] == "[1, 2] [3, 1, 2]"
 
 
 def test_ray_client() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import pickle
@@ -475,6 +476,25 @@ def cancelling(remote: Remote) -> Any:
         with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError)) as caught:
             ray.get(ref, timeout=20)
         return caught.type.__name__
+
+
+class NotThere:
+    """What no worker can load: it needs a module of the caller's alone."""
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, ("a_module_of_the_caller",)
+
+
+@case(ways=("plain", "any", "spec"))
+def what_a_worker_cannot_import_is_named(remote: Remote) -> Any:
+    missing = NotThere()
+
+    @remote
+    def f(*args: Any, **kwargs: Any) -> Any:
+        return missing, args, kwargs
+
+    found = [error_of(functools.partial(ray.get, ref)) for ref in (f.remote(1), f.remote(x=1), f.remote())]
+    return [(error.types, "No module named 'a_module_of_the_caller'" in error.text) for error in found]
 
 
 @case(ways=("plain", "any"))
