@@ -154,6 +154,12 @@ def test_saturated_balanced_comes_near_the_bound() -> None:
     assert found.policies["balanced"].bound_ratio <= 1.10
 
 
+def test_balanced_is_no_worse_where_many_nodes_fill_up_at_once() -> None:
+    found = simulate(trace_of("saturated", 6000), cluster_of(60), ["selector", "flops_rule", "balanced"])
+    makespan = {name: outcome.makespan_seconds for name, outcome in found.policies.items()}
+    assert makespan["balanced"] <= min(makespan["selector"], makespan["flops_rule"])
+
+
 def test_the_figures_hold_together(saturated: Simulation) -> None:
     for name, o in saturated.policies.items():
         assert o.cluster_joules > o.joules > 0
