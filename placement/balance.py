@@ -27,7 +27,7 @@ from placement.costs import THRESHOLDS, Places
 from placement.least import NEAR, Least, Plan, stale
 from placement.task import Device, TaskSpec
 
-POWER = 9  # of 3, 5, 7, 9, 17 and 33 the best in simulation over all mixes: low ones let long tasks begin late
+POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
 LARGEST_LOG_RATE = math.log(15.0)
 """Either way. Of 3 to 10,000 the best in simulation over mixes and from 4 to 100 nodes: while many nodes fill up at
@@ -36,7 +36,7 @@ once the rate would rise far beyond what any task gains, and long tasks that beg
 
 @dataclass(frozen=True)
 class Balanced(Least):
-    """The paper's threshold while its device is free; else the earliest end, joules priced in seconds.
+    """The paper's threshold while its device is free; else where the sum of powers of the loads grows the least.
 
     See the module. seconds_per_joule: the price; 0 leaves energy to the threshold.
     """
@@ -89,6 +89,7 @@ def grown(wait: float, cost: float) -> float:
     """(wait + cost) ** POWER - wait ** POWER, without the difference: a short task after a long queue would be lost."""
     end = wait + cost
     end3, wait3 = end * end * end, wait * wait * wait
+    # a**9 - b**9 = (a - b) (a**2 + ab + b**2) (a**6 + a**3 b**3 + b**6)
     return cost * (end * (end + wait) + wait * wait) * (end3 * (end3 + wait3) + wait3 * wait3)
 
 

@@ -38,7 +38,7 @@ class Option(NamedTuple):
 class Places(NamedTuple):
     """Options, each at one of its configs, in columns of one length, so that a decision goes through them at once.
 
-    cpus: so many are on CPUs; they come first.  alike: of each, those on its device of the same cost, itself too.
+    cpus: so many are on CPUs; they come first.
     """
 
     queues: tuple[Queue, ...]
@@ -46,7 +46,6 @@ class Places(NamedTuple):
     seconds: tuple[float, ...]
     joules: tuple[float, ...]
     costs: tuple[float, ...]
-    alike: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, options: Iterable[tuple[Option, Sequence[str]]]) -> Places:
@@ -54,36 +53,32 @@ class Places(NamedTuple):
         each = [(option, (config, option.device)) for option, configs in options for config in configs]
         each.sort(key=lambda one: one[0].device == "gpu")
         cpus = sum(option.device == "cpu" for option, _ in each)
-        costs = tuple([float(option.cost) for option, _ in each])
         return cls(
             tuple([queue for _, queue in each]),
             cpus,
             tuple([float(option.seconds) for option, _ in each]),
             tuple([float(option.joules) for option, _ in each]),
-            costs,
-            _alike(costs[:cpus], 0) + _alike(costs[cpus:], cpus),
+            tuple([float(option.cost) for option, _ in each]),
         )
 
-
-def _alike(costs: Sequence[float], first: int) -> tuple[tuple[int, ...], ...]:
-    """Of each place those whose costs differ by no more than SAME; the places are numbered from `first`."""
-    return tuple([
-        tuple([i for i, other in enumerate(costs, first) if other <= SAME * cost and cost <= SAME * other])
-        for cost in costs
-    ])  # fmt: skip
+    def alike(self, place: int) -> list[int]:
+        """Those on its device whose costs differ by no more than SAME, itself too."""
+        costs = self.costs
+        cost, same = costs[place], range(self.cpus) if place < self.cpus else range(self.cpus, len(costs))
+        return [i for i in same if costs[i] <= SAME * cost and cost <= SAME * costs[i]]
 
 
 def options_of(found: Field) -> list[Option] | None:
     """Every device of every lot; None where of some nothing tells its seconds."""
     told = [seconds_of(found, i) for i in range(len(found.lots))]
-    usual = [geometric_mean([s for one in told if (s := one[at]) is not None]) for at in (0, 1)]
+    usual = [geometric_mean([s for one in told if (s := one[at]) is not None and s == s]) for at in (0, 1)]
     gpu = set(found.gpu)
     options, joules_known = [], True
     for i, lot in enumerate(found.lots):
         estimate = found.estimate(i)
         sides: tuple[tuple[Device, tuple[str, ...]], ...] = (("cpu", lot.cpu), ("gpu", lot.gpu if i in gpu else ()))
         for (device, configs), own, others in zip(sides, told[i], usual, strict=True):
-            seconds = others if own is None else own
+            seconds = others if own is None or own != own else own  # NaN is none
             if not configs:
                 continue
             if seconds is None:

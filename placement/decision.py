@@ -110,7 +110,7 @@ class Decision:
 class Considered:
     """One row of explain(): a (config, device), whether it was taken, and why or why not.
 
-    wait_s: expected there; None = nothing is known of the queues.
+    wait_s, seconds (warm, of the whole task): expected there; None = not known, or it cannot run there.
     """
 
     config: str
@@ -120,11 +120,7 @@ class Considered:
     reason: str
     estimate: Estimate | None = None
     wait_s: float | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """Warm seconds of the whole task there; None = not known."""
-        return None if self.estimate is None else self.estimate.seconds_on(self.device)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +216,9 @@ def explained(decision: Decision, task: TaskSpec, function: str, limits: Limits,
             taken = fault is None and device == decision.device and config in decision.configs
             reason = fault or (decision.reason if taken else _why_not(device, estimates[config], decision))
             wait = None if fault or offer.waits is None else offer.waits.wait_s(config, device)
-            rows.append(Considered(config, device, limits.cpus[device], taken, reason, estimates[config], wait))
+            estimate = estimates[config]
+            seconds = None if fault or estimate is None else estimate.seconds_on(device)
+            rows.append(Considered(config, device, limits.cpus[device], taken, reason, estimate, wait, seconds))
     return Explanation(task, decision, tuple(rows))
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
+from placement.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
 from placement.rule import JointThreshold
-from placement.selector import Estimate, Spread, probability_worth
 from placement.task import Device, TaskSpec
 
 LARGEST_KEYS = 10_000  # design.md: (function, size) keys kept, the least recently seen dropped first
@@ -242,9 +242,9 @@ def off_by(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
         for estimate, cpu, gpu in told
         if estimate is not None
         for timed, seconds in ((cpu, estimate.cpu_seconds), (gpu, estimate.gpu_seconds))
-        if timed.runs and seconds
+        if timed.runs and seconds is not None and 0 < seconds < math.inf
     ]
-    return sum(logs) / len(logs) if logs else 0.0
+    return min(max(sum(logs) / len(logs), -LONGEST_LOG), LONGEST_LOG) if logs else 0.0
 
 
 def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:

@@ -128,7 +128,7 @@ class Least(ABC):
         scores = self._scores(told, places, plan)
         least = min(scores)
         best = scores.index(least)
-        near = [i for i in places.alike[best] if scores[i] <= least * self._near]
+        near = [i for i in places.alike(best) if scores[i] <= least * self._near]
         if len(near) > 1:
             start = int(self._random.random() * len(near))
             near = near[start:] + near[:start]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -93,7 +93,7 @@ def quantity_fault(name: str, value: Any, least: float, *, whole: bool = False) 
     number = _number(value)
     if number is None:
         return f"{name}={value!r} must be a number or None, not {type(value).__name__}"
-    if not least <= number < math.inf:
+    if not least <= number <= sys.float_info.max:  # an int may be larger than any float
         return f"{name}={value!r} must be finite and at least {least}"
     if whole and number != int(number):
         return f"{name}={value!r} must be a whole number"

@@ -218,8 +218,8 @@ class Ready:
             bisect_left(of_parameters, parameters or 0),
             bisect_left(of_bytes, task.input_bytes or 0),
             bisect_left(of_kernels, kernels or 0),
-            bisect_left(of_launches, flops / kernels if kernels else 0),
-            bisect_left(of_uses, flops / parameters if parameters else 0),
+            bisect_left(of_launches, float(flops) / float(kernels) if kernels else 0),
+            bisect_left(of_uses, float(flops) / float(parameters) if parameters else 0),
         )
         return TreeEstimates(self, self.cells.get(cell) or self._asked(cell), task)
 
@@ -258,8 +258,9 @@ class Ready:
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio on the first node, for a task whose FLOPs are known."""
-        speedup, power, _ = self(task).of(0)
-        return self.spreads(speedup, power, self(task).outside(0))
+        told = self(task)
+        speedup, power, _ = told.of(0)
+        return self.spreads(speedup, power, told.outside(0))
 
     def spreads(self, speedup: float, power: float, outside: bool) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio."""

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 MOST_LEAVES = 32
+MOST_TREES = 500  # all their splits on one input make a table of some 30 MB
 LARGEST_NUMBER = 1e6  # of a threshold or a leaf, which are logarithms
 LARGEST_SUM = 700.0
 """No sum of trees may reach further: it is a logarithm, and a float holds no more than e to that."""
@@ -177,6 +178,8 @@ def forest_of(data: Mapping[str, Any], inputs: int, sums: Sequence[int]) -> Fore
         ends, bases = tuple(int(end) for end in data["ends"]), tuple(float(base) for base in data["bases"])
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"its trees are not as they should be: {str(error)[:200]}") from None
+    if len(trees) > MOST_TREES:
+        raise ValueError(f"it has {len(trees)} trees; {MOST_TREES} is the most")
     counts = {len(ends), len(bases)}
     if len(counts) > 1 or not counts <= {*sums} or [0, *sorted(ends)] != [0, *ends] or [*ends][-1:] != [len(trees)]:
         raise ValueError(

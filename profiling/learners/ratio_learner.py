@@ -7,7 +7,6 @@ the work is held out once: one part alone tells too little.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -104,10 +103,10 @@ class Ratio:
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
         """As Learner. The folds share the machine's cores: each fit takes a second or more."""
-        from joblib import Parallel, delayed
+        from joblib import Parallel, cpu_count, delayed
 
         each = (delayed(_answers)(frame.iloc[fold.train], frame.iloc[fold.test], fold.seed, rule) for fold in folds)
-        found: list[np.ndarray] = Parallel(n_jobs=min(len(folds), os.cpu_count() or 1))(each)
+        found: list[np.ndarray] = Parallel(n_jobs=max(1, min(len(folds), cpu_count())))(each)
         return found
 
 

@@ -114,15 +114,21 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
     work, edge = held_out_work(frame, seed), _edge(frame)
     shortfall = log_shortfalls(frame, logs)
     times = None
-    if np.isfinite(shortfall).sum() >= FEWEST_ROWS:
-        timed = np.isfinite(shortfall)
+    timed = np.isfinite(shortfall)
+    of_speedup = _errors(inputs, target, work)
+    if timed.sum() >= FEWEST_ROWS:
         sums.append(_boosted(*_twice(inputs[timed], shortfall[timed]), TIMES_TREES))
-        times = _times(inputs[timed], target[timed], shortfall[timed], work[timed])
-    within = _error(inputs, target, work)
-    beyond = max((_error(inputs, target, mask) for mask in (edge, _some_gpus(frame))), default=within)
+        times = _times(
+            inputs[timed], target[timed], shortfall[timed], work[timed],
+            None if of_speedup is None else of_speedup[timed[work]],
+        )  # fmt: skip
+    within, *others = (
+        _rms(target - target.mean() if errors is None else errors)
+        for errors in (of_speedup, *(_errors(inputs, target, mask) for mask in (edge, _some_gpus(frame))))
+    )
     return TreeModel(
         names, _forest(inputs.shape[1], sums),
-        centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, beyond), power_std, times,
+        centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, *others), power_std, times,
     )  # fmt: skip
 
 
@@ -133,14 +139,18 @@ def _twice(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.vstack([inputs, without]), np.tile(target, 2)
 
 
-def _times(inputs: np.ndarray, speedup: np.ndarray, shortfall: np.ndarray, held: np.ndarray) -> Times:
-    """What the seconds of both devices err by on the rows of a mask, fitted on the others."""
-    if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
-        return Times(*(float(max(LEAST_SPREAD, log.std())) for log in (shortfall, shortfall - speedup)))
-    seen, asked = _twice(inputs[~held], shortfall[~held]), inputs[held]
-    cpu = _regressor(TIMES_TREES).fit(*seen).predict(asked) - shortfall[held]
-    gpu = cpu - (_regressor(SPEEDUP_TREES).fit(inputs[~held], speedup[~held]).predict(asked) - speedup[held])
-    return Times(*(float(max(LEAST_SPREAD, np.sqrt(np.mean(error**2)))) for error in (cpu, gpu)))
+def _times(
+    inputs: np.ndarray, speedup: np.ndarray, shortfall: np.ndarray, held: np.ndarray, of_speedup: np.ndarray | None
+) -> Times:
+    """What the seconds of both devices err by on the rows of a mask, fitted on the others.
+
+    of_speedup: what the speed-up errs by on these rows.
+    """
+    if of_speedup is None or not len(of_speedup) or (~held).sum() < FEWEST_ROWS / 2:
+        return Times(*(_rms(log - log.mean()) for log in (shortfall, shortfall - speedup)))
+    seen = _twice(inputs[~held], shortfall[~held])
+    of_cpu = _regressor(TIMES_TREES).fit(*seen).predict(inputs[held]) - shortfall[held]
+    return Times(_rms(of_cpu), _rms(of_cpu - of_speedup))
 
 
 def _forest(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:
@@ -210,12 +220,16 @@ def _power(
     return centre, slopes, (trees, level + base), max(LEAST_SPREAD, float(np.sqrt(np.mean(error**2))))
 
 
-def _error(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> float:
-    """Root mean square of what trees err by on the rows of a mask, fitted on the others."""
+def _errors(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> np.ndarray | None:
+    """What trees err by on the rows of a mask, fitted on the others; None where either are too few."""
     if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
-        return float(max(LEAST_SPREAD, target.std()))
-    told = _regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
-    return float(max(LEAST_SPREAD, np.sqrt(np.mean((told - target[held]) ** 2))))
+        return None
+    found: np.ndarray = _regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
+    return found - target[held]
+
+
+def _rms(errors: np.ndarray) -> float:
+    return max(LEAST_SPREAD, float(np.sqrt(np.mean(errors**2))))
 
 
 def _edge(frame: pd.DataFrame) -> np.ndarray:

@@ -181,11 +181,30 @@ class Fixed:
 
     version = "fixed"
 
+    def __init__(self, says: Estimate = WORTH) -> None:
+        self.says = says
+
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate:
-        return WORTH
+        return self.says
 
     def to_dict(self) -> dict[str, Any]:
         return {}
+
+
+@pytest.mark.parametrize("policy", [Balanced(seed=0), MinTime(), MinEnergy(), MinEdp()])
+@pytest.mark.parametrize("cpu", [math.nan, math.inf, -1.0, 0.0, 1.0])
+@pytest.mark.parametrize("gpu", [math.nan, math.inf, -1.0, 0.0])
+def test_whatever_seconds_a_users_selector_tells_a_decision_comes_of_it(policy: Least, cpu: float, gpu: float) -> None:
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge({(config, device): Load(1, 3, 5.0) for config in "ABCD" for device in ("cpu", "gpu")}, 0.0)  # type: ignore[arg-type]
+    seen = History()
+    for _ in range(4):
+        seen.observe(key_of("f", TASK), Place("A", "cpu", 1.0), 1e308)
+    for history in (History(), seen):
+        selector = Fixed(replace(WORTH, cpu_seconds=cpu, gpu_seconds=gpu))
+        snap = snapshot(selector, backlog=backlog, history=history)
+        assert decide(TASK, "f", limits(), snap, policy=policy).configs
+        assert str(explain(TASK, "f", limits(), snap, policy=policy))
 
 
 def test_a_decision_states_wait_seconds_and_freshness() -> None:

@@ -408,6 +408,8 @@ def test_the_table_tells_the_seconds_where_they_are_known() -> None:
     rows = explain(TASK, "f", limits(), snap).considered
     assert all(row.seconds and f"{row.seconds:.3g} s" in line for row, line in zip(rows, lines[2:], strict=True))
     assert max(len(line) for line in lines[1:]) <= 100
+    for row in explain(TASK, "f", limits(64.0), snap).considered:
+        assert (row.seconds is None) == (row.device == "cpu"), "of what cannot run there no seconds are told"
 
 
 def test_a_gpu_that_nothing_is_known_of_says_so() -> None:

@@ -360,3 +360,12 @@ def test_how_far_estimates_are_off_is_told_by_all_that_was_timed() -> None:
     assert log == pytest.approx(math.log(2.0))
     assert corrected(other, log) == replace(other, cpu_seconds=pytest.approx(10.0))
     assert corrected(one, 0.0) is one
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 0.0, 5e-324])
+def test_seconds_that_make_no_sense_put_nothing_right_and_fail_nothing(seconds: float) -> None:
+    log = off_by([(Estimate(0.5, cpu_seconds=seconds), timed(1e308, 1e308), Timings())])
+    found = corrected(Estimate(0.5, cpu_seconds=2.0, gpu_seconds=1.0), log)
+    assert found is not None
+    assert found.cpu_seconds is not None
+    assert 2.0 <= found.cpu_seconds < math.inf

@@ -14,7 +14,23 @@ from placement.task import KINDS, OPERATION_KINDS, Operation, TaskSpec
 
 QUANTITIES = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "steps")
 COUNTS = ("batch_size", "parameters", "kernels", "steps")
-NONSENSE = [-1, math.nan, math.inf, -math.inf, True, "8", b"8", [8], (8,), {}, object(), 1j, np.array([1, 2]), np.True_]
+NONSENSE = [
+    -1,
+    10**400,
+    math.nan,
+    math.inf,
+    -math.inf,
+    True,
+    "8",
+    b"8",
+    [8],
+    (8,),
+    {},
+    object(),
+    1j,
+    np.array([1, 2]),
+    np.True_,
+]
 
 
 def test_a_spec_says_nothing_by_default_and_runs_one_step() -> None:

@@ -5,6 +5,7 @@ import math
 import pickle
 import random
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -22,9 +23,10 @@ from placement.policies import Balanced, MinEdp, MinTime, SelectorPolicy
 from placement.ratio import FASTEST
 from placement.ratio_selector import RatioSelector, ratio_of
 from placement.rule import JointThreshold
+from placement.selector import shipped_selector
 from placement.task import TaskSpec
 from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, Ready, Times, TreeModel, both, with_intensities
-from placement.trees import LARGEST_SUM, Forest, Tree, forest_of
+from placement.trees import LARGEST_SUM, MOST_TREES, Forest, Tree, forest_of
 from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
 
 INPUTS = len(NUMBERS) + 1
@@ -214,6 +216,20 @@ def test_no_device_beats_its_arithmetic(speedup, shortfall):
         assert found.speedup.mean == speedup, "only what says more than can be is cut"
     bulk = selector.trees.predict(np.log([[NODE.cpu_gflops / NODE.cpus, NODE.gpu_gflops, *[1.0] * 10]]), [None])
     assert bulk[0][0] == pytest.approx(found.speedup.mean)
+
+
+def test_a_quotient_of_whatever_a_spec_may_hold_is_told():
+    selector = shipped_selector()
+    one, other = (
+        TaskSpec(flops=flops, kernels=kernels, parameters=7) for flops, kernels in ((1e9, 10), (Decimal("1e9"), 10.0))
+    )
+    assert selector.estimate(one, NODE, 1.0) == selector.estimate(other, NODE, 1.0)
+
+
+def test_more_trees_than_a_table_is_made_for_are_refused():
+    data = Forest(1, (Tree((), (0.0,)),) * (MOST_TREES + 1), (MOST_TREES, MOST_TREES + 1), (0.0, 0.0)).to_dict()
+    with pytest.raises(ValueError, match="trees; 500 is the most"):
+        forest_of(data, 1, (2,))
 
 
 def test_sums_that_no_float_can_hold_are_refused():
