@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from core_builders import TASK, cluster, limits, net, snapshot
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.backlog import STALE_S, Backlog, Load
@@ -161,7 +161,6 @@ ESTIMATES = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(ESTIMATES, WAITS, WAITS, st.sampled_from(["both", "cpu", "gpu"])), min_size=1, max_size=5),
     st.sampled_from([Balanced, MinTime, MinEnergy, MinEdp]),

@@ -318,7 +318,7 @@ def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, str]:
 NET = [net(seed) for seed in range(5)]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(situations())
 def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[TaskSpec, Limits, Snapshot, str]) -> None:
     task, given_limits, snap, name = situation
@@ -338,7 +338,7 @@ def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[Task
     assert decision.selector_version in text
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(situations())
 def test_what_is_taken_is_feasible_and_the_same_every_time(situation: tuple[TaskSpec, Limits, Snapshot, str]) -> None:
     task, given_limits, snap, name = situation
@@ -361,7 +361,7 @@ def test_what_is_taken_is_feasible_and_the_same_every_time(situation: tuple[Task
             assert config not in seen.unfit
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(situations(), st.randoms())
 def test_the_order_of_the_kinds_changes_nothing(situation: tuple[TaskSpec, Limits, Snapshot, str], r: Any) -> None:
     task, given_limits, snap, name = situation

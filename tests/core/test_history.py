@@ -49,7 +49,6 @@ def test_design_numbers() -> None:
     assert (LARGEST_KEYS, COLD_START_RUNS) == (10_000, 3)
 
 
-@settings(deadline=None)
 @given(st.floats(1, 1e15), st.floats(1.0, 1.04))
 def test_a_size_is_a_step_of_nine_percent(flops: float, more: float) -> None:
     first, second = size_of(TaskSpec(flops=flops))[0], size_of(TaskSpec(flops=flops * more))[0]
@@ -80,7 +79,6 @@ def test_the_first_timing_is_set_aside() -> None:
     assert (warm.runs, warm.seconds, warm.joules) == (1, pytest.approx(2.0), 7.0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.9, 1.1), min_size=2, max_size=20))
 def test_mean_and_variance_are_those_of_the_log_seconds(seconds: list[float]) -> None:
     timings = timed(*seconds)
@@ -191,7 +189,7 @@ STEP = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(STEP, max_size=60), st.integers(1, 6))
 def test_a_copy_that_takes_every_change_is_equal_to_the_last_key(steps: list[tuple[str, int]], largest: int) -> None:
     owner, copy = History(largest), History(largest)
@@ -209,7 +207,7 @@ def test_a_copy_that_takes_every_change_is_equal_to_the_last_key(steps: list[tup
     assert list(late.everything().items()) == list(owner.everything().items())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=120))
 def test_a_copy_that_is_told_of_growth_is_never_more_than_a_tenth_behind(times: list[float]) -> None:
     owner, copy = History(growth=0.1), History()
@@ -297,7 +295,6 @@ def test_measured_energy_decides_and_estimated_energy_only_where_it_is_sure() ->
     assert p_gpu(10.0, 0.5) == (1.0, True)
 
 
-@settings(deadline=None)
 @given(st.floats(-5, 5), st.floats(0.01, 3), st.floats(-5, 5), st.floats(0.01, 3))
 def test_two_beliefs_together_lie_between_them_and_are_surer(m: float, s: float, n: float, t: float) -> None:
     both = combined(Spread(m, s), Spread(n, t))

@@ -112,7 +112,7 @@ def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, Seen | None]:
     return task, draw(LIMITS), snapshot(selector, inventory, history=history), history.get(key_of("f", task))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(situations())
 def test_the_candidates_are_those_of_the_plain_way(situation: Any) -> None:
     task, given_limits, snap, seen = situation
@@ -124,7 +124,7 @@ def test_the_candidates_are_those_of_the_plain_way(situation: Any) -> None:
     assert all(close(a.estimate, b.estimate) for a, b in zip(found, plain, strict=True))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(situations(), st.sampled_from(sorted(POLICIES)))
 def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> None:
     task, given_limits, snap, seen = situation
@@ -156,7 +156,7 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
     assert all(close(rows[c.config, c.device], c.estimate) for c in plain)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(INVENTORIES, TASKS, st.sampled_from(NETS))
 def test_the_net_folded_is_the_net(inventory: Inventory, task: TaskSpec, classifier: Any) -> None:
     nodes = tuple(kind.spec for kind in inventory.kinds)

@@ -210,7 +210,7 @@ def joules_between(watts, start, end):
     return math.fsum(w * max(0.0, min(end, i + 1) - max(start, i)) for i, w in enumerate(watts))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(tasks, powers, powers)
 def test_the_sum_over_tasks_is_the_sockets_and_the_gpus_joules_not_a_multiple(windows, cpu, gpu):
     fine = Channel("cpu:package-0", "joules", resolution_s=0.0)
@@ -239,7 +239,7 @@ def _shares_add_up(trace, windows, cpu, gpu):
     assert total(trace.gpus["G"], on_gpu, lambda w: 1.0) == pytest.approx(board, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tasks)
 def test_what_share_tells_adds_up_to_what_the_socket_took(windows):
     energies = share(a_trace(), windows)

@@ -60,7 +60,7 @@ def test_what_are_no_types_is_said(types, says):
         checked(types)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=3),

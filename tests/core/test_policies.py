@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from core_builders import TASK
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
@@ -146,7 +146,6 @@ def test_the_least_probability_lies_between_0_and_1(p_least: float) -> None:
 PROBABILITIES = st.one_of(st.none(), st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]))
 
 
-@settings(deadline=None)
 @given(st.lists(PROBABILITIES, min_size=1, max_size=5), st.randoms(), st.sampled_from(sorted(POLICIES)))
 def test_the_order_of_the_candidates_changes_nothing(known: list[Any], shuffler: Any, name: str) -> None:
     candidates = [candidate(f"n{i}", device, p) for i, p in enumerate(known) for device in ("cpu", "gpu")]

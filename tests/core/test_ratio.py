@@ -134,7 +134,7 @@ def test_no_device_beats_its_arithmetic(model):
     assert model.bounds[0] <= found.log_speedup <= model.bounds[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(1, 30), st.floats(-5, 30), st.floats(1.0, 8.0))
 def test_any_task_gets_a_finite_answer_and_a_harder_threshold_a_smaller_one(model, log_flops, log_other, threshold):
     other = math.exp(log_other)

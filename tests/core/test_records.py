@@ -78,7 +78,7 @@ def test_the_schema_has_the_designs_columns_in_order_with_units():
     assert SCHEMA.metadata == {b"placement.schema_version": b"1"}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(any_record().map(lambda record: dataclasses.replace(record, batch_id=None)), min_size=1, max_size=4))
 def test_a_log_reads_back_as_written(tmp_path, records):
     place = tmp_path / str(time.time_ns())
@@ -88,7 +88,6 @@ def test_a_log_reads_back_as_written(tmp_path, records):
     assert all(same(ours, theirs) for ours, theirs in zip(records, read, strict=True))
 
 
-@settings(deadline=None)
 @given(st.lists(any_record(), min_size=1, max_size=4), st.integers(1, 3), st.data())
 def test_rows_by_column_are_the_same_rows(records, number, data):
     """Whatever is told once for all, and whichever columns are left out because they are None."""

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
@@ -83,7 +83,6 @@ def test_eq_1_in_its_printed_sense(speedup: float, energy_ratio: float | None, d
     assert (label.device, label.reason) == (device, reason)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 100), st.floats(0.01, 100), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_gpu_exactly_where_eq_1_does_not_hold(speedup: float, energy: float, t_t: float, t_e: float) -> None:
     eq_1_holds = speedup < t_t or energy > t_e

@@ -129,7 +129,7 @@ def test_nonsense_operations_are_refused(operations: Any, part: str) -> None:
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.integers()))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(TaskSpec.__dataclass_fields__, ANYTHING)))
 def test_any_arguments_give_a_spec_or_a_spec_error(given: dict[str, Any]) -> None:
     try:

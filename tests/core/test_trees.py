@@ -103,7 +103,7 @@ def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
 SIZES = st.floats(1e-3, 1e15)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     SIZES, SIZES, st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 10**5), st.sampled_from(["torch", None])
 )
