@@ -29,6 +29,7 @@ SQUARE = (3.7, 4.5)  # inches: three stand side by side
 MANY_POINTS = 3000  # above this, points are drawn as an image within the vector figure
 WIDE = 10.0  # a range of throughputs above this is drawn on a logarithmic scale
 MARKERS = "os^DvPX*<>hp"
+TOO_NEAR = 0.07  # accuracies that differ by less: their labels would overlap
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -254,8 +255,8 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
                          label=model_label(name) if line == 0 else None)  # fmt: skip
             below = name == "majority"
             axes.annotate(
-                f"{value:.1%}", (value, line), xytext=(0, -14 if below else 8), textcoords="offset points", ha="center",
-                fontsize=8, color=FAINT if below else INK,
+                f"{value:.1%}", (value, line), xytext=(0, -14 if below else 8), textcoords="offset points",
+                ha="center" if below else _beside(name, values, models), fontsize=8, color=FAINT if below else INK,
             )  # fmt: skip
     axes.set_yticks(range(len(splits)), [SPLIT_TITLES.get(name, name) for name in splits])
     axes.set_ylim(len(splits) - 0.5, -0.6)
@@ -264,6 +265,15 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=4)
     return figure
+
+
+def _beside(name: str, values: Mapping[str, float], models: list[str]) -> str:
+    """How a model's label is aligned, so that those of two models with nearly the same accuracy do not overlap."""
+    order = sorted((value, model) for model in models if (value := values.get(model)) is not None)
+    at = [model for _, model in order].index(name)
+    if at and order[at][0] - order[at - 1][0] < TOO_NEAR:
+        return "left"
+    return "right" if at + 1 < len(order) and order[at + 1][0] - order[at][0] < TOO_NEAR else "center"
 
 
 def _model_look(name: str, models: list[str]) -> tuple[str, str]:
