@@ -1,6 +1,6 @@
 """Ray's own autoscaler with fake nodes: what GPU-worthy and CPU-worthy tasks bring up, and what goes when none is left.
 
-It runs in namespaces, beside whatever cluster this session has.
+It runs in namespaces, beside whatever cluster the test run has.
 """
 
 from __future__ import annotations
