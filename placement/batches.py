@@ -8,12 +8,14 @@ Where the policy looks at queues and the items' specs tell what a GPU gains, the
 of `placement.ordering`; the results come as said all the same.
 
 Nothing is lost on an error: it is raised at its own result, and the next `next()` goes on with those after it. When
-the caller stops, by break, close() or a `with` block, what is in flight is cancelled.
+the caller stops, by break, close() or a `with` block, what is in flight is cancelled, if it does not end within a
+moment by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,6 +30,8 @@ LEAST_IN_FLIGHT = 256
 """Tasks in flight unless told otherwise: short tasks must be waiting where a CPU gets free, or it idles for the time of
 a submission (some 50 us) and of a result's way back (some 1 ms)."""
 
+GRACE_S = 0.5
+"""That tasks in flight have to end by themselves before they are cancelled. See `_cancel_soon`."""
 
 NO_MORE = object()
 
@@ -138,10 +142,7 @@ class Results(Iterator[Any]):
         items, self._items, self._end = self._items, None, None
         pending, self._pending = self._pending, deque()
         self._ready.clear()
-        for one in pending:
-            for ref in _refs(one):
-                with contextlib.suppress(Exception):  # finished meanwhile, or the cluster is gone
-                    ray.cancel(ref)
+        _cancel_soon([ref for one in pending for ref in _refs(one)])
         close = getattr(items, "close", None)
         if close is not None:
             close()
@@ -156,6 +157,32 @@ class Results(Iterator[Any]):
         with contextlib.suppress(Exception):
             if self._holds() and ray.is_initialized():
                 self.close()
+
+
+def _cancel_soon(refs: list[Any]) -> None:
+    """Cancels tasks that have not ended after a moment, and those that probably run after one more.
+
+    Where a task ends in the very moment in which it is cancelled, Ray ends the caller's process ("Tried to complete
+    task that was not pending"; github.com/ray-project/ray/pull/54785 tells of the race). So what is short is let end.
+    """
+    core = getattr(ray._private.worker.global_worker, "core_worker", None)
+
+    def cancel(refs: list[Any], let: int) -> None:
+        if not ray.is_initialized() or getattr(ray._private.worker.global_worker, "core_worker", None) is not core:
+            return  # another cluster, which does not know them
+        with contextlib.suppress(Exception):  # finished meanwhile, or the cluster is gone
+            _, left = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
+            for ref in left[let:]:
+                ray.cancel(ref)
+            later(left[:let], 0)
+
+    def later(refs: list[Any], let: int) -> None:
+        if refs:
+            timer = threading.Timer(GRACE_S, cancel, (refs, let))
+            timer.daemon = True
+            timer.start()
+
+    later(refs, -(-len(refs) // IN_FLIGHT_PER_CPU))  # the oldest of so many in flight run, or few wait
 
 
 STREAMS = (
