@@ -260,7 +260,8 @@ def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
     card = volta("a", memory=100e9, processes=[])
     nvml(card)
     told = []
-    frees = iter([[], [(1, 3_000_000_000)], [(1, 40_000_000_000)], [(1, 42_000_000_000)], []])
+    nobodys = 2**30  # no process has it; that of pid 1 is this one's own where its parent has ended
+    frees = iter([[], *([(nobodys, used * 1_000_000_000)] for used in (3, 40, 42)), []])
 
     async def next_look(_):
         try:
