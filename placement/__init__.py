@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from placement.control import status as status
     from placement.control import swap as swap
     from placement.decision import Decision as Decision
+    from placement.decorator import placed_remote as placed_remote
     from placement.device import current_device as current_device
     from placement.errors import PlacementError as PlacementError
     from placement.node import Inventory as Inventory
     from placement.node import NodeSpec as NodeSpec
-    from placement.remote import placed_remote as placed_remote
     from placement.rule import JointThreshold as JointThreshold
     from placement.sent import explain as explain
     from placement.task import TaskSpec as TaskSpec
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Decision": "decision", "Inventory": "node", "JointThreshold": "rule", "NodeSpec": "node",
     "PlacementError": "errors", "TaskSpec": "task", "choose": "choosing", "current_device": "device",
-    "explain": "sent", "flush": "control", "inventory": "control", "placed_remote": "remote", "read_log": "control",
+    "explain": "sent", "flush": "control", "inventory": "control", "placed_remote": "decorator", "read_log": "control",
     "rollback": "control", "start": "control", "status": "control", "swap": "control",
 }  # fmt: skip
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray._private.state import available_resources_per_node
-from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
 from placement.agent import AgentHandle, agent_of
 from placement.backlog import Queue
@@ -35,6 +33,8 @@ from placement.node_context import NodeContext
 from placement.node_types import planned
 from placement.policies import Policy, policy_of
 from placement.queues import POLL_EVERY_S, Queues, Told
+from placement.ray_internals import control_store
+from placement.ray_internals.cluster import free_resources_by_node
 from placement.record import Rows
 from placement.recording import Observation, Unfit
 from placement.reporting import LOOK_EVERY_S
@@ -275,7 +275,9 @@ class PlacementActor:
 
     async def _leave_unused(self, types: Mapping[str, Any]) -> None:
         """Agents leave nodes that the autoscaler may take away; they come back with the next task there."""
-        free = await asyncio.to_thread(available_resources_per_node)
+        free = await asyncio.to_thread(free_resources_by_node)
+        if free is None:
+            return
         has = {
             node_id: self.alive[node_id]["Resources"]
             for node_id, spec in self.specs.items()
@@ -402,7 +404,7 @@ class PlacementActor:
                 "content."
             )
         if not self.selectors or self.selectors[-1].version != selector.version:
-            _internal_kv_put(served_key(selector.version), data, namespace=NAMESPACE.encode())
+            control_store.put(served_key(selector.version), data, namespace=NAMESPACE.encode())
             self._keep([*self.selectors, selector])
 
     def _keep(self, selectors: list[Selector]) -> None:
@@ -410,17 +412,17 @@ class PlacementActor:
         before = {one.version for one in self.selectors}
         self.selectors = selectors[-MOST_SELECTORS:]
         for version in before - {one.version for one in self.selectors}:
-            _internal_kv_del(served_key(version), namespace=NAMESPACE.encode())
+            control_store.delete(served_key(version), namespace=NAMESPACE.encode())
 
     def _persist(self) -> None:
         data: dict[str, Any] = {name: getattr(self.settings, name) for name in KEPT}
         data["selectors"] = [selector.to_dict() for selector in self.selectors]
         if isinstance(self.settings.policy, str):
             data["policy"] = self.settings.policy
-        _internal_kv_put(b"settings", json.dumps(data).encode(), overwrite=True, namespace=NAMESPACE.encode())
+        control_store.put(b"settings", json.dumps(data).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
     def _restore(self, selector: dict[str, Any] | None) -> None:
-        stored = _internal_kv_get(b"settings", namespace=NAMESPACE.encode())
+        stored = control_store.get(b"settings", namespace=NAMESPACE.encode())
         if stored and ray.get_runtime_context().was_current_actor_reconstructed:
             data = json.loads(stored)
             for one in data.pop("selectors"):
@@ -456,11 +458,11 @@ class PlacementActor:
 
 def _stored(name: str) -> int:
     """A number that outlives the actor; 0 at first."""
-    return int(_internal_kv_get(name.encode(), namespace=NAMESPACE.encode()) or 0)
+    return int(control_store.get(name.encode(), namespace=NAMESPACE.encode()) or 0)
 
 
 def _store(name: str, number: int) -> None:
-    _internal_kv_put(name.encode(), str(number).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    control_store.put(name.encode(), str(number).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
 def _runs_tasks(node: dict[str, Any]) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import ray
-from ray._private.worker import _make_remote
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from placement.control import own_folder
@@ -17,6 +16,7 @@ from placement.gpu_memory import tell_changes
 from placement.meters import Energy, Sampler, TaskWindow, find_gpus, node_meters, share, visible_gpus
 from placement.node import NodeSpec
 from placement.probe import probe
+from placement.ray_internals.options import make_remote
 from placement.reporting import LOOK_EVERY_S, tell_actor
 from placement.unsent import tell_of_the_dead
 
@@ -91,7 +91,7 @@ class NodeAgent:
 def agent_of(node_id: str) -> AgentHandle:
     """The agent of a node, started where there is none."""
     return (
-        _make_remote(NodeAgent, {})  # as placement.control makes the actor
+        make_remote(NodeAgent, {})  # as placement.control makes the actor
         .options(
             name=f"agent-{node_id}", namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
             max_restarts=-1, max_task_retries=3,

@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 from ray import cloudpickle
-from ray._common import signature
 
 from placement import flattened
 from placement.flattened import carries, opened
+from placement.ray_internals.functions import signature  # a module: it travels by its own name
 
 
 def arrived(pickled: bytes) -> Any:

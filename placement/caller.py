@@ -13,7 +13,6 @@ import weakref
 from typing import Any
 
 import ray
-from ray._private.worker import global_worker
 
 from placement import control
 from placement.backlog import LAG_S, Backlog
@@ -23,6 +22,7 @@ from placement.device import holds_gpu
 from placement.errors import ControlPlaneError
 from placement.following import Following
 from placement.history import History
+from placement.ray_internals.connection import connection
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
@@ -37,7 +37,7 @@ class Caller:
 
     def __init__(self, session: Any) -> None:
         self.session = session
-        self.node = weakref.ref(global_worker.node)  # of this connection: a check that costs a caller little
+        self.node = weakref.ref(connection.node)  # of this connection: a check that costs a caller little
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
@@ -169,9 +169,9 @@ def caller() -> Caller:
     """This process's caller, made anew after ray.shutdown() and ray.init()."""
     global _caller
     found = _caller
-    if found is None or found.node() is not global_worker.node:
+    if found is None or found.node() is not connection.node:
         with _making:
-            if _caller is None or _caller.node() is not global_worker.node:
+            if _caller is None or _caller.node() is not connection.node:
                 _caller = Caller(control.session_id())
             found = _caller
     return found

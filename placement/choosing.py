@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ray._common import ray_option_utils
-from ray._private.auto_init_hook import auto_init_ray
-
 from placement.caller import caller
 from placement.decision import Decision
 from placement.narrowing import surroundings
 from placement.options import PlacementOptions, reject_unknown, split
 from placement.placing import Placer
+from placement.ray_internals.connection import auto_init_ray
+from placement.ray_internals.options import check_task_options, task_options
 from placement.selector import Selector
 from placement.task import TaskSpec
 
@@ -73,8 +72,8 @@ def choose(
     Raises SpecError or OptionError.
     """
     ours, rays = split(options)
-    reject_unknown(rays, ray_option_utils.task_options, "placement.choose")
-    ray_option_utils.validate_task_options(rays, in_options=False)
+    reject_unknown(rays, task_options(), "placement.choose")
+    check_task_options(rays)
     auto_init_ray()
     snapshot, around = caller().current(), surroundings()
     if selector is not None:

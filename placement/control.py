@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._common.constants import HEAD_NODE_RESOURCE_NAME
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.worker import _make_remote
-from ray.experimental.internal_kv import _internal_kv_get
 
 from placement.errors import ControlPlaneError, OptionError, PlacementError, SelectorError
 from placement.node import Inventory
 from placement.node_types import checked
 from placement.policies import Policy, policy_of
+from placement.ray_internals.cluster import on_head
+from placement.ray_internals.connection import auto_init_ray, connection, session_folder
+from placement.ray_internals.options import make_remote
 from placement.selector import Selector, parse_selector, selector_of
 
 NAME = NAMESPACE = "placement"
@@ -248,10 +247,10 @@ def _get_actor() -> Any:
         options: dict[str, Any] = {
             "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
             "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
-            "resources": {HEAD_NODE_RESOURCE_NAME: 0.001},
+            "resources": on_head(),
         }  # fmt: skip
         # Not ray.remote, in whose place somebody may have put placed_remote.
-        return _make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
+        return make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
 
 
 def served_key(version: str) -> bytes:
@@ -261,7 +260,9 @@ def served_key(version: str) -> bytes:
 
 def served_selector(version: str) -> Selector:
     """The selector of that version, from Ray's key-value store, where the actor puts what it serves."""
-    data = _internal_kv_get(served_key(version), namespace=NAMESPACE.encode())
+    from placement.ray_internals import control_store
+
+    data = control_store.get(served_key(version), namespace=NAMESPACE.encode())
     if data is None:
         raise ControlPlaneError(f"the selector {version} is in service, and the cluster's key-value store has it not.")
     return selector_of(json.loads(data))
@@ -269,7 +270,7 @@ def served_selector(version: str) -> Selector:
 
 def session_id() -> Any:
     """Names the connection to a cluster: another after ray.shutdown() and ray.init()."""
-    return ray._private.worker.global_worker.current_cluster_and_job
+    return connection.current_cluster_and_job
 
 
 def own_node_id() -> str:
@@ -279,7 +280,7 @@ def own_node_id() -> str:
 
 def own_folder() -> Path:
     """A folder of this node's, beside those of other nodes on its machine; it lasts as long as the Ray session."""
-    return Path(ray._private.worker.global_worker.node.get_session_dir_path(), NAMESPACE, own_node_id())
+    return session_folder() / NAMESPACE / own_node_id()
 
 
 def own_label(name: str) -> str | None:

@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.worker import global_worker
-
 from placement.batches import Results, mapped
 from placement.caller import caller
 from placement.decision import Decision, Explanation, Snapshot
@@ -19,13 +15,17 @@ from placement.envelope import Envelope, with_weighed
 from placement.narrowing import surroundings
 from placement.options import PlacementOptions
 from placement.placing import Placer
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.worker_hooks import can_retire
 from placement.sent import Sent, remember
 from placement.task import TaskSpec
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
-    from placement.exported import Way
+    from placement.bodies import Way
+    from placement.public_function import PublicFunction
     from placement.remote import PlacedFunction
 
 LARGEST_PLANS = 4_096
@@ -43,7 +43,9 @@ class Plan(NamedTuple):
 class Handle:
     """A placed function with options: what `.options()` returns and what the function itself submits through."""
 
-    def __init__(self, function: PlacedFunction, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
+    def __init__(
+        self, function: PlacedFunction | PublicFunction, options: PlacementOptions, ray_options: dict[str, Any]
+    ) -> None:
         self._function = function
         self._options = options
         self._ray_options = ray_options
@@ -62,9 +64,9 @@ class Handle:
         return self._submit(args, kwargs)
 
     def _submit(self, args: Any, kwargs: Any) -> Any:
-        if not global_worker.connected:
+        if not connection.connected:
             auto_init_ray()
-            global_worker.check_connected()
+            connection.check_connected()
         plan = self._plan(args, kwargs)
         refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
@@ -83,6 +85,8 @@ class Handle:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self._function.bind_plainly(args, kwargs)
         from placement.dag import PlacedNode
 
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
@@ -116,7 +120,7 @@ class Handle:
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
-        if global_worker.load_code_from_local:
+        if connection.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plainly = self._function.submit_plainly
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
@@ -146,4 +150,4 @@ def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
     if decision.device == "cpu":
         return True
     granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
-    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted)
+    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()

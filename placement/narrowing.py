@@ -21,6 +21,7 @@ from placement.decision import Limits, Snapshot
 from placement.device import holds_gpu
 from placement.node import CONFIG
 from placement.options import PlacementOptions, own_options
+from placement.ray_internals.connection import connection
 from placement.task import DEVICES, Device
 
 Node = Mapping[str, Any]
@@ -53,10 +54,9 @@ def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limi
 
 def surroundings() -> tuple[bool, PlacementGroup | None] | None:
     """(the calling task holds a GPU, the placement group its children are captured in); None where neither is so."""
-    worker = ray._private.worker.global_worker
-    if worker.mode != ray.WORKER_MODE:
+    if connection.mode != ray.WORKER_MODE:
         return None
-    group = get_current_placement_group() if worker.should_capture_child_tasks_in_placement_group else None
+    group = get_current_placement_group() if connection.should_capture_child_tasks_in_placement_group else None
     holds = holds_gpu()
     return (holds, group) if holds or group is not None else None
 

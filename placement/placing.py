@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.backlog import Backlog
 from placement.balance import the_one
@@ -20,6 +19,7 @@ from placement.locality import nearer, refs_in
 from placement.narrowing import limits_of, narrowed, surroundings
 from placement.options import PlacementOptions, own_options, spec_function
 from placement.policies import BLIND, STATELESS, Policy, policy_of
+from placement.ray_internals.connection import auto_init_ray
 from placement.task import TaskSpec
 
 NO_CANDIDATE = "no_candidate"
