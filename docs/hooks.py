@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,29 @@ def _default(parameter: Any) -> str:
     return "" if value in (None, False, ()) or callable(value) else f"`{value}`"
 
 
+def tree(package: str) -> str:
+    """The rooms of a package with the first line of each module, as a list."""
+    lines = []
+    for folder in sorted(path for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()):
+        lines.append(f"- **`{package}/{folder.name}/`**: {_first_line(folder / '__init__.py')}")
+        modules = sorted(p for p in folder.rglob("*.py") if p.name != "__init__.py")
+        lines += [f"    - `{module.relative_to(folder)}`: {_first_line(module)}" for module in modules]
+    modules = sorted(p for p in (ROOT / package).glob("*.py") if p.name != "__init__.py")
+    lines += [f"- `{package}/{module.name}`: {_first_line(module)}" for module in modules]
+    return "\n".join(lines)
+
+
+def _first_line(module: Path) -> str:
+    doc = ast.get_docstring(ast.parse(module.read_text())) or ""
+    return " ".join(doc.split("\n\n")[0].split())
+
+
 TABLES = {
     "commands": commands,
     "features": features,
     "log_columns": log_columns,
     "metrics": metrics,
     "policies": policies,
+    "tree_of_placement": partial(tree, "placement"),
+    "tree_of_profiling": partial(tree, "profiling"),
 }
