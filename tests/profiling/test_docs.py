@@ -55,9 +55,14 @@ def test_the_pages_that_show_code_are_those_that_should() -> None:
 
 
 @pytest.mark.parametrize("page", WITH_SCRIPTS, ids=name_of)
-def test_the_python_of_a_page_is_one_script_that_runs(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text("\n\n".join(scripts_of(page)))
-    done = run([sys.executable, "script.py"], tmp_path, RAY_ADDRESS="local")
+def test_the_python_of_a_page_is_one_script_that_runs(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    script = "\n\n".join(scripts_of(page))
+    (tmp_path / "script.py").write_text(script)
+    # A script that sets something for its whole cluster starts its own; others share the session's.
+    address = request.getfixturevalue("emulated") if "ray.init()" in script else "local"
+    done = run([sys.executable, "script.py"], tmp_path, RAY_ADDRESS=address)
     assert done.stdout.strip()
     assert "Traceback" not in done.stderr
 
