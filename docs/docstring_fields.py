@@ -11,7 +11,7 @@ from typing import Any
 
 import griffe
 
-FIELD = re.compile(r"(?:^|(?<=\s\s)|(?<=\n))([a-z_]+(?:, \*?[a-z_]+)*): ", re.MULTILINE)
+FIELD = re.compile(r"(?:^|(?<=\s\s)|(?<=[;.] ))([a-z_]+(?:, \*?[a-z_]+)*): ", re.MULTILINE)
 
 
 def listed(text: str, names: set[str]) -> str:
@@ -21,6 +21,8 @@ def listed(text: str, names: set[str]) -> str:
 
 
 def _listed_block(block: str, names: set[str]) -> str:
+    if block.startswith("    "):
+        return block  # code
     found = [m for m in FIELD.finditer(block) if set(re.split(r", \*?", m[1])) & names]
     if not found:
         return block
@@ -40,7 +42,7 @@ def _last_sentences(item: str) -> tuple[str, str]:
 
 def _one_line(text: str) -> str:
     """Continued lines joined, but for those that begin a sentence on what is returned or raised."""
-    lines = [line.strip() for line in text.strip().split("\n")]
+    lines = [line.strip() for line in text.strip().rstrip(";").split("\n")]
     joined = lines[0]
     for line in lines[1:]:
         joined += ("\n" if line.startswith(("Raises ", "Returns ")) else " ") + line

@@ -130,3 +130,17 @@ def test_the_newest_entry_of_the_changelog_is_this_version_and_dated() -> None:
     newest = re.search(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert re.fullmatch(re.escape(version) + r" \(\d{4}-\d\d-\d\d\)", newest[1])
+
+
+def test_fields_of_a_docstring_become_a_list() -> None:
+    pytest.importorskip("griffe", reason="it is in the extra `docs`: make setup")
+    spec = importlib.util.spec_from_file_location("docstring_fields", PROJECT / "docs" / "docstring_fields.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = "One line.\n\nsize: in bytes,\n    of one.  name, kind: two.  other: text.\nRaises ValueError."
+    assert module.listed(text, {"size", "name", "kind"}) == (
+        "One line.\n\n- **`size`**: in bytes, of one.\n- **`name, kind`**: two.  other: text.\n\nRaises ValueError."
+    )
+    assert module.listed("note: nothing of this.", {"size"}) == "note: nothing of this."
