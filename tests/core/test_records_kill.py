@@ -6,11 +6,11 @@ import sys
 
 import pyarrow.compute as pc
 
-from placement.records import read_log, readout
+from placement.log import read_log, readout
 
 WRITERS = """
 import json, os, random, signal, sys, time
-from placement.records import LogWriter, TaskRecord, compact, table_of
+from placement.log import LogWriter, TaskRecord, compact, table_of
 
 folder, kills, compacting = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "compacting"
 table_of([TaskRecord(run_id="warm", source="sweep", function="f", device="cpu")])  # imports are no part of the race
@@ -85,7 +85,7 @@ def test_kills_in_the_middle_of_compactions_lose_and_double_nothing(tmp_path):
 
 TWO = """
 import sys
-from placement.records import LogWriter, TaskRecord
+from placement.log import LogWriter, TaskRecord
 
 writer = LogWriter(sys.argv[1])
 for batch in range(50):

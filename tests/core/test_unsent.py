@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from placement.unsent import SUFFIX, Counts, Unsent, tell_of_the_dead
+from placement.log.lost_records import SUFFIX, Counts, Unsent, tell_of_the_dead
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from placement.unsent import Counts
+from placement.log.lost_records import Counts
 counts = Counts(Path(sys.argv[1]) / "node", "dead")
 for _ in range(10):
     counts.added()

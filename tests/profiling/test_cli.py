@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from profiling.cli import main
+from profiling.cli.app import main
 
 COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "bench", "import")
 TASK = ("--flops", "1e9", "--input-bytes", "1e6", "--batch", "8", "--parameters", "1e6")
@@ -24,7 +24,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     shown = run("--help").output
     assert all(command in shown for command in COMMANDS)
     heavy = "{'ray', 'torch', 'pandas', 'pyarrow', 'numpy', 'workloads'}"
-    code = f"import sys, profiling.cli; print({heavy} & set(sys.modules))"
+    code = f"import sys, profiling.cli.app; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

@@ -14,14 +14,14 @@ import pytest
 
 import workloads
 from placement.errors import NotServedError
-from placement.records import read_log
-from placement.rule import JointThreshold
-from placement.selector import parse_selector
-from profiling.dataset import labelled, pairs
-from profiling.measuring import Protocol
-from profiling.refit import refit, wait_for_cpu
-from profiling.sweep import sweep
-from profiling.training import TrainingOptions
+from placement.log import read_log
+from placement.prediction.selector_file import parse_selector
+from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.pairs import labelled, pairs
+from profiling.learning.descent import TrainingOptions
+from profiling.learning.refit import refit, wait_for_cpu
+from profiling.sweep.measure_cell import Protocol
+from profiling.sweep.sweep import sweep
 
 QUICK = Protocol(window_s=0.01, least=1, budget_s=60)
 NAMES = ("xgboost_infer_r150_t20_d3", "xgboost_train_r150_t20_d3", "parse_table_b100")
@@ -60,8 +60,8 @@ def test_a_sweep_out_of_time_leaves_the_rest_to_the_next(emulated: str, tmp_path
 
 CHILD = """
 import sys, ray, workloads
-from profiling.measuring import Protocol
-from profiling.sweep import sweep
+from profiling.sweep.measure_cell import Protocol
+from profiling.sweep.sweep import sweep
 ray.init(address=sys.argv[1], log_to_driver=False)
 sweep(sys.argv[2], [workloads.preset(name) for name in sys.argv[4:]], sys.argv[3], protocol=Protocol(2.0, 1))
 """

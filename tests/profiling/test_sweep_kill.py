@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from placement.records import readout
+from placement.log import readout
 
 SWEEPS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import workloads
-from placement.records import done_cells
-from profiling.sweep import emulate_sweep
+from placement.log import done_cells
+from profiling.sweep.sweep import emulate_sweep
 
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 names = ("parse_table_b100", "parse_table_b1000", "xgboost_infer_r150_t20_d3", "xgboost_train_r150_t20_d3")

@@ -13,8 +13,8 @@ import ray
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.control import actor, forget_actor
-from placement.selector import shipped_selector
+from placement.control_plane.client import actor, forget_actor
+from placement.prediction.selector_file import shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
