@@ -37,7 +37,10 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def nodes(inventory: Inventory) -> Table:
     """The kinds of node of a cluster."""
     table = Table(title="Nodes", title_justify="left", header_style="bold")
-    names = ("config", "nodes", "CPUs", "CPU", "GFLOP/s", "TDP W", "GPUs", "GPU", "GFLOP/s", "GB", "TDP W", "figures")
+    names = (
+        "config", "nodes", "CPUs", "CPU", "CPU GFLOP/s", "CPU TDP W", "GPUs", "GPU", "GPU GFLOP/s", "GPU GB", "GPU TDP W",
+        "figures",
+    )  # fmt: skip
     for name in names:
         table.add_column(name, justify="left" if name in ("config", "CPU", "GPU", "figures") else "right")
     for kind in inventory.kinds:
