@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import ray
 from comparing import CPU_WAYS, Cases, Remote, error_of
+from conditions import wait_for_file
 from ray import cloudpickle
 from ray.remote_function import RemoteFunction
 
@@ -466,15 +467,14 @@ def cancelling(remote: Remote) -> Any:
         @remote(max_retries=0)
         def sleeps() -> None:
             began.touch()
-            for _ in range(600):
+            for _ in range(6000):
                 time.sleep(0.05)
 
         ref = sleeps.remote()
-        while not began.exists():
-            time.sleep(0.01)
+        wait_for_file(began)
         ray.cancel(ref)
         with pytest.raises((ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError)) as caught:
-            ray.get(ref, timeout=20)
+            ray.get(ref, timeout=60)
         return caught.type.__name__
 
 
