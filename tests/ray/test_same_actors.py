@@ -202,19 +202,6 @@ def async_actors(remote: Remote) -> Any:
 @case(ways=FEW)
 def concurrency_groups(remote: Remote) -> Any:
     @remote(concurrency_groups={"io": 2})
-    class Grouped:
-        @ray.method(concurrency_group="io")
-        def waits(self, path: str) -> bool:
-            wait_for_file(path)
-            return True
-
-        def writes(self, path: str) -> None:
-            open(path, "w").close()
-
-        async def name(self) -> str:
-            return "n"
-
-    @remote(concurrency_groups={"io": 2})
     class Threads:
         @ray.method(concurrency_group="io")
         def waits(self, path: str) -> bool:
@@ -415,7 +402,7 @@ def bind_in_a_dag(remote: Remote) -> Any:
         dag = f.bind(node.add.bind(given), A.options(num_cpus=0).bind(1).add.bind(1))
     bound = A.remote(100)
     return (
-        ray.get(dag.execute(1)), ray.get(dag.execute(2)), isinstance(node, ClassNode), str(node).split("(")[0],
+        ray.get(dag.execute(1)), ray.get(dag.execute(2)), isinstance(node, ClassNode), str(node).partition(")(")[2],
         ray.get(bound.add.bind(5).execute()), error_of(lambda: node.nothing), error_of(lambda: A.bind(InputNode())),
     )  # fmt: skip
 
