@@ -37,7 +37,7 @@ bench: setup
 
 # On a machine with an NVIDIA GPU: its measured rows for every table.
 measure: setup
-	$(BIN)/python -m profiling.measure_here
+	$(BIN)/python -m profiling.cli.measure_here
 
 # The selector that is shipped: fitted to the full grid of presets on A-D, emulated.
 selector: setup

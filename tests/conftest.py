@@ -53,7 +53,7 @@ def log_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 def emulated(log_uri: str) -> Iterator[str]:
     """The emulated A-D cluster with its placement actor, connected; its address."""
     import placement
-    from profiling.cluster import emulated_cluster
+    from profiling.emulation.emulated_cluster import emulated_cluster
 
     with emulated_cluster(num_cpus_per_node=1) as address:
         placement.start(log=log_uri)

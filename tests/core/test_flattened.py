@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from ray import cloudpickle
 from ray._common import signature
 
-from placement.arriving import Arriving, read_envelopes
-from placement.exported import Placed
-from placement.flattened import NAMELESS, carries, flattened, opened
-from placement.submission import fitting
+from placement.submission.exported_function import Placed
+from placement.submission.fast_submit import fitting
+from placement.worker.envelope_transport import Arriving, read_envelopes
+from placement.worker.flattened_arguments import NAMELESS, carries, flattened, opened
 
 LOOKS_LIKE_OURS = [b"\x00placed:x", b"\x00placed=", b"\x00placed.", "\x00placed:", NAMELESS, b"", "__RAY_DUMMY__"]
 VALUES = st.one_of(st.integers(), st.binary(), st.text(), st.none(), st.sampled_from(LOOKS_LIKE_OURS))

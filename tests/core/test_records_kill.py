@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from placement.records import read_log, readout
+from placement.log import read_log, readout
 
 PROGRAMS = Path(__file__).with_name("programs")
 

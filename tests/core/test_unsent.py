@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from placement.unsent import SUFFIX, Counts, Unsent, tell_of_the_dead
+from placement.log.lost_records import SUFFIX, Counts, Unsent, tell_of_the_dead
 
 WRITER = Path(__file__).parent / "programs" / "unsent_writer.py"
 

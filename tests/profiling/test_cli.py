@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from profiling.cli import main
+from profiling.cli.app import main
 
 COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "bench", "import")
 TASK = ("--flops", "1e9", "--input-bytes", "1e6", "--batch", "8", "--parameters", "1e6")
@@ -22,7 +22,7 @@ def run(*arguments: object) -> object:
 def test_help_names_every_command_and_loads_nothing_heavy(loaded_by: Callable[..., set[str]]) -> None:
     shown = run("--help").output
     assert all(command in shown for command in COMMANDS)
-    assert not {"ray", "torch", "pandas", "pyarrow", "numpy", "workloads"} & loaded_by("profiling.cli")
+    assert not {"ray", "torch", "pandas", "pyarrow", "numpy", "workloads"} & loaded_by("profiling.cli.app")
 
 
 def test_explain_works_without_a_cluster_and_says_so(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import pytest
 
 import workloads
 from placement.errors import NotServedError
-from placement.records import read_log
-from placement.rule import JointThreshold
-from placement.selector import parse_selector
-from profiling.dataset import labelled, pairs
-from profiling.measuring import Protocol
-from profiling.refit import refit, wait_for_cpu
-from profiling.sweep import sweep
-from profiling.training import TrainingOptions
+from placement.log import read_log
+from placement.prediction.selector_file import parse_selector
+from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.pairs import labelled, pairs
+from profiling.learning.descent import TrainingOptions
+from profiling.learning.refit import refit, wait_for_cpu
+from profiling.sweep.measure_cell import Protocol
+from profiling.sweep.sweep import sweep
 
 QUICK = Protocol(window_s=0.01, least=1, budget_s=60)
 NAMES = ("xgboost_infer_r150_t20_d3", "xgboost_train_r150_t20_d3", "parse_table_b100")

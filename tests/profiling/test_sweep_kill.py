@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from placement.records import readout
+from placement.log import readout
 
 SWEEPS = Path(__file__).parent / "programs" / "killed_sweeps.py"
 

@@ -13,9 +13,9 @@ from typing import Any
 from ray import cloudpickle
 
 import placement
-from placement.caller import caller
+from placement.control_plane.load_monitor import poll
 from placement.errors import ControlPlaneError
-from placement.queues import poll
+from placement.submission.snapshot_client import caller
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 

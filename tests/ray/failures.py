@@ -26,11 +26,11 @@ from ray.cluster_utils import Cluster
 import placement
 import workloads
 from placement import TaskSpec, placed_remote
-from placement.agent import NAMESPACE
-from placement.records import read_log
-from profiling.cluster import _small_agents
-from profiling.measuring import Protocol
-from profiling.sweep import sweep
+from placement.control_plane.node_agent import NAMESPACE
+from placement.log import read_log
+from profiling.emulation.emulated_cluster import _small_agents
+from profiling.sweep.measure_cell import Protocol
+from profiling.sweep.sweep import sweep
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 NAMES = ("parse_table_b100", "parse_table_b1000")

@@ -13,7 +13,7 @@ from ray import cloudpickle
 import placement
 from placement import Decision, TaskSpec, placed_remote
 from placement.errors import OptionError, SpecError
-from placement.policies import Choice
+from placement.scheduling.candidates import Choice
 
 pytestmark = pytest.mark.usefixtures("emulated")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

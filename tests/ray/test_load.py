@@ -21,14 +21,13 @@ from conditions import rows_of, wait_for_file, wait_until
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.balance import POWER, score
-from placement.caller import caller
-from placement.candidates import Weighed
-from placement.control import own_node_id
-from placement.decision import key_of
+from placement.control_plane.ray_context import own_node_id
 from placement.errors import OptionError
-from placement.history import Place
-from placement.least import NEAR
+from placement.prediction.runtime_history import Place
+from placement.scheduling.decision import key_of
+from placement.scheduling.policies.balanced import POWER, score
+from placement.scheduling.policies.queue_aware import NEAR
+from placement.submission.snapshot_client import caller
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
@@ -106,7 +105,7 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str, t
     assert any(d.wait_s for d in decisions)
     rows = rows_of(log_uri, refs)
     assert [row["weighed"] for row in rows] == [d.weighed and str(d.weighed) for d in decisions]
-    compared = [Weighed.of(row["weighed"]) for row in rows if row["weighed"]]
+    compared = [Comparison.of(row["weighed"]) for row in rows if row["weighed"]]
     assert len(compared) >= 10
     for w in compared:  # the decision follows from its row
         taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.rate)
@@ -121,9 +120,9 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str, tmp_path: P
     assert {c.config for c in explained.considered} == set("ABCD")
     assert any(c.taken for c in explained.considered)
     rows_of(log_uri, [ref])
-    from placement import sent
+    from placement.submission.fast_submit import recent_decisions
 
-    sent._newer.clear()
+    recent_decisions._newer.clear()
     told = placement.explain(ref).decision  # from the log
     assert (told.device, told.reason, told.policy) == (
         explained.decision.device, explained.decision.reason, "balanced",
@@ -224,10 +223,12 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains(quiet:
     other = next(c for c in "ABCD" if c != here)
     pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))
     placer, around = reads.handle._placer, None
-    moved = placer.nearer(pinned, LARGE, (large,), {}, caller().current(), around)  # 48 ms to move, 20 to gain
+    moved = placer.prefer_local_data(
+        pinned, LARGE, (large,), {}, caller().current(), around
+    )  # 48 ms to move, 20 to gain
     assert (moved.configs, moved.reason.endswith("its data is there")) == ((here,), True)
     for args in ((small,), (), (3,)):
-        assert placer.nearer(pinned, LARGE, args, {}, caller().current(), around) is pinned
+        assert placer.prefer_local_data(pinned, LARGE, args, {}, caller().current(), around) is pinned
     assert ray.get(reads.remote(large, small), timeout=60) == 2
 
 

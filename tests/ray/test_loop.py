@@ -15,7 +15,8 @@ from conditions import rows_of, wait_for_quiet, wait_until
 import placement
 from placement import TaskSpec, current_device, placed_remote
 from placement.errors import OptionError, SelectorError, SpecError
-from placement.selector import LAYERS, Classifier, shipped_selector
+from placement.prediction.mlp import LAYERS, Classifier
+from placement.prediction.selector_file import shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
@@ -141,7 +142,7 @@ def test_a_broken_selector_leaves_the_one_in_service() -> None:
 def test_other_callers_hear_of_a_swap() -> None:
     @placed_remote
     def version_seen(wait_for: str) -> str:
-        from placement.caller import caller
+        from placement.submission.snapshot_client import caller
 
         wait_until(lambda: caller().current().selector.version == wait_for, "the swap is not heard of")
         return wait_for
@@ -227,7 +228,7 @@ def test_the_child_of_a_gpu_task_is_kept_off_the_gpu_that_its_parent_holds() -> 
 def test_a_policy_may_be_the_users_own_object() -> None:
     class LastConfig:
         def choose(self, task: Any, candidates: Any) -> Any:
-            from placement.policies import Choice
+            from placement.scheduling.candidates import Choice
 
             last = [c for c in candidates if c.device == "gpu"][-1]
             return Choice("gpu", (last.config,), "last")

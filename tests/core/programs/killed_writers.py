@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from placement.records import LogWriter, TaskRecord, compact, table_of
+from placement.log import LogWriter, TaskRecord, compact, table_of
 
 folder, kills, compacting = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "compacting"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from placement.records import LogWriter, TaskRecord
+from placement.log import LogWriter, TaskRecord
 
 writer = LogWriter(sys.argv[1])
 for batch in range(50):

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from placement.unsent import Counts
+from placement.log.lost_records import Counts
 
 counts = Counts(Path(sys.argv[1]) / "node", "dead")
 for _ in range(10):

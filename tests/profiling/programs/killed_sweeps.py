@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import workloads
-from placement.records import done_cells
-from profiling.sweep import emulate_sweep
+from placement.log import done_cells
+from profiling.sweep.sweep import emulate_sweep
 
 NAMES = ("parse_table_b100", "parse_table_b1000", "xgboost_infer_r150_t20_d3", "xgboost_train_r150_t20_d3")
 presets = [workloads.preset(name) for name in NAMES]

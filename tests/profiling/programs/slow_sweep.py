@@ -6,8 +6,8 @@ import sys
 import time
 
 import workloads
-from profiling import sweep
-from profiling.rows import Work
+from profiling.sweep.sweep import emulate_sweep
+from profiling.sweep.sweep_rows import Work
 
 of = Work.of
 
@@ -17,6 +17,6 @@ def slowly(preset: workloads.Preset) -> Work:
     return of(preset)
 
 
-sweep.Work.of = slowly  # type: ignore[method-assign, assignment]
+Work.of = slowly  # type: ignore[method-assign, assignment]
 tables = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]
-sweep.emulate_sweep(sys.argv[1], tables, write_every_s=0.0)
+emulate_sweep(sys.argv[1], tables, write_every_s=0.0)

@@ -7,8 +7,8 @@ import sys
 import ray
 
 import workloads
-from profiling.measuring import Protocol
-from profiling.sweep import sweep
+from profiling.sweep.measure_cell import Protocol
+from profiling.sweep.sweep import sweep
 
 address, log, data, window_s, *names = sys.argv[1:]
 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
