@@ -93,8 +93,9 @@ def test_each_page_that_asks_for_a_table_gets_it(hooks: ModuleType) -> None:
 
 def test_the_tables_hold_what_the_code_has(hooks: ModuleType) -> None:
     from placement.metrics import RECORDS
-    from placement.policies import POLICIES
     from placement.record import NAMES
+
+    from placement.policies import POLICIES
 
     assert re.findall(r"^\| `(\w+)`", hooks.log_columns(), re.MULTILINE) == list(NAMES)
     assert re.findall(r"^\| `(\w+)`", hooks.policies(), re.MULTILINE) == list(POLICIES)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+from placement.node import Inventory, Kind, paper_configs
 from rich.console import Console
 from rich.table import Table
 
-from placement.node import Inventory, Kind, paper_configs
 from profiling import tables
 from profiling.responsive_table import ResponsiveTable, console, natural_width
 
