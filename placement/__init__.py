@@ -1,16 +1,19 @@
 """Places every task of a Ray program on a CPU or a GPU, by measured speed and energy and by what the cluster has free.
 
-    task, node, rule, features, selector, history, policies, decision, options, errors   the pure core
-    describe          makes TaskSpecs of modules, trees and arguments
-    remote            placed_remote; actors: of classes; batches: map; choosing: choose, for Ray's libraries
-    placing           from options and arguments to a decision; narrowing: the user's own options; caller: the snapshot
-    exported          what is sent to the workers in a function's place
-    execution         what happens in the worker; reporting: its records
-    balance, backlog  policies that see queues, and how long these are; polled, queues, following: how callers hear it
-    actor, agent      the control plane; control: its commands; probe: what a node has
-    node_types        what an autoscaler could start; unused: whose agents may go; node_args: how a machine joins
-    sent              what was decided for tasks already sent
-    record(s), meters the log; power and energy
+The folders are rooms, one for each stage of the flow; each imports only rooms above it in this list:
+
+    errors         everything that is raised, in one tree
+    spec           plain data: tasks, nodes, the paper's features and its labelling rule, one row of the log
+    describe       makes a TaskSpec of a torch module, of boosted trees, of any arguments
+    prediction     estimates of seconds and P(GPU): the selectors, the selector file, the history of runs
+    hardware       the probe of a node's hardware, GPU memory that other programs hold, meters of power and energy
+    log            the Parquet log: schema, writer, reader, files; rows that killed workers had not sent
+    scheduling     decides: candidates, queues, costs, policies, the decision and its explanation (no Ray in it)
+    messages       what travels between callers, workers and the control plane
+    control_plane  the placement actor and the node agents, and the way to them
+    worker         what happens in a worker: the task runs, sees its device, and is recorded
+    submission     placed_remote: from arguments to a decision and to Ray; `.map`; choose for Ray's libraries
+    commands       start, swap, rollback, flush, status, inventory, read_log
 
 Names are loaded at first use, so that `import placement` costs a Ray script nothing to speak of.
 """
@@ -22,29 +25,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from placement import describe as describe
-    from placement.choosing import choose as choose
-    from placement.control import flush as flush
-    from placement.control import inventory as inventory
-    from placement.control import read_log as read_log
-    from placement.control import rollback as rollback
-    from placement.control import start as start
-    from placement.control import status as status
-    from placement.control import swap as swap
-    from placement.decision import Decision as Decision
-    from placement.decorator import placed_remote as placed_remote
-    from placement.device import current_device as current_device
+    from placement.commands import flush as flush
+    from placement.commands import inventory as inventory
+    from placement.commands import read_log as read_log
+    from placement.commands import rollback as rollback
+    from placement.commands import start as start
+    from placement.commands import status as status
+    from placement.commands import swap as swap
     from placement.errors import PlacementError as PlacementError
-    from placement.node import Inventory as Inventory
-    from placement.node import NodeSpec as NodeSpec
-    from placement.rule import JointThreshold as JointThreshold
-    from placement.sent import explain as explain
-    from placement.task import TaskSpec as TaskSpec
+    from placement.scheduling.decision import Decision as Decision
+    from placement.spec.joint_threshold import JointThreshold as JointThreshold
+    from placement.spec.node import Inventory as Inventory
+    from placement.spec.node import NodeSpec as NodeSpec
+    from placement.spec.task import TaskSpec as TaskSpec
+    from placement.submission.choose import choose as choose
+    from placement.submission.decorator import placed_remote as placed_remote
+    from placement.submission.recent_decisions import explain as explain
+    from placement.worker.device import current_device as current_device
 
 _HOME = {
-    "Decision": "decision", "Inventory": "node", "JointThreshold": "rule", "NodeSpec": "node",
-    "PlacementError": "errors", "TaskSpec": "task", "choose": "choosing", "current_device": "device",
-    "explain": "sent", "flush": "control", "inventory": "control", "placed_remote": "decorator", "read_log": "control",
-    "rollback": "control", "start": "control", "status": "control", "swap": "control",
+    "Decision": "scheduling.decision", "Inventory": "spec.node", "JointThreshold": "spec.joint_threshold",
+    "NodeSpec": "spec.node", "PlacementError": "errors", "TaskSpec": "spec.task", "choose": "submission.choose",
+    "current_device": "worker.device", "explain": "submission.recent_decisions", "flush": "commands",
+    "inventory": "commands", "placed_remote": "submission.decorator", "read_log": "commands",
+    "rollback": "commands", "start": "commands", "status": "commands", "swap": "commands",
 }  # fmt: skip
 
 __all__ = [  # noqa: RUF022 - sorted by hand: classes, functions, modules

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,20 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def loaded_by() -> Callable[..., set[str]]:
+    """What a fresh interpreter has loaded once it has imported the modules named, or called module:function."""
+    program = Path(__file__).parent / "programs" / "loaded_modules.py"
+
+    def loaded(*modules: str) -> set[str]:
+        command = [sys.executable, str(program), *modules]
+        out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+        names = json.loads(out)
+        return {*names, *(name.partition(".")[0] for name in names)}
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
 def log_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The log of the session's cluster."""
     return str(tmp_path_factory.mktemp("log"))
@@ -36,7 +53,7 @@ def log_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 def emulated(log_uri: str) -> Iterator[str]:
     """The emulated A-D cluster with its placement actor, connected; its address."""
     import placement
-    from profiling.cluster import emulated_cluster
+    from profiling.emulation.emulated_cluster import emulated_cluster
 
     with emulated_cluster(num_cpus_per_node=1) as address:
         placement.start(log=log_uri)

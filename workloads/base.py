@@ -22,12 +22,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from placement.task import Operation, TaskSpec
+from placement.spec.task import Operation, TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-Kind = Literal["train", "infer", "preprocess"]
+PresetKind = Literal["train", "infer", "preprocess"]
 Family = Literal["image", "text", "video", "tabular"]
 
 
@@ -89,7 +89,7 @@ class Preset(ABC):
     dataset: ClassVar[str]
     has_gpu: ClassVar[bool] = True
     sizes: ClassVar[str] = ""
-    kind: Kind
+    kind: PresetKind
 
     @property
     def name(self) -> str:

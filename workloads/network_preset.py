@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from placement.task import TaskSpec
+from placement.spec.task import TaskSpec
 from workloads import networks
 from workloads.base import Batch, Outcome, Preset
 from workloads.networks import Network

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from placement.task import Operation, TaskSpec
+from placement.spec.task import Operation, TaskSpec
 from workloads import image, text, video
 from workloads.base import Batch, Outcome, Preset, pipeline_operation, require
 from workloads.datasets import imagenet, imdb, kinetics

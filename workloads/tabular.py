@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from placement.task import TaskSpec
+from placement.spec.task import TaskSpec
 from workloads.base import Batch, Outcome, Preset, require
 from workloads.datasets import iris
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from placement.task import Operation
+from placement.spec.task import Operation
 from workloads.base import Batch, pipeline_operation
 from workloads.datasets import kinetics
 from workloads.image import normalised

@@ -9,6 +9,6 @@ Importing this module imports neither torch nor numpy; `of_module` imports torch
 
 from placement.describe.arguments import of_arguments
 from placement.describe.module import of_module
-from placement.describe.trees import of_xgboost
+from placement.describe.xgboost_cost import of_xgboost
 
 __all__ = ["of_arguments", "of_module", "of_xgboost"]

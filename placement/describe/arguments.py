@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
-from placement.task import TaskSpec
+from placement.spec.task import TaskSpec
 
 
 class Size(NamedTuple):

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from placement.errors import SpecError
-from placement.task import TaskSpec
+from placement.spec.task import TaskSpec
 
 KEPT_TRACES = 1024
 
@@ -42,7 +42,7 @@ def of_module(factory: Callable[[], Any], example: Any, *, train: bool = False, 
     batch_size: its first tensor's leading dimension.  kernels: operations that launch one.
     memory_bytes: parameters, buffers, the input and the largest operation's operands; training adds gradients, two
         Adam moments and the tensors that autograd saves.  kind: "train" or "infer".
-    operations: `placement.task.Operation` by kind, with bytes read and written by each operation.
+    operations: `placement.spec.task.Operation` by kind, with bytes read and written by each operation.
 
     Raises SpecError where an example cannot be read (an ObjectRef, say) or a module cannot be traced without
     data; what the module itself raises on a wrong input is passed through.

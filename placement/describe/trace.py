@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from placement.describe.operation_cost import Cost, cost_of, tensor_bytes, tensors_in
 from placement.errors import SpecError
-from placement.task import Operation, OperationKind
+from placement.spec.task import Operation, OperationKind
 
 aten = torch.ops.aten
 LAUNCH_NOTHING = {
@@ -52,7 +52,7 @@ ADAM_LAUNCHES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class OperationTrace:
     """One step: FLOPs, bytes and launches by kind, and the memory it needs in bytes."""
 
     flops: float
@@ -180,7 +180,7 @@ def signature(value: Any) -> Any:
 
 def trace_step(
     factory: Callable[[], torch.nn.Module], args: Iterable[Any], kwargs: Mapping[str, Any], train: bool
-) -> Trace:
+) -> OperationTrace:
     """Builds the module under `torch.device("meta")` and runs one step of it; `args`, `kwargs` hold `module.Shape`s.
 
     The tensors that autograd saves are those a training step holds at the end of its forward pass.
@@ -246,8 +246,10 @@ class Saved:
         return tensor
 
 
-def summed(module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool) -> Trace:
-    """The Trace of what was counted and saved."""
+def summed(
+    module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool
+) -> OperationTrace:
+    """The trace of what was counted and saved."""
     parameters = list(module.parameters())
     weights = sum(map(tensor_bytes, parameters))
     trained = sum(tensor_bytes(parameter) for parameter in parameters if parameter.requires_grad)
@@ -262,7 +264,7 @@ def summed(module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter
     operations = tuple(
         Operation(kind, flops, moved, int(launches)) for kind, (flops, moved, launches) in sorted(counter.sums.items())
     )
-    return Trace(
+    return OperationTrace(
         flops=sum(operation.flops for operation in operations),
         input_bytes=input_bytes,
         parameters=sum(parameter.numel() for parameter in parameters),

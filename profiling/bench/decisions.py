@@ -7,10 +7,12 @@ import random
 import time
 from dataclasses import replace
 
-from placement.decision import Limits, Snapshot, decide
-from placement.node import Inventory, Kind, paper_configs
-from placement.selector import shipped_selector
-from placement.task import TaskSpec
+from placement.prediction.selector_file import shipped_selector
+from placement.scheduling.decision import decide
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.task import TaskSpec
 from profiling.bench.figure import Figure, microseconds
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
@@ -25,7 +27,7 @@ def snapshot_of(kinds: int) -> Snapshot:
         replace(nodes[i % 4], config=f"K{i}", gpu_gflops=(nodes[i % 4].gpu_gflops or 0.0) * (1 + i / (2 * kinds)))
         for i in range(kinds)
     ]
-    return Snapshot(1, Inventory(tuple(Kind(spec, (spec.config,)) for spec in specs)), shipped_selector())
+    return Snapshot(1, Inventory(tuple(NodeKind(spec, (spec.config,)) for spec in specs)), shipped_selector())
 
 
 def _new_sizes(count: int) -> list[TaskSpec]:

@@ -35,8 +35,8 @@ def actor_records_per_s(batches: int = 50, rounds: int = 5) -> Figure:
     """Records a second that the actor takes into the log, in batches of 2,000 from many writers at once."""
     import ray
 
-    from placement import control
-    from placement.record import SCHEMA_VERSION, Rows
+    from placement.control_plane import client
+    from placement.spec.task_record import SCHEMA_VERSION, Rows
 
     same = {
         "schema_version": SCHEMA_VERSION,
@@ -48,10 +48,10 @@ def actor_records_per_s(batches: int = 50, rounds: int = 5) -> Figure:
     each = {"compute_s": [0.001 * i for i in range(BATCH_ROWS)], "time_utc": [time.time()] * BATCH_ROWS,
             "task_id": [f"{i:048x}" for i in range(BATCH_ROWS)]}  # fmt: skip
     shared = ray.put([Rows(BATCH_ROWS, same, each)])
-    actor, values = control.actor(), []
+    actor, values = client.actor(), []
     for turn in range(rounds):
         start = time.perf_counter()
         ray.get([actor.report.remote(f"bench-{turn}-{i}", 1, shared, [], [], 0) for i in range(batches)])
         values.append(batches * BATCH_ROWS / (time.perf_counter() - start))
-    lost = control.call("status")["rows_lost"]
+    lost = client.call("status")["rows_lost"]
     return Figure.of("actor_records_per_s", values, ">= 100000", f"in batches of {BATCH_ROWS}; lost: {lost}")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from profiling import figures, plots
-from profiling.holdout_scores import calibration_error
+from profiling.evaluation.holdout_scores import calibration_error
 from profiling.paper import PaperOptions, Part, figure, table
-from profiling.paper.nets import HeldOut, held_out, interval, known
+from profiling.paper.held_out_nets import HeldOut, held_out, interval, known
 from profiling.paper.source import Source
+from profiling.report import figure_data, plots
 
 TITLES = {
     "fig3": "Fig. 3: precision and recall",
@@ -45,9 +45,9 @@ def run(source: Source, options: PaperOptions) -> Part:
     splits = list(dict.fromkeys(one.split for one in found))
     told = {name: scores([one for one in found if one.split == name], data.gpu) for name in splits}
     lines = {
-        figures.SPLIT_TITLES[one.split]: curve
+        figure_data.SPLIT_TITLES[one.split]: curve
         for one in found
-        if one.seed == 0 and (curve := figures.curves(data.gpu, one.p_gpu)) is not None
+        if one.seed == 0 and (curve := figure_data.curves(data.gpu, one.p_gpu)) is not None
     }
     names = COLUMNS[options.part]
     made = table(
@@ -55,7 +55,7 @@ def run(source: Source, options: PaperOptions) -> Part:
         caption=f"{len(frame):,} pairs, {options.seeds} seeds; ± 95 % interval over them where it shows.",
     )  # fmt: skip
     for split, one in told.items():
-        made.add_row(figures.SPLIT_TITLES[split], *(_cell(one[name]) for name in names))
+        made.add_row(figure_data.SPLIT_TITLES[split], *(_cell(one[name]) for name in names))
     points = {name: _points(options.part, curve) for name, curve in lines.items()}
     return Part((made,), {"splits": told, "curves": points}, (PUBLISHED[options.part], *WHY),
                 lambda: DRAW[options.part](lines))  # fmt: skip
@@ -65,7 +65,7 @@ def scores(each: Sequence[HeldOut], gpu: np.ndarray) -> dict[str, Any]:
     """Of one split: mean and ci95 over the seeds."""
     values: dict[str, list[float]] = {}
     for one in each:
-        curve = figures.curves(gpu, one.p_gpu)
+        curve = figure_data.curves(gpu, one.p_gpu)
         told = {
             "average_precision": curve.average_precision if curve else float("nan"),
             "base_rate": float(gpu.mean()),
@@ -84,7 +84,7 @@ def _cell(told: dict[str, float]) -> str:
     return (figure(told["mean"], ".3f") + half).replace("0.", ".")
 
 
-def _points(part: str, curve: figures.Curves) -> dict[str, list[float]]:
+def _points(part: str, curve: figure_data.Curves) -> dict[str, list[float]]:
     """The drawn points, at most some 200 of a curve."""
     names = {"fig3": ("recall", "precision"), "fig4": ("predicted", "observed", "counts"),
              "fig5": ("false_positive", "true_positive")}[part]  # fmt: skip

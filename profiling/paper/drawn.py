@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from profiling.figures import PAPER_POLICIES
-from profiling.plots import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
+from profiling.report.figure_data import PAPER_POLICIES
+from profiling.report.plots import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
 
 
 @styled

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from placement.node import paper_configs
-from profiling import figures, plots
-from profiling.dataset import labelled, pairs
+from placement.spec.node import paper_configs
+from profiling.dataset.pairs import labelled, pairs
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
+from profiling.report import figure_data, plots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def _cpus(cpus: float, most: float) -> str:
 
 def beside_one_cpu(source: Source) -> dict[str, float]:
     """GPU of a config -> share of the grid for it, where every GPU stands beside ONE_CPU's CPU, all of it granted."""
-    from profiling.grid import emulated_table
+    from profiling.sweep.preset_grid import emulated_table
 
     configs = paper_configs()
     host = configs[ONE_CPU]
@@ -87,4 +87,4 @@ def run(source: Source, options: PaperOptions) -> Part:
     second = table(f"The same with {ONE_CPU}'s CPU beside every GPU (emulated)", "GPU of", *same)
     second.add_row("share", *(figure(value, ".1%") for value in same.values()))
     return Part((made, second), {"configs": found, f"beside_cpu_of_{ONE_CPU}": same}, NOTES,
-                lambda: plots.gpu_share(figures.gpu_share(source.whole)))  # fmt: skip
+                lambda: plots.gpu_share(figure_data.gpu_share(source.whole)))  # fmt: skip

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from placement.features import FEATURES
+from placement.spec.features import FEATURES
+from profiling.learning.mlp_training import Examples
 from profiling.paper import PaperOptions, Part, table
-from profiling.paper.nets import HeldOut, held_out, interval, known
+from profiling.paper.held_out_nets import HeldOut, held_out, interval, known
 from profiling.paper.source import Source
-from profiling.training import Examples
 
 PUBLISHED = {"input_bytes": "first", "flops": "first", "batch_size": "first",
              "cpu_tdp_w": "last", "gpu_tdp_w": "last", "gpu_memory_gb": "last"}  # fmt: skip

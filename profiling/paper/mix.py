@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from placement.node import paper_configs
+from placement.spec.node import paper_configs
 from profiling.paper.table2 import RUNS
 
 FILE = "data/paper_mix.json"
@@ -37,8 +37,8 @@ def mixes() -> dict[str, dict[str, int]]:
 
 def made() -> dict[str, int]:
     """The counts, by the rule above. A preset that does not fit the configuration's memory is left out."""
-    from profiling.emulator import emulate
-    from profiling.grid import work_of_presets
+    from profiling.emulation.emulator import emulate
+    from profiling.sweep.preset_grid import work_of_presets
 
     node = paper_configs()[REFERENCE]
     seconds = {}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from placement.rule import JointThreshold
+from placement.spec.joint_threshold import JointThreshold
+from profiling.evaluation.policy_scores import PairCosts
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
-from profiling.policy_scores import Costs
 
 SPEEDUPS = (1.5, 1.75, 2.0, 2.5, 3.0)
 ENERGY_RATIOS = (1.0, 1.25, 1.5, 2.0, 3.0)
@@ -53,7 +53,7 @@ def _row(frame: Any, rule: JointThreshold) -> dict[str, Any]:
     if frame.empty:
         return {**asdict(rule)}
     gpu = choices(frame, rule)
-    return {**asdict(rule), "gpu_share": float(gpu.mean()), **asdict(Costs.of(frame).score(gpu, gpu))}
+    return {**asdict(rule), "gpu_share": float(gpu.mean()), **asdict(PairCosts.of(frame).score(gpu, gpu))}
 
 
 def _table(title: str, head: str, key: str, rows: list[dict[str, Any]]) -> Any:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.errors import LogError
-from placement.rule import JointThreshold
-from profiling.dataset import labelled, pairs
-from profiling.figures import provenance
+from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.pairs import labelled, pairs
+from profiling.report.figure_data import provenance
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 MEASURED = "data/measured"
-"""The committed logs of real machines with a GPU (`python -m profiling.measure_here` writes one); there may be none."""
+"""The committed logs of real machines with a GPU (`python -m profiling.cli.measure_here` writes one); there may be
+none."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def read(log: str | os.PathLike[str] | None, rule: JointThreshold | None = None)
 
     Raises LogError where the log has no pairs.
     """
-    from placement.records import read_log
+    from placement.log import read_log
 
     rule = rule or JointThreshold()
     if log is not None:
@@ -75,8 +76,8 @@ def everything() -> pa.Table:
     """The emulated grid, and the committed measured rows where there are any."""
     import pyarrow as pa
 
-    from placement.records import read_log
-    from profiling.grid import emulated_table
+    from placement.log import read_log
+    from profiling.sweep.preset_grid import emulated_table
 
     with resources.as_file(resources.files("profiling").joinpath(MEASURED)) as folder:
         logs = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

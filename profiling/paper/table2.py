@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from placement.node import NodeSpec, paper_configs
-from placement.rule import JointThreshold, Run
-from placement.task import TaskSpec
-from profiling.emulator import Precision, emulate
+from placement.spec.joint_threshold import DeviceRun, JointThreshold
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
+from profiling.emulation.emulator import Precision, emulate
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
 
@@ -24,7 +24,7 @@ RUNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PublishedRow:
     """One run on one machine. where: paper, or a config.  seconds: published of the whole run, ours
     of one step.  cpu_watts: of the CPU run.  None = not known."""
 
@@ -40,7 +40,7 @@ class Row:
     label: str
 
 
-def published(rule: JointThreshold) -> list[Row]:
+def published(rule: JointThreshold) -> list[PublishedRow]:
     """Table 2 itself. A run that did not finish is infinitely slow; an unknown power leaves the label to the time."""
     given: dict[str, tuple[Any, ...]] = {
         # CPU run: seconds, W; GPU run: seconds, CPU W, GPU W
@@ -55,18 +55,18 @@ def published(rule: JointThreshold) -> list[Row]:
         speedup = cpu_s / gpu_s if cpu_s else None
         energy = (host_w + gpu_w) * gpu_s / (cpu_w * cpu_s) if cpu_w and gpu_w else None
         label = rule.decide(speedup, energy).device if speedup else "gpu"
-        rows.append(Row(run, "paper", "measured", cpu_s, gpu_s, cpu_w, gpu_w, speedup, energy, label))
+        rows.append(PublishedRow(run, "paper", "measured", cpu_s, gpu_s, cpu_w, gpu_w, speedup, energy, label))
     return rows
 
 
-def emulated_row(run: str, task: TaskSpec, node: NodeSpec, precision: Precision, rule: JointThreshold) -> Row:
+def emulated_row(run: str, task: TaskSpec, node: NodeSpec, precision: Precision, rule: JointThreshold) -> PublishedRow:
     """A run on an emulated config, the whole processor granted; seconds of one step."""
     cpu = emulate(task, node, "cpu", cpus=node.cpus)
     gpu = emulate(task, node, "gpu", cpus=node.cpus, precision=precision)
-    runs = [Run((one.seconds or 0.0) / task.steps, _joules(one, task.steps)) for one in (cpu, gpu)]
+    runs = [DeviceRun((one.seconds or 0.0) / task.steps, _joules(one, task.steps)) for one in (cpu, gpu)]
     ratio = runs[1].joules / runs[0].joules if runs[0].joules and runs[1].joules else None
     label = rule.decide(runs[0].seconds / runs[1].seconds, ratio).device
-    return Row(
+    return PublishedRow(
         run, node.config, "emulated", runs[0].seconds, runs[1].seconds, cpu.cpu_watts, gpu.gpu_watts,
         runs[0].seconds / runs[1].seconds, ratio, label,
     )  # fmt: skip
@@ -79,20 +79,20 @@ def _joules(told: Any, steps: int) -> float | None:
 
 def tasks() -> dict[str, tuple[TaskSpec, Precision]]:
     """The runs as they are emulated: those of `emulator_table2` with mixed precision, the others as presets."""
-    from profiling.grid import table2_tasks, work_of_presets
+    from profiling.sweep.preset_grid import table2_tasks, work_of_presets
 
     presets = {work.preset: work.spec for work in work_of_presets()}
     assumed = table2_tasks()
     return {run: (assumed[run], "amp") if run in assumed else (presets[name], "fp32") for run, name in RUNS.items()}
 
 
-def measured(source: Source) -> Iterator[Row]:
+def measured(source: Source) -> Iterator[PublishedRow]:
     """The runs that the log has measured on both devices of a machine, with the most CPUs."""
     names = {preset: run for run, preset in RUNS.items()}
     for pair in source.whole.to_dict("records"):
         if pair["preset"] in names and pair["time_provenance"] == "measured":
             watts = [pair[f"{d}_joules"] / pair[f"{d}_seconds"] for d in ("cpu", "gpu")]
-            yield Row(
+            yield PublishedRow(
                 names[pair["preset"]], str(pair["config"]), "measured", pair["cpu_seconds"], pair["gpu_seconds"],
                 watts[0], watts[1], pair["speedup"], pair["energy_ratio"], pair["label"],
             )  # fmt: skip
@@ -123,7 +123,7 @@ def run(source: Source, options: PaperOptions) -> Part:
     return Part((_table(rows, found),), {"rows": [asdict(row) for row in rows]}, (*NOTES, *none))
 
 
-def _table(rows: list[Row], found: list[Row]) -> Any:
+def _table(rows: list[PublishedRow], found: list[PublishedRow]) -> Any:
     made = table(
         "Table 2: the paper's five runs", "run", "where", "CPU s", "GPU s", "CPU W", "GPU W", "speed-up", "E ratio",
         "label",
@@ -147,4 +147,4 @@ def _seconds(value: float | None) -> str:
     return figure(value, ".3f" if value is not None and value < 10 else ".0f")
 
 
-__all__ = ["RUNS", "Row", "published", "run"]
+__all__ = ["RUNS", "PublishedRow", "published", "run"]

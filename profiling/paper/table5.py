@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.errors import LogError
-from profiling.evaluation import SPLITS, folds_of
-from profiling.figures import PAPER_LEAST, PAPER_POLICIES, SPLIT_TITLES
-from profiling.learners import Fold, learners
-from profiling.learners.frames import of_labelled
+from profiling.dataset.frames import of_labelled
+from profiling.evaluation.evaluate import SPLITS, folds_of
+from profiling.evaluation.policy_scores import policy_scores
+from profiling.learning.learner import Fold
+from profiling.learning.learners import learners
 from profiling.paper import PaperOptions, Part, figure, table
+from profiling.paper.held_out_nets import held_out, interval, known
 from profiling.paper.mix import mixes
-from profiling.paper.nets import held_out, interval, known
 from profiling.paper.source import Source, weights_of
-from profiling.policy_scores import policy_scores
+from profiling.report.figure_data import PAPER_LEAST, PAPER_POLICIES, SPLIT_TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from placement.rule import JointThreshold
+    from placement.spec.joint_threshold import JointThreshold
 
 MEASURES = ("throughput", "energy_efficiency", "selection_accuracy", "gpu_reduction")
 FIXED = ("cpu_only", "gpu_only", "random", "flops_rule")

@@ -12,8 +12,8 @@ from click.testing import Result
 from ray.autoscaler._private.util import fillout_defaults, prepare_config, validate_config
 from typer.testing import CliRunner
 
-from placement.node_types import checked
-from profiling.cli import main
+from placement.spec.autoscaler_types import checked
+from profiling.cli.app import main
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in PROJECT.glob("cluster*.yaml"))

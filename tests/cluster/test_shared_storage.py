@@ -15,10 +15,10 @@ from pyarrow import fs
 from typer.testing import CliRunner
 
 import placement
-from placement.control import read_selector
+from placement.commands import read_selector
 from placement.errors import LogError, SelectorError
-from placement.records import LogWriter, TaskRecord, compact, done_cells, readout
-from placement.selector import shipped_selector
+from placement.log import LogWriter, TaskRecord, compact, done_cells, readout
+from placement.prediction.selector_file import shipped_selector
 
 PRESET = "xgboost_infer_r150_t100_d6"
 
@@ -101,8 +101,8 @@ def test_a_bucket_that_is_not_there_is_said(store: Store) -> None:
 
 
 def test_a_sweep_logs_there_and_refit_reads_its_pairs(store: Store) -> None:
-    from profiling.cli import main
-    from profiling.dataset import pairs
+    from profiling.cli.app import main
+    from profiling.dataset.pairs import pairs
 
     log = store.uri("swept")
     done = CliRunner().invoke(main, ["sweep", "--emulate-only", "--preset", PRESET, "-o", log])
@@ -112,7 +112,7 @@ def test_a_sweep_logs_there_and_refit_reads_its_pairs(store: Store) -> None:
 
 
 def test_a_selector_file_lies_there(store: Store) -> None:
-    from profiling.refit import write_selector
+    from profiling.learning.refit import write_selector
 
     where = store.uri("selectors/new.json")
     write_selector(shipped_selector(), where)
@@ -124,7 +124,7 @@ def test_a_selector_file_lies_there(store: Store) -> None:
 
 
 def test_a_selector_file_is_written_over_whole(tmp_path: Path) -> None:
-    from profiling.refit import write_selector
+    from profiling.learning.refit import write_selector
 
     path = tmp_path / "new" / "selector.json"
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_a_bucket_that_vanishes_loses_counted_rows_and_no_task(emulated: str, lo
         third = run()
         assert third["rows_lost"] == second["rows_lost"]
         assert placement.read_log(store.uri("production")).num_rows == 8
-        from profiling.refit import write_selector
+        from profiling.learning.refit import write_selector
 
         write_selector(shipped_selector(), store.uri("selector.json"))
         assert placement.swap(store.uri("selector.json")) == shipped_selector().version

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from placement.decision import Limits, Snapshot
-from placement.history import History
-from placement.node import Inventory, Kind, NodeSpec, paper_configs
-from placement.selector import LAYERS, Classifier, Estimate, Spread
-from placement.task import TaskSpec
+from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.mlp import LAYERS, Classifier
+from placement.prediction.runtime_history import History
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
 
 CPU_NODE = NodeSpec("cpu-only", cpus=8, cpu_gflops=400.0, cpu_tdp_w=65.0, ram_gb=32.0)
 TASK = TaskSpec(flops=1e10, input_bytes=1e6, batch_size=8, parameters=10_000_000, memory_bytes=2e9)
@@ -54,7 +56,7 @@ class Told:
 def cluster(*extra: NodeSpec, configs: str = "ABCD") -> Inventory:
     """The paper's configurations named, two nodes of each, and the others given."""
     specs = [*(paper_configs()[name] for name in configs), *extra]
-    return Inventory(tuple(Kind(spec, (f"{spec.config}-0", f"{spec.config}-1")) for spec in specs))
+    return Inventory(tuple(NodeKind(spec, (f"{spec.config}-0", f"{spec.config}-1")) for spec in specs))
 
 
 def snapshot(selector: Any = None, inventory: Inventory | None = None, **given: Any) -> Snapshot:

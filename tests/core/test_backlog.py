@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.backlog import GUESS_S, LAG_S, LARGEST_SENT, Backlog, Load
+from placement.scheduling.queue_model import GUESS_S, LAG_S, LARGEST_SENT, Backlog, Load
 
 
 class Clock:

@@ -14,18 +14,19 @@ from core_builders import TASK, cluster, limits, net, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.backlog import STALE_S, Backlog, Load
-from placement.balance import POWER, Balanced, grown, score, the_one
-from placement.candidates import Candidate, Weighed
-from placement.decision import Considered, decide, explain, key_of
 from placement.errors import OptionError
-from placement.estimate import Estimate, Spread
-from placement.history import History, Place
-from placement.least import NEAR, Least, MinEdp, MinEnergy, MinTime
-from placement.node import Inventory, Kind, NodeSpec, paper_configs
-from placement.policies import SelectorPolicy
-from placement.selector import shipped_selector
-from placement.task import TaskSpec
+from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.runtime_history import History, Place
+from placement.prediction.selector_file import shipped_selector
+from placement.scheduling.candidates import Candidate, Comparison
+from placement.scheduling.decision import decide, key_of
+from placement.scheduling.explanation import Considered, explain
+from placement.scheduling.policies.balanced import POWER, Balanced, grown, score, shared_policy
+from placement.scheduling.policies.queue_aware import NEAR, MinEdp, MinEnergy, MinScorePolicy, MinTime
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.queue_model import STALE_S, Backlog, Load
+from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
 
 WORTH = Estimate(0.9, cpu_seconds=10.0, gpu_seconds=1.0, cpu_joules=50.0, gpu_joules=60.0)
 NOT_WORTH = Estimate(0.1, cpu_seconds=1.5, gpu_seconds=1.0, cpu_joules=5.0, gpu_joules=90.0)
@@ -165,7 +166,7 @@ ESTIMATES = st.one_of(
     st.lists(st.tuples(ESTIMATES, WAITS, WAITS, st.sampled_from(["both", "cpu", "gpu"])), min_size=1, max_size=5),
     st.sampled_from([Balanced, MinTime, MinEnergy, MinEdp]),
 )
-def test_a_choice_is_of_what_was_offered(kinds: list, policy: type[Least]) -> None:
+def test_a_choice_is_of_what_was_offered(kinds: list, policy: type[MinScorePolicy]) -> None:
     candidates = [
         c for i, (e, cpu, gpu, which) in enumerate(kinds) for c in pair(f"n{i}", e, cpu, gpu)
         if which in ("both", c.device)
@@ -193,7 +194,9 @@ class Fixed:
 @pytest.mark.parametrize("policy", [Balanced(seed=0), MinTime(), MinEnergy(), MinEdp()])
 @pytest.mark.parametrize("cpu", [math.nan, math.inf, -1.0, 0.0, 1.0])
 @pytest.mark.parametrize("gpu", [math.nan, math.inf, -1.0, 0.0])
-def test_whatever_seconds_a_users_selector_tells_a_decision_comes_of_it(policy: Least, cpu: float, gpu: float) -> None:
+def test_whatever_seconds_a_users_selector_tells_a_decision_comes_of_it(
+    policy: MinScorePolicy, cpu: float, gpu: float
+) -> None:
     backlog = Backlog(lambda: 0.0)
     backlog.merge({(config, device): Load(1, 3, 5.0) for config in "ABCD" for device in ("cpu", "gpu")}, 0.0)  # type: ignore[arg-type]
     seen = History()
@@ -259,7 +262,9 @@ def test_a_thousand_kinds_are_not_all_looked_at() -> None:
             return [self.wait_s(*queue) for queue in queues]
 
     base = paper_configs()["B"]
-    kinds = tuple(Kind(NodeSpec(f"k{i}", base.cpus, 1, gpu_gflops=base.gpu_gflops), (f"n{i}",)) for i in range(1000))
+    kinds = tuple(
+        NodeKind(NodeSpec(f"k{i}", base.cpus, 1, gpu_gflops=base.gpu_gflops), (f"n{i}",)) for i in range(1000)
+    )
     snap = snapshot(Fixed(), Inventory(kinds), backlog=Counting())
     decide(TASK, "f", limits(), snap, policy=Balanced(seed=0))
     assert len(asked) < 50
@@ -340,8 +345,8 @@ def test_a_policy_travels_without_its_state_and_is_copied_with_it() -> None:
     assert copied._log_rate == [3.0]
     copied._log_rate[0] = 4.0
     assert policy._log_rate[0] == 3.0
-    assert the_one(travelled) is the_one(policy)
-    assert the_one(Balanced(seconds_per_joule=0.25)) is not the_one(policy)
+    assert shared_policy(travelled) is shared_policy(policy)
+    assert shared_policy(Balanced(seconds_per_joule=0.25)) is not shared_policy(policy)
 
 
 def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
@@ -367,7 +372,7 @@ def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[An
     if weighed is None:  # nothing would have to be waited for, or all are as good
         assert not choice.wait_s or len(choice.configs) > 1
         return
-    in_the_log = Weighed.of(str(weighed))
+    in_the_log = Comparison.of(str(weighed))
     assert in_the_log[:2] == weighed[:2]
     assert in_the_log[2:4] + in_the_log[6:] == pytest.approx(weighed[2:4] + weighed[6:], rel=1e-3)
     assert (weighed.config, weighed.device, weighed.wait_s) == (choice.configs[0], choice.device, choice.wait_s)

@@ -11,13 +11,19 @@ from core_builders import CPU_NODE, TASK, Told, cluster, limits, net, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.decision import EXPLORATION, Decision, Limits, Snapshot, decide, explain, key_of
-from placement.history import COLD_START_RUNS, History, Place
-from placement.node import Inventory, NodeSpec
-from placement.policies import POLICIES, Candidate, Choice, SelectorPolicy, policy_of
-from placement.rule import JointThreshold
-from placement.selector import Spread, shipped_selector
-from placement.task import TaskSpec
+from placement.prediction.estimate import Spread
+from placement.prediction.runtime_history import COLD_START_RUNS, History, Place
+from placement.prediction.selector_file import shipped_selector
+from placement.scheduling.candidates import Candidate, Choice
+from placement.scheduling.decision import EXPLORATION, Decision, decide, key_of
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import POLICIES, policy_of
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import Inventory, NodeSpec
+from placement.spec.task import TaskSpec
 
 UNKNOWN = TaskSpec()
 

@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from placement import execution, node_context, reporting, tracebacks
-from placement.candidates import Weighed
-from placement.decision import Decision
-from placement.device import CUDA, current_device
-from placement.envelope import Emulated, Envelope, Run, common, unpack, weighed_of, with_weighed
 from placement.errors import DeviceError
-from placement.execution import run_placed, run_placed_generator
-from placement.node import NodeSpec, paper_configs
-from placement.node_context import NodeContext
-from placement.recording import recorded
-from placement.task import Operation, TaskSpec
-from placement.tracebacks import without_own_frames
+from placement.messages import node_context
+from placement.messages.envelope import Emulated, Envelope, TaskRun, common, unpack, weighed_of, with_weighed
+from placement.messages.node_context import NodeContext
+from placement.scheduling.candidates import Comparison
+from placement.scheduling.decision import Decision
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import Operation, TaskSpec
+from placement.worker import execution, outbox, traceback_filter
+from placement.worker.device import CUDA, current_device
+from placement.worker.execution import run_placed, run_placed_generator
+from placement.worker.run_records import recorded
+from placement.worker.traceback_filter import without_own_frames
 
 SPEC = TaskSpec(
     flops=1e9, input_bytes=1e6, batch_size=8, parameters=1000, kernels=3, framework="torch", kind="train",
@@ -36,11 +37,11 @@ def envelope(device: str, *, repeatable: bool = True, cpus: float = 1.0) -> Enve
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TaskRun]]:
     """The runs that were reported; the node is a real one."""
-    reported: list[Run] = []
-    monkeypatch.setattr(reporting, "node_context", lambda: NodeContext("n1", REAL))
-    monkeypatch.setattr(reporting, "report", lambda run, last: reported.append(run))
+    reported: list[TaskRun] = []
+    monkeypatch.setattr(outbox, "node_context", lambda: NodeContext("n1", REAL))
+    monkeypatch.setattr(outbox, "report", lambda run, last: reported.append(run))
     monkeypatch.setattr(execution, "worker_retires", lambda: False)
     monkeypatch.setattr(execution, "running_task_id", lambda: b"t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
@@ -66,7 +67,7 @@ def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
 
 def test_an_envelope_survives_its_bytes() -> None:
     assert unpack(envelope("gpu").pack()) == envelope("gpu")
-    packed, weighed = envelope("gpu").pack(), Weighed("D", "gpu", 2.0, 1.0, "A", "cpu", 0.0, 30.0, 2.0)
+    packed, weighed = envelope("gpu").pack(), Comparison("D", "gpu", 2.0, 1.0, "A", "cpu", 0.0, 30.0, 2.0)
     told = with_weighed(packed, weighed)
     assert (unpack(told), weighed_of(told), weighed_of(packed)) == (envelope("gpu"), weighed, None)
     assert common(told) == packed
@@ -81,7 +82,7 @@ def test_an_envelope_takes_numpys_numbers() -> None:
 
 
 def test_a_cpu_task_sees_no_gpu_and_the_users_own_setting_comes_back(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CUDA, "GPU-1234")
     assert run(lambda: (current_device(), os.environ[CUDA]), envelope("cpu")) == ("cpu", "")
@@ -92,14 +93,14 @@ def test_a_cpu_task_sees_no_gpu_and_the_users_own_setting_comes_back(
     assert [r.device for r in runs] == ["cpu", "cpu"]
 
 
-def test_a_gpu_task_sees_its_own_gpu(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_task_sees_its_own_gpu(runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CUDA, "GPU-1234")
     assert run(lambda: (current_device(), os.environ[CUDA]), envelope("gpu")) == ("cuda:0", "GPU-1234")
     assert (runs[0].device, runs[0].visible) == ("gpu", "GPU-1234")
 
 
 def test_a_worker_never_uses_a_gpu_that_its_cuda_was_not_made_for(
-    runs: list[Run], retired: list[bool], monkeypatch: pytest.MonkeyPatch
+    runs: list[TaskRun], retired: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Assignments as a node with two GPUs hands them out; CUDA stays with the first that a process saw."""
 
@@ -120,7 +121,7 @@ def test_a_worker_never_uses_a_gpu_that_its_cuda_was_not_made_for(
     assert os.environ[CUDA] == "GPU-b"
 
 
-def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[Run], retired: list[bool]) -> None:
+def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[TaskRun], retired: list[bool]) -> None:
     tries = []
 
     def hungry(x: int) -> tuple[int, str]:
@@ -140,7 +141,7 @@ def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[Run], retired: list[bool
 
 
 @pytest.mark.parametrize("error", [ValueError("CUDA out of memory"), RuntimeError("shapes differ"), MemoryError()])
-def test_another_error_is_the_users_own(error: Exception, runs: list[Run], retired: list[bool]) -> None:
+def test_another_error_is_the_users_own(error: Exception, runs: list[TaskRun], retired: list[bool]) -> None:
     def fails() -> None:
         raise error
 
@@ -151,7 +152,7 @@ def test_another_error_is_the_users_own(error: Exception, runs: list[Run], retir
 
 
 @pytest.mark.parametrize("which", [envelope("gpu", repeatable=False), envelope("cpu")])
-def test_nothing_is_run_twice_where_it_must_not_be(which: Envelope, runs: list[Run], retired: list[bool]) -> None:
+def test_nothing_is_run_twice_where_it_must_not_be(which: Envelope, runs: list[TaskRun], retired: list[bool]) -> None:
     calls = []
 
     def hungry() -> None:
@@ -165,7 +166,7 @@ def test_nothing_is_run_twice_where_it_must_not_be(which: Envelope, runs: list[R
     assert runs[0].fallback is None
 
 
-def test_a_generator_that_has_yielded_is_never_run_again(runs: list[Run], retired: list[bool]) -> None:
+def test_a_generator_that_has_yielded_is_never_run_again(runs: list[TaskRun], retired: list[bool]) -> None:
     def hungry() -> Iterator[int]:
         yield 1
         raise RuntimeError("CUDA out of memory")
@@ -189,7 +190,7 @@ def test_a_generator_that_has_yielded_is_never_run_again(runs: list[Run], retire
     ],
 )  # fmt: skip
 def test_the_libraries_get_the_cpus_granted_and_a_users_own_threads_hold(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch, found: str | None, own: bool, cpus: list[float],
+    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch, found: str | None, own: bool, cpus: list[float],
     seen: list[int | None],
 ) -> None:  # fmt: skip
     """Ray sets OMP_NUM_THREADS to the CPUs granted where it finds none: `found` is what the first task then finds.
@@ -213,7 +214,7 @@ def test_the_libraries_get_the_cpus_granted_and_a_users_own_threads_hold(
 
 
 def test_the_first_run_in_a_process_is_cold_and_no_observation(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "_seen_functions", set())
     run(lambda: None, envelope("cpu"))
@@ -229,12 +230,12 @@ def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulate
 
 
 def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"{__name__}:emulate"
     context = NodeContext("n1", paper_configs()["A"], emulated=True, emulator=name)
     monkeypatch.setattr(node_context, "emulator_of", lambda _: emulate)
-    monkeypatch.setattr(reporting, "node_context", lambda: context)
+    monkeypatch.setattr(outbox, "node_context", lambda: context)
     assert run(current_device, envelope("gpu")) == "cpu"
     rows, observations, _ = recorded(runs, context, {})
     (row,) = rows
@@ -242,7 +243,7 @@ def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
     assert observations[0][2] == [(2.5, 15.0, 0.0, None)]
 
 
-def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: list[Run]) -> None:
+def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: list[TaskRun]) -> None:
     run(lambda: None, envelope("cpu"))
     rows, observations, _ = recorded(runs, NodeContext("n1", paper_configs()["A"], emulated=True), {})
     (row,) = rows
@@ -250,7 +251,7 @@ def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: li
 
 
 def test_our_frames_are_left_out_of_tracebacks_also_of_exception_groups() -> None:
-    ours = tracebacks._OWN.removeprefix('  File "') + "execution.py"
+    ours = traceback_filter._OWN.removeprefix('  File "') + "execution.py"
     frames = f'  File "{ours}", line 1, in run\n    call()\n    ^^^^\n  File "mine.py", line 2, in f\n    raise it\n'
     left = '  File "mine.py", line 2, in f\n    raise it\n'
     assert without_own_frames(f"Traceback:\n{frames}E: text") == f"Traceback:\n{left}E: text"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from core_builders import CPU_NODE, TASK
 
-from placement.features import FEATURES, features, granted_gflops
-from placement.node import paper_configs
+from placement.spec.features import FEATURES, features, granted_gflops
+from placement.spec.node import paper_configs
 
 NODE = paper_configs()["A"]
 

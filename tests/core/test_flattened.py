@@ -6,6 +6,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 from ray import cloudpickle
 from ray._common import signature
 
-from placement.arriving import Arriving, read_envelopes
-from placement.exported import Placed
-from placement.flattened import NAMELESS, carries, flattened, opened
-from placement.submission import fitting
+from placement.submission.exported_function import Placed
+from placement.submission.fast_submit import fitting
+from placement.worker.envelope_transport import Arriving, read_envelopes
+from placement.worker.flattened_arguments import NAMELESS, carries, flattened, opened
 
 LOOKS_LIKE_OURS = [b"\x00placed:x", b"\x00placed=", b"\x00placed.", "\x00placed:", NAMELESS, b"", "__RAY_DUMMY__"]
 VALUES = st.one_of(st.integers(), st.binary(), st.text(), st.none(), st.sampled_from(LOOKS_LIKE_OURS))
@@ -89,26 +90,14 @@ def test_a_worker_that_has_loaded_a_placed_function_reads_envelopes_once() -> No
     assert signature.recover_args is reading is not rays
 
 
-WITHOUT_PLACEMENT = """
-import pickle, sys
-from ray import cloudpickle
-from ray._common import signature
-sys.modules["placement"] = None
-for body in pickle.load(sys.stdin.buffer):
-    try:
-        pickle.loads(body)
-    except ModuleNotFoundError as error:
-        print(error)
-for flat in pickle.load(sys.stdin.buffer):
-    print(signature.recover_args(flat))
-"""
+WITHOUT_PLACEMENT = Path(__file__).parent / "programs" / "worker_without_placement.py"
 
 
 def test_where_placement_is_not_installed_ray_can_say_so() -> None:
     flat = [flattened([7], {}, b"packed"), flattened([], {"x": 1}, b"packed"), flattened([], {}, b"packed")]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PLACEMENT], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
-        capture_output=True, check=True, timeout=60,
+        [sys.executable, str(WITHOUT_PLACEMENT)], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
+        capture_output=True, check=True, timeout=300,
     )  # fmt: skip
     failed, again, *recovered = done.stdout.decode().splitlines()
     assert failed == again

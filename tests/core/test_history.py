@@ -11,7 +11,8 @@ from core_builders import TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.history import (
+from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.runtime_history import (
     COLD_START_RUNS,
     DRIFT_SAMPLES,
     LARGEST_KEYS,
@@ -25,9 +26,8 @@ from placement.history import (
     posterior,
     size_of,
 )
-from placement.rule import JointThreshold
-from placement.selector import Estimate, Spread
-from placement.task import Device, TaskSpec
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.task import Device, TaskSpec
 
 RULE = JointThreshold()
 KEY: Key = ("f", (1, 2, 3, 4, 5))

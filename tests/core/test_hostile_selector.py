@@ -18,19 +18,23 @@ import numpy as np
 import pytest
 from test_ratio import world
 
-from placement.decision import Limits, Snapshot, decide, explain
 from placement.errors import SelectorError
-from placement.history import History
-from placement.node import Inventory, Kind, paper_configs
-from placement.policies import policy_of
-from placement.ratio_selector import RatioSelector
-from placement.selector import Selector, parse_selector, selector_of
-from placement.task import TaskSpec
-from profiling.learners.fitting import fit_ratio
+from placement.prediction.runtime_history import History
+from placement.prediction.selector import Selector
+from placement.prediction.selector_file import parse_selector, selector_of
+from placement.prediction.speedup_selector import SpeedupSelector
+from placement.scheduling.decision import decide
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import policy_of
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.task import TaskSpec
+from profiling.learning.fit_gaussian_process import fit_ratio
 
 TEXT = resources.files("placement").joinpath("data/selector.json").read_text()
 NODES = tuple(paper_configs()[name] for name in "ABCD")
-INVENTORY = Inventory(tuple(Kind(node, (f"{node.config}-0",)) for node in NODES))
+INVENTORY = Inventory(tuple(NodeKind(node, (f"{node.config}-0",)) for node in NODES))
 TASKS = (
     TaskSpec(flops=1e12, input_bytes=1e7, batch_size=64, parameters=10_000_000, kernels=300, framework="torch"),
     TaskSpec(flops=1.0),
@@ -123,7 +127,7 @@ def with_curves() -> str:
     """The other halves of the format: curves, beside trees."""
     curves = fit_ratio(world(sizes=np.geomspace(1e6, 1e10, 6), energy=True))
     trees = selector_of(shipped()).trees  # type: ignore[attr-defined]
-    return json.dumps(RatioSelector("both", curves, trees=trees, share=0.5).to_dict())
+    return json.dumps(SpeedupSelector("both", curves, trees=trees, share=0.5).to_dict())
 
 
 def fuzz(whole: Any, number: int, seed: int) -> dict[str, int]:

@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 from ray._private.label_utils import LABEL_SELECTOR_REGEX, validate_label_value
 
-from placement.actor import PlacementActor
-from placement.decision import Limits, Snapshot, decide, explain
+from placement.control_plane.placement_actor import PlacementActor
 from placement.errors import OptionError, PlacementError
-from placement.narrowing import matches
-from placement.node import CONFIG, EMULATED, Inventory, Kind, NodeSpec, paper_configs
-from placement.node_args import ray_start_args
-from placement.node_types import checked
-from placement.policies import policy_of
-from placement.selector import shipped_selector
-from placement.task import TaskSpec
+from placement.prediction.selector_file import shipped_selector
+from placement.scheduling.decision import decide
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import policy_of
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.autoscaler_types import checked
+from placement.spec.node import CONFIG, EMULATED, Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.ray_start_args import ray_start_args
+from placement.spec.task import TaskSpec
+from placement.submission.ray_constraints import matches
 
 SAFE_WORD = re.compile(r"--(labels|num-cpus|num-gpus)=[A-Za-z0-9._=,-]*")
 PIECES = (
@@ -73,7 +76,7 @@ def check_label_of_a_node(word: str) -> None:
 def check_decision(word: str) -> None:
     """A kind of that name is a kind like another; Ray would refuse its label, or reads it in a selector as it is."""
     node = NodeSpec(word, cpus=4, cpu_gflops=100.0)
-    now = Snapshot(1, Inventory((Kind(node, ("n",)),)), shipped_selector(), policy_of("balanced"))
+    now = Snapshot(1, Inventory((NodeKind(node, ("n",)),)), shipped_selector(), policy_of("balanced"))
     decision = decide(TASK, "f", Limits(), now)
     assert decision.configs == (word,)
     assert word in str(explain(TASK, "f", Limits(), now)) or "\n" in word or not word.isprintable()
@@ -120,7 +123,7 @@ def ask_node_args(monkeypatch: pytest.MonkeyPatch, number: int, seed: int) -> di
     """`placement node-args` under hostile environments: safe words and 0, or none and an error."""
     from typer.testing import CliRunner
 
-    from profiling.cli import main
+    from profiling.cli.app import main
 
     chance, outcomes = random.Random(seed), {"taken": 0, "refused": 0}
     usable = [word for word in words(4 * number, seed) if "\x00" not in word and word.isprintable()]
@@ -167,7 +170,7 @@ def len_of(x: str) -> int:
 
 
 def test_a_data_folder_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from profiling.emulator_traces import measured_rows
+    from profiling.emulation.timm_traces import measured_rows
 
     for word in [word for word in words(20, seed=6) if "\x00" not in word and word.isprintable()]:
         monkeypatch.setenv("PLACEMENT_DATA", word)

@@ -14,15 +14,17 @@ from core_builders import CPU_NODE, TASK, cluster, limits, net, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.candidates import Candidate, Field, field_of
-from placement.decision import Snapshot, decide, explain, key_of
-from placement.history import History, Place, Seen, posterior, size_of
-from placement.least import SAMPLED, Least
-from placement.node import Inventory, Kind, NodeSpec, paper_configs
-from placement.offer import MOST_LOTS, Limits, infeasible
-from placement.policies import ESTIMATING, POLICIES, policy_of
-from placement.selector import Estimate
-from placement.task import TaskSpec
+from placement.prediction.estimate import Estimate
+from placement.prediction.runtime_history import History, Place, RunHistory, posterior, size_of
+from placement.scheduling.candidates import Candidate, CandidateSet, candidate_set
+from placement.scheduling.decision import decide, key_of
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import MOST_LOTS, Limits, infeasible
+from placement.scheduling.policies.queue_aware import SAMPLED, MinScorePolicy
+from placement.scheduling.policies.registry import ESTIMATING, POLICIES, policy_of
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
 
 NETS = [net(seed) for seed in range(4)]
 
@@ -40,7 +42,7 @@ class OneByOne:
         return {}
 
 
-def plain_candidates(task: TaskSpec, given_limits: Limits, snap: Snapshot, seen: Seen | None) -> list[Candidate]:
+def plain_candidates(task: TaskSpec, given_limits: Limits, snap: Snapshot, seen: RunHistory | None) -> list[Candidate]:
     """Every feasible candidate, each estimated by itself."""
     found = []
     for kind in snap.inventory.kinds:
@@ -76,7 +78,7 @@ NODES = st.builds(
 )  # fmt: skip
 INVENTORIES = st.lists(NODES, min_size=1, max_size=14).map(
     lambda nodes: Inventory(
-        tuple(Kind(replace(node, config=f"k{i * 7 % 10}{i}"), (f"n{i}",)) for i, node in enumerate(nodes))
+        tuple(NodeKind(replace(node, config=f"k{i * 7 % 10}{i}"), (f"n{i}",)) for i, node in enumerate(nodes))
     )
 )
 TASKS = st.builds(
@@ -98,7 +100,7 @@ LIMITS = st.builds(
 
 
 @st.composite
-def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, Seen | None]:
+def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, RunHistory | None]:
     task, inventory = draw(TASKS), draw(INVENTORIES)
     names = [kind.spec.config for kind in inventory.kinds]
     history = History()
@@ -142,10 +144,10 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
         return
     choice = twin.choose(task, plain)
     ran = {(place.config, place.device) for place in seen.timings} if seen else set()
-    if isinstance(policy, Least) and not ran <= {(c.config, c.device) for c in plain}:
+    if isinstance(policy, MinScorePolicy) and not ran <= {(c.config, c.device) for c in plain}:
         return  # what was timed where the task may not run now tells seconds, which no plain candidate holds
     assert (decision.device, decision.reason) == (choice.device, choice.reason)
-    if isinstance(policy, Least):
+    if isinstance(policy, MinScorePolicy):
         lots = snap.offer(given_limits).field(task, seen).lots
         if max(max(len(one.cpu), len(one.gpu)) for one in lots) <= SAMPLED:  # else some are drawn of each lot
             assert set(decision.configs) == set(choice.configs)
@@ -178,7 +180,8 @@ def test_a_sure_net_does_not_overflow() -> None:
 def many(count: int, spread: float = 0.0) -> Inventory:
     base = list(paper_configs().values())
     return Inventory(tuple(
-        Kind(replace(base[i % 4], config=f"k{i:04d}", gpu_gflops=base[i % 4].gpu_gflops * (1 + spread * math.sin(i))),
+        NodeKind(replace(base[i % 4], config=f"k{i:04d}",
+                         gpu_gflops=base[i % 4].gpu_gflops * (1 + spread * math.sin(i))),
              (f"n{i}",))  # type: ignore[operator]
         for i in range(count)
     ))  # fmt: skip
@@ -207,7 +210,7 @@ def test_kinds_of_the_same_figures_decide_alike_and_all_will_do() -> None:
 def test_memory_is_told_apart_within_a_lot() -> None:
     base = paper_configs()["B"]
     specs = [replace(base, config=f"k{i:02d}", gpu_memory_gb=20 + 0.01 * i) for i in range(40)]
-    snap = snapshot(NETS[0], Inventory(tuple(Kind(spec) for spec in specs)))
+    snap = snapshot(NETS[0], Inventory(tuple(NodeKind(spec) for spec in specs)))
     assert len(snap.offer(limits()).lots) < 40
     decision = decide(replace(TASK, memory_bytes=20.2e9), "f", limits(), snap, policy=policy_of("gpu_only"))
     assert sorted(decision.configs) == [f"k{i:02d}" for i in range(20, 40)]
@@ -257,13 +260,13 @@ def test_a_plain_list_is_a_field_too() -> None:
         Candidate("B", "gpu", 1.0, 1.0, Estimate(0.6, gpu_seconds=2.0, gpu_joules=5.0), wait_s=1.5),
         Candidate("A", "gpu", 1.0, 1.0),
     ]
-    found = field_of(plain)
+    found = candidate_set(plain)
     assert list(found) == plain
-    assert field_of(found) is found
+    assert candidate_set(found) is found
     assert (found.cpu_configs, found.gpu_configs()) == (("A",), ("B", "A"))
     assert [p for p, _ in found.known()] == [0.6]
     assert [(c.seconds, c.joules) for c in plain] == [(3.0, None), (2.0, 5.0), (None, None)]
-    assert isinstance(found, Field)
+    assert isinstance(found, CandidateSet)
     assert found.waits is not None
     assert (found.waits.wait_s("B", "gpu"), found.waits.wait_s("C", "gpu")) == (1.5, None)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from placement.meters import MeterLostError, cpu_meters, cpu_name, cpu_tdp_w
-from placement.meters.cpu import EstimatedCpuMeter, logical_cpus
+from placement.hardware.meters import MeterLostError, cpu_meters, cpu_name, cpu_tdp_w
+from placement.hardware.meters.cpu import EstimatedCpuMeter, logical_cpus
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from placement import gpu_memory
-from placement.gpu_memory import descends_from, most_free_gb
-from placement.meters import (
+from placement.hardware import foreign_gpu_memory
+from placement.hardware.foreign_gpu_memory import descends_from, most_free_gb
+from placement.hardware.meters import (
     Gpu,
     MeterLostError,
     Sampler,
@@ -19,7 +19,7 @@ from placement.meters import (
     visible_gpus,
     window,
 )
-from placement.meters.gpu import MIG_REASON
+from placement.hardware.meters.gpu import MIG_REASON
 
 
 class FakeNvmlError(Exception):
@@ -270,7 +270,7 @@ def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
             raise asyncio.CancelledError from None
 
     # Of that module alone: where a cluster runs, Ray's own threads sleep too.
-    monkeypatch.setattr(gpu_memory, "asyncio", SimpleNamespace(sleep=next_look, to_thread=asyncio.to_thread))
+    monkeypatch.setattr(foreign_gpu_memory, "asyncio", SimpleNamespace(sleep=next_look, to_thread=asyncio.to_thread))
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(gpu_memory.tell_changes(find_gpus(), told.append))
+        asyncio.run(foreign_gpu_memory.tell_changes(find_gpus(), told.append))
     assert told == [60.0, 100.0]

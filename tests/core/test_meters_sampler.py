@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from placement.errors import LogError, OptionError
-from placement.meters import (
+from placement.hardware.meters import (
     Channel,
     MeterLostError,
     ReplayMeter,
@@ -20,7 +20,7 @@ from placement.meters import (
     window,
     write_recording,
 )
-from placement.meters.replay import Recording
+from placement.hardware.meters.replay import Recording
 
 GPU = Channel("gpu:G", "joules", resolution_s=0.1, error=0.05)
 PACKAGE = Channel("cpu:package-0", "joules", wraps_at=200.0, resolution_s=0.01)

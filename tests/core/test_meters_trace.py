@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.meters import Channel, Series, TaskWindow, Trace, share, window, wrapped_difference
-from placement.meters.channel import Accumulator
+from placement.hardware.meters import Channel, PowerTrace, Series, TaskWindow, share, window, wrapped_difference
+from placement.hardware.meters.channel import Accumulator
 
 PACKAGE = Channel("cpu:package-0", "joules", resolution_s=0.01, error=0.02)
 GPU = Channel("gpu:G", "joules", resolution_s=0.1, error=0.05)
@@ -26,7 +26,7 @@ def a_trace(cpu_watts=50.0, gpu_watts=200.0, busy=4.0, **more):
         "cpu_busy": rising(BUSY, busy),
         "cpus": 8,
     }
-    return Trace(**{**known, **more})
+    return PowerTrace(**{**known, **more})
 
 
 def test_a_window_has_joules_watts_and_their_error():
@@ -105,7 +105,7 @@ def test_half_the_packages_are_no_measurement():
 
 
 def test_missing_meters_say_why():
-    trace = Trace(unmeasured={"cpu": "RAPL may not be read", "M": "a MIG slice"})
+    trace = PowerTrace(unmeasured={"cpu": "RAPL may not be read", "M": "a MIG slice"})
     energy = window(trace, 0.0, 1.0, ["M", "X"])
     assert energy.reasons == ("cpu: RAPL may not be read", "gpu M: a MIG slice", "gpu X: no such GPU on this node")
     assert (energy.cpu_joules, energy.gpu_joules, energy.provenance, energy.error) == (None, None, None, None)
@@ -214,14 +214,14 @@ def joules_between(watts, start, end):
 @given(tasks, powers, powers)
 def test_the_sum_over_tasks_is_the_sockets_and_the_gpus_joules_not_a_multiple(windows, cpu, gpu):
     fine = Channel("cpu:package-0", "joules", resolution_s=0.0)
-    trace = Trace(
+    trace = PowerTrace(
         packages=(varying(fine, cpu),), gpus={"G": varying(Channel("gpu:G", "joules", resolution_s=0.0), gpu)}
     )
     _shares_add_up(trace, windows, cpu, gpu)
 
 
 def _shares_add_up(trace, windows, cpu, gpu):
-    from placement.meters.trace import _shares
+    from placement.hardware.meters.power_trace import _shares
 
     def total(series, chosen, rate):
         fractions = _shares((series,), [(w, rate(w)) for w in chosen], None)
@@ -281,7 +281,7 @@ def test_a_counter_that_was_reset_is_a_break():
     points = Accumulator(Channel("gpu:G", "joules", resolution_s=0.0))
     for moment, reading in ((0.0, 100.0), (1.0, 150.0), (2.0, 10.0), (3.0, 60.0)):
         points.add(moment, reading)
-    trace = Trace(gpus={"G": Series.of(points.channel, points.points())})
+    trace = PowerTrace(gpus={"G": Series.of(points.channel, points.points())})
     assert window(trace, 0.0, 1.0, ["G"]).gpu_joules == pytest.approx(50.0)
     assert window(trace, 2.0, 3.0, ["G"]).gpu_joules == pytest.approx(50.0)
     assert window(trace, 0.0, 3.0, ["G"]).gpu_joules is None
@@ -294,7 +294,7 @@ def test_power_is_integrated_but_not_over_a_gap():
     points.add(5.0, 100.0)
     for i in range(1, 21):
         points.add(5.0 + i * 0.05, 100.0)
-    trace = Trace(gpus={"G": Series.of(points.channel, points.points())})
+    trace = PowerTrace(gpus={"G": Series.of(points.channel, points.points())})
     assert window(trace, 0.0, 1.0, ["G"]).gpu_joules == pytest.approx(110.0)
     assert window(trace, 5.0, 6.0, ["G"]).gpu_joules == pytest.approx(100.0)
     assert window(trace, 0.5, 5.5, ["G"]).gpu_joules is None
@@ -305,7 +305,7 @@ def test_a_counter_seen_often_is_interpolated_between_its_changes():
     for i in range(200):
         moment = i * 0.01
         points.add(moment, 20.0 * math.floor(moment / 0.1 + 1e-9))  # moves every 100 ms, 200 W
-    trace = Trace(gpus={"G": Series.of(GPU, points.points())})
+    trace = PowerTrace(gpus={"G": Series.of(GPU, points.points())})
     energy = window(trace, 0.55, 1.05, ["G"])
     assert energy.gpu_joules == pytest.approx(100.0)
     assert energy.error == pytest.approx(0.05 + 0.1 / 0.5)
@@ -318,7 +318,7 @@ def test_a_long_tasks_window_is_told_from_a_bounded_trace():
     kept = points.points()
     assert len(kept) < 9000
     assert [moment for moment, _ in kept] == sorted(moment for moment, _ in kept)
-    trace = Trace(packages=(Series.of(PACKAGE, kept),))
+    trace = PowerTrace(packages=(Series.of(PACKAGE, kept),))
     energy = window(trace, 10.5, 2990.0)
     assert energy.cpu_joules == pytest.approx(50.0 * 2979.5, rel=1e-3)
     assert energy.error < 0.021

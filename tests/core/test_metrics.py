@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from placement import metrics
-from placement.backlog import Backlog, Load
-from placement.history import History, Place, Sample
-from placement.record import Rows
+from placement.control_plane import metrics
+from placement.prediction.runtime_history import History, Place, Sample
+from placement.scheduling.queue_model import Backlog, Load
+from placement.spec.task_record import Rows
 
 KEY = ("f", (1,))
 

@@ -9,7 +9,7 @@ import pytest
 from core_builders import CPU_NODE, cluster
 
 from placement.errors import SpecError
-from placement.node import QUANTITIES, Inventory, Kind, NodeSpec, paper_configs
+from placement.spec.node import QUANTITIES, Inventory, NodeKind, NodeSpec, paper_configs
 
 
 @pytest.mark.parametrize("name", [*QUANTITIES, "cpus", "gpus"])
@@ -78,7 +78,7 @@ def test_an_inventory_has_one_order_largest_gpu_first() -> None:
 
 def test_an_inventory_names_each_config_once() -> None:
     with pytest.raises(SpecError, match="once"):
-        Inventory((Kind(CPU_NODE), Kind(CPU_NODE)))
+        Inventory((NodeKind(CPU_NODE), NodeKind(CPU_NODE)))
 
 
 def test_an_inventory_tells_its_kinds() -> None:

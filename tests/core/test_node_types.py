@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.decision import AWAITS_NODE, Snapshot, decide, explain
+from placement.control_plane.cluster_load import Poll, loads
 from placement.errors import OptionError
-from placement.node import Inventory, Kind, NodeSpec, paper_configs
-from placement.node_args import ray_start_args
-from placement.node_types import STARTING_S, checked, planned
-from placement.offer import Limits
-from placement.polled import Poll, loads
-from placement.selector import shipped_selector
-from placement.task import TaskSpec
+from placement.prediction.selector_file import shipped_selector
+from placement.scheduling.decision import AWAITS_NODE, decide
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.autoscaler_types import STARTING_S, checked, planned
+from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.ray_start_args import ray_start_args
+from placement.spec.task import TaskSpec
 
 LARGE = TaskSpec(flops=4e12, input_bytes=2e7, batch_size=64, parameters=25_000_000, steps=50)
 SMALL = TaskSpec(flops=1e5, input_bytes=1e3, batch_size=1, parameters=100)
@@ -29,10 +31,10 @@ CLUSTER = {
         "never": {"resources": {"CPU": 4}, "labels": {"config": "never"}, "max_workers": 0},
     },
 }
-HEAD = Kind(NodeSpec("head", cpus=2), ("n1",))
+HEAD = NodeKind(NodeSpec("head", cpus=2), ("n1",))
 
 
-def snapshot(*kinds: Kind) -> Snapshot:
+def snapshot(*kinds: NodeKind) -> Snapshot:
     return Snapshot(1, Inventory((HEAD, *kinds)), shipped_selector())
 
 

@@ -6,8 +6,9 @@ import pytest
 from core_builders import TASK
 
 from placement.errors import OptionError
-from placement.options import PLACEMENT_OPTIONS, PlacementOptions, spec_function, split
-from placement.policies import POLICIES, CpuOnly
+from placement.scheduling.policies.fixed import CpuOnly
+from placement.scheduling.policies.registry import POLICIES
+from placement.submission.options import PLACEMENT_OPTIONS, PlacementOptions, spec_function, split
 
 
 def test_ours_and_rays_are_told_apart_and_copied() -> None:

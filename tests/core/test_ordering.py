@@ -8,11 +8,11 @@ from core_builders import TASK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.balance import Balanced
-from placement.candidates import Candidate, field_of
-from placement.estimate import Estimate
-from placement.ordering import End, Gain, Order
-from placement.policies import name_of
+from placement.prediction.estimate import Estimate
+from placement.scheduling.candidates import Candidate, candidate_set
+from placement.scheduling.policies.balanced import Balanced
+from placement.scheduling.policies.map_order import End, Gain, Order
+from placement.scheduling.policies.registry import name_of
 
 
 def task(cpu: float, gpu: float) -> Gain:
@@ -110,7 +110,7 @@ def candidates(estimate: Estimate) -> list[Candidate]:
 
 
 def test_an_end_takes_its_device_and_says_whose_side_it_was() -> None:
-    worth = field_of(candidates(Estimate(0.9, cpu_seconds=8.0, gpu_seconds=1.0)))
+    worth = candidate_set(candidates(Estimate(0.9, cpu_seconds=8.0, gpu_seconds=1.0)))
     gpu, cpu = End(device="gpu"), End(device="cpu")
     assert gpu.choose(TASK, worth).reason == "map: the gpus' end, its side"
     choice = cpu.choose(TASK, worth)
@@ -118,9 +118,9 @@ def test_an_end_takes_its_device_and_says_whose_side_it_was() -> None:
     gain = gpu.gain(TASK, worth)
     assert gain is not None
     assert (gain.side, round(gain.cpu or 0, 6), gain.gpu) == ("gpu", 8.0, 1.0)
-    unknown = gpu.gain(TASK, field_of(candidates(Estimate(0.9))))
+    unknown = gpu.gain(TASK, candidate_set(candidates(Estimate(0.9))))
     assert unknown is not None
     assert (unknown.side, unknown.cpu) == ("gpu", None)
-    assert gpu.gain(TASK, field_of(candidates(Estimate(0.9))[:1])) is None
+    assert gpu.gain(TASK, candidate_set(candidates(Estimate(0.9))[:1])) is None
     assert pickle.loads(pickle.dumps(gpu)) == gpu != cpu
     assert name_of(gpu) == name_of(Balanced())

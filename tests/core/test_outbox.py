@@ -8,23 +8,24 @@ from typing import Any
 
 import pytest
 
-from placement import control, reporting
-from placement.decision import Decision
-from placement.envelope import Envelope, Run
+from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
-from placement.node_context import NodeContext
-from placement.record import how_many
-from placement.reporting import Outbox
-from placement.task import TaskSpec
-from placement.unsent import ACKNOWLEDGED, FINISHED, NUMBER, UNDER_WAY, Unsent, tell_of_the_dead
+from placement.log.lost_records import ACKNOWLEDGED, FINISHED, NUMBER, UNDER_WAY, Unsent, tell_of_the_dead
+from placement.messages.envelope import Envelope, TaskRun
+from placement.messages.node_context import NodeContext
+from placement.scheduling.decision import Decision
+from placement.spec.task import TaskSpec
+from placement.spec.task_record import how_many
+from placement.worker import outbox
+from placement.worker.outbox import Outbox
 
 PACKED = Envelope(TaskSpec(flops=1e6), Decision("cpu", "A", ("A",), 1.0, 0.0, "why", "selector", "s1", 7, 0.1)).pack()
 GENERATION = 5
 
 
-def run(number: int, *, placed: bool = True) -> Run:
+def run(number: int, *, placed: bool = True) -> TaskRun:
     packed, task_id = (PACKED, number.to_bytes(4, "big")) if placed else (None, None)
-    return Run("module.f", packed, float(number), 0.001, 0.001, 0.0, "cpu", False, None, None, task_id)
+    return TaskRun("module.f", packed, float(number), 0.001, 0.001, 0.0, "cpu", False, None, None, task_id)
 
 
 class Actor:
@@ -70,14 +71,14 @@ class Actor:
 def actor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Actor:
     """The actor that is called; the outbox's own thread does nothing, and the node is known."""
     made = Actor()
-    monkeypatch.setattr(control, "own_folder", lambda: tmp_path / "node")
-    monkeypatch.setattr(control, "own_node_id", lambda: "n1")
-    monkeypatch.setattr(control, "actor_exists", made.exists)
-    monkeypatch.setattr(control, "call", made.call)
+    monkeypatch.setattr(ray_context, "own_folder", lambda: tmp_path / "node")
+    monkeypatch.setattr(ray_context, "own_node_id", lambda: "n1")
+    monkeypatch.setattr(client, "actor_exists", made.exists)
+    monkeypatch.setattr(client, "call", made.call)
     monkeypatch.setattr(Outbox, "_send_for_ever", lambda self: None)
-    monkeypatch.setattr(reporting, "_outbox", None)
-    monkeypatch.setattr(reporting, "_context", None)
-    monkeypatch.setattr(reporting, "_context_until", 0.0)
+    monkeypatch.setattr(outbox, "_outbox", None)
+    monkeypatch.setattr(outbox, "_context", None)
+    monkeypatch.setattr(outbox, "_context_until", 0.0)
     return made
 
 
@@ -97,7 +98,7 @@ def counted(box: Outbox) -> tuple[int, ...]:
 def test_batches_are_numbered_of_limited_size_and_dropped_once_acknowledged(
     actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "BATCH_ROWS", 4)
+    monkeypatch.setattr(outbox, "BATCH_ROWS", 4)
     box = filled(10)
     box.send(3.0)
     assert (actor.numbers, actor.rows, actor.lost) == ([1, 2, 3], [4, 4, 2], [0, 0, 0])
@@ -139,7 +140,7 @@ def test_what_comes_while_a_batch_is_sent_waits_for_the_next_call(actor: Actor) 
 
 
 def test_what_no_longer_fits_is_counted_and_the_count_told_once(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "LARGEST_OUTBOX", 5)
+    monkeypatch.setattr(outbox, "LARGEST_OUTBOX", 5)
     box = filled(8)
     assert len(box.runs) == 5  # the oldest: what was promised first
     actor.fails = 1
@@ -157,7 +158,7 @@ def test_what_no_longer_fits_is_counted_and_the_count_told_once(actor: Actor, mo
 def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(
     actor: Actor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(reporting, "LARGEST_OUTBOX", 5)
+    monkeypatch.setattr(outbox, "LARGEST_OUTBOX", 5)
     box = filled(7)
     actor.fails = 1
     with pytest.raises(ControlPlaneError):
@@ -198,7 +199,7 @@ def test_ordinary_runs_whose_actor_went_away_for_good_take_no_others_along(actor
 
 
 def test_a_batch_that_tells_nothing_is_not_sent(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "fresh_context", lambda: NodeContext("n1", generation=GENERATION, logs=False))
+    monkeypatch.setattr(outbox, "fresh_context", lambda: NodeContext("n1", generation=GENERATION, logs=False))
     box = filled(3, placed=False)
     box.send(1.0)
     assert not actor.batches
@@ -209,30 +210,30 @@ def test_a_batch_that_tells_nothing_is_not_sent(actor: Actor, monkeypatch: pytes
 def test_an_old_context_is_asked_anew_for_the_next_batch(actor: Actor) -> None:
     box = filled(1)
     box.send(1.0)
-    assert reporting.fresh_context().generation == GENERATION
+    assert outbox.fresh_context().generation == GENERATION
     actor.generation += 1
     box.add(run(1))
     box.send(1.0)  # the answer says that something has changed
-    assert reporting.fresh_context().generation == GENERATION + 1
+    assert outbox.fresh_context().generation == GENERATION + 1
 
 
 def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor) -> None:
-    reporting.report(run(0))
+    outbox.report(run(0))
     assert not actor.batches  # the outbox's thread does that
-    reporting.report(run(1), last=True)
+    outbox.report(run(1), last=True)
     assert actor.rows == [2]
-    assert actor.timeouts == [reporting.LAST_PATIENCE_S]
+    assert actor.timeouts == [outbox.LAST_PATIENCE_S]
     actor.fails = 1
-    reporting.report(run(2), last=True)  # the cluster is gone: the task's result is not
-    assert reporting._outbox is not None
-    assert len(reporting._outbox.runs) == 1
+    outbox.report(run(2), last=True)  # the cluster is gone: the task's result is not
+    assert outbox._outbox is not None
+    assert len(outbox._outbox.runs) == 1
 
 
 def test_a_node_without_an_actor_is_known_by_its_labels(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_answer(*_: Any, **__: Any) -> Any:
         raise ControlPlaneError("no actor")
 
-    monkeypatch.setattr(control, "call", no_answer)
-    monkeypatch.setattr(control, "own_label", lambda name: "true")
-    assert reporting.node_context().emulated
-    assert reporting.node_context().node_id == "n1"
+    monkeypatch.setattr(client, "call", no_answer)
+    monkeypatch.setattr(ray_context, "own_label", lambda name: "true")
+    assert outbox.node_context().emulated
+    assert outbox.node_context().node_id == "n1"

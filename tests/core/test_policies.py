@@ -10,23 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
-from placement.policies import (
-    PAPERS,
-    POLICIES,
-    STATELESS,
-    Candidate,
-    Choice,
-    CpuOnly,
-    FlopsRule,
-    GpuOnly,
-    Policy,
-    Random,
-    SelectorPolicy,
-    name_of,
-    policy_of,
-)
-from placement.selector import Estimate
-from placement.task import TaskSpec
+from placement.prediction.estimate import Estimate
+from placement.scheduling.candidates import Candidate, Choice, Policy
+from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
+from placement.scheduling.policies.registry import PAPERS, POLICIES, STATELESS, name_of, policy_of
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.spec.task import TaskSpec
 
 
 def candidate(config: str, device: Any, p_gpu: float | None = None, **said: Any) -> Candidate:

@@ -5,8 +5,8 @@ from core_builders import cluster
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.backlog import Load
-from placement.polled import NodeUse, Poll, Waiting, loads, satisfies
+from placement.control_plane.cluster_load import NodeUse, Poll, Waiting, loads, satisfies
+from placement.scheduling.queue_model import Load
 
 INVENTORY = cluster(configs="AB")  # two nodes of each
 NODE = {"CPU": 8.0, "GPU": 1.0}

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import SelectorError
-from placement.node import NodeSpec
-from placement.ratio import FASTEST, INPUTS, Points, covariance
-from placement.ratio_selector import RatioSelector, model_to_dict, ratio_of
-from placement.rule import JointThreshold
-from placement.task import TaskSpec
-from profiling.learners.fitting import JITTER, fit_ratio
-from profiling.learners.frames import of_labelled
+from placement.prediction.gaussian_process import FASTEST, INPUTS, Points, covariance
+from placement.prediction.speedup_selector import SpeedupSelector, model_to_dict, speedup_selector_of
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import NodeSpec
+from placement.spec.task import TaskSpec
+from profiling.dataset.frames import of_labelled
+from profiling.learning.fit_gaussian_process import JITTER, fit_ratio
 
 CPUS = {"slow": 5e9, "quick": 2e10, "new": 1e10}  # FLOP/s
 GPUS = {"small": 4e11, "large": 1.2e12}
@@ -156,8 +156,8 @@ NODE = NodeSpec("made", cpus=4, gpus=1, cpu_name="slow", gpu_name="small", cpu_g
 
 
 def test_a_selector_file_brings_back_the_same_answers(model):
-    selector = RatioSelector("ratio-1", model)
-    read = ratio_of(json.loads(json.dumps(selector.to_dict())))
+    selector = SpeedupSelector("ratio-1", model)
+    read = speedup_selector_of(json.loads(json.dumps(selector.to_dict())))
     for flops in (1e6, 1e8, 3e9):
         before, after = ask(selector.model, flops), ask(read.model, flops)
         assert tuple(after) == pytest.approx(tuple(before), abs=1e-4)
@@ -185,11 +185,11 @@ def test_a_selector_file_brings_back_the_same_answers(model):
     ],
 )
 def test_a_broken_file_is_refused_by_name(model, path, value, told):
-    data = RatioSelector("ratio-1", model).to_dict()
+    data = SpeedupSelector("ratio-1", model).to_dict()
     data["model"] = model_to_dict(model)
     place = data
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = value
     with pytest.raises(SelectorError, match=told):
-        ratio_of(data)
+        speedup_selector_of(data)

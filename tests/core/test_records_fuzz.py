@@ -5,7 +5,7 @@ import random
 import pytest
 
 from placement.errors import LogError
-from placement.records import LogWriter, TaskRecord, readout
+from placement.log import LogWriter, TaskRecord, readout
 
 
 def mutations(whole, number, seed):

@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
-from placement.rule import JointThreshold, Label, Run
+from placement.spec.joint_threshold import DeviceRun, JointThreshold, Label
 
 RULE = JointThreshold()
 
 # Table 2 of the paper: watts and seconds of each run.
-BERT = Run.of_power(2138.442, 37.763), Run.of_power(50.241, 37.138, 83.993)
-MOBILENET = Run.of_power(46.396, 43.998), Run.of_power(25.986, 46.104, 19.520)
-RESNET = Run.of_power(253.113, 38.718), Run.of_power(25.717, 44.897, 22.866)
-XGBOOST = Run.of_power(1.470, 28.635), Run.of_power(0.042, None, None)
-TIMESFORMER = Run(7200.0, censored=True), Run.of_power(3027.442, 46.214, 200.547)  # N/A: over any budget we set
+BERT = DeviceRun.of_power(2138.442, 37.763), DeviceRun.of_power(50.241, 37.138, 83.993)
+MOBILENET = DeviceRun.of_power(46.396, 43.998), DeviceRun.of_power(25.986, 46.104, 19.520)
+RESNET = DeviceRun.of_power(253.113, 38.718), DeviceRun.of_power(25.717, 44.897, 22.866)
+XGBOOST = DeviceRun.of_power(1.470, 28.635), DeviceRun.of_power(0.042, None, None)
+TIMESFORMER = (
+    DeviceRun(7200.0, censored=True),
+    DeviceRun.of_power(3027.442, 46.214, 200.547),
+)  # N/A: over any budget we set
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ TIMESFORMER = Run(7200.0, censored=True), Run.of_power(3027.442, 46.214, 200.547
     ],
 )
 def test_table_2_is_labelled_as_the_paper_has_it(
-    pair: tuple[Run, Run], device: str, speedup: float, energy_ratio: float | None
+    pair: tuple[DeviceRun, DeviceRun], device: str, speedup: float, energy_ratio: float | None
 ) -> None:
     label = RULE.label(*pair)
     assert label is not None
@@ -45,23 +48,23 @@ def test_defaults_are_the_papers_body_not_its_abstract() -> None:
 
 
 def test_eq_2_counts_the_cpu_during_the_gpu_run() -> None:
-    assert Run.of_power(10.0, 30.0).joules == 300.0
-    assert Run.of_power(10.0, 30.0, 50.0).joules == 800.0
+    assert DeviceRun.of_power(10.0, 30.0).joules == 300.0
+    assert DeviceRun.of_power(10.0, 30.0, 50.0).joules == 800.0
 
 
 @pytest.mark.parametrize(("cpu_watts", "gpu_watts"), [(None, 50.0), (30.0, None), (None, None), (None, 0.0)])
 def test_a_missing_power_leaves_the_energy_unknown_never_zero(cpu_watts: Any, gpu_watts: Any) -> None:
-    assert Run.of_power(10.0, cpu_watts, gpu_watts).joules is None
+    assert DeviceRun.of_power(10.0, cpu_watts, gpu_watts).joules is None
 
 
 @pytest.mark.parametrize(
     ("cpu_joules", "gpu_joules"), [(None, None), (None, 5.0), (5.0, None), (0.0, 5.0), (5.0, 0.0), (math.nan, 5.0)]
 )
 def test_unknown_energy_leaves_it_to_time_and_says_so(cpu_joules: Any, gpu_joules: Any) -> None:
-    assert RULE.label(Run(10.0, cpu_joules), Run(1.0, gpu_joules)) == Label(
+    assert RULE.label(DeviceRun(10.0, cpu_joules), DeviceRun(1.0, gpu_joules)) == Label(
         "gpu", "fast_enough_energy_unknown", 10.0, None
     )
-    slow = RULE.label(Run(10.0, cpu_joules), Run(9.0, gpu_joules))
+    slow = RULE.label(DeviceRun(10.0, cpu_joules), DeviceRun(9.0, gpu_joules))
     assert slow is not None
     assert (slow.device, slow.reason) == ("cpu", "too_little_speedup")
 
@@ -90,7 +93,7 @@ def test_gpu_exactly_where_eq_1_does_not_hold(speedup: float, energy: float, t_t
 
 
 def test_a_run_that_did_not_finish_counts_as_infinitely_slow() -> None:
-    cut, done = Run(100.0, 10.0, censored=True), Run(99.0, 1e9)
+    cut, done = DeviceRun(100.0, 10.0, censored=True), DeviceRun(99.0, 1e9)
     assert RULE.label(cut, done) == Label("gpu", "cpu_did_not_finish", math.inf, None)
     assert RULE.label(done, cut) == Label("cpu", "gpu_did_not_finish", 0.0, None)
     assert RULE.label(cut, cut) is None
@@ -101,11 +104,11 @@ def test_a_run_that_did_not_finish_counts_as_infinitely_slow() -> None:
     [(None, 1.0), (1.0, None), (None, None), (math.nan, 1.0), (1.0, math.nan), (0.0, 0.0), (-1.0, -2.0), (1.0, -1.0)],
 )
 def test_no_times_no_label(cpu: float | None, gpu: float | None) -> None:
-    assert RULE.label(Run(cpu, 1.0), Run(gpu, 1.0)) is None
+    assert RULE.label(DeviceRun(cpu, 1.0), DeviceRun(gpu, 1.0)) is None
 
 
 def test_a_gpu_time_below_the_clocks_resolution_is_fast() -> None:
-    label = RULE.label(Run(1.0), Run(0.0))
+    label = RULE.label(DeviceRun(1.0), DeviceRun(0.0))
     assert label is not None
     assert (label.device, label.speedup) == ("gpu", math.inf)
 

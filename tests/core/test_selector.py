@@ -14,22 +14,14 @@ import pytest
 from core_builders import CPU_NODE, TASK, net
 
 from placement.errors import SelectorError
-from placement.features import FEATURES, features
-from placement.node import paper_configs
-from placement.rule import JointThreshold
-from placement.selector import (
-    FLOPS,
-    LARGEST_FILE_BYTES,
-    LAYERS,
-    PARAMETERS,
-    Estimate,
-    Selector,
-    Spread,
-    parse_selector,
-    probability_worth,
-    selector_of,
-)
-from placement.task import TaskSpec
+from placement.prediction.estimate import Estimate, Spread, probability_worth
+from placement.prediction.mlp import FLOPS, LAYERS, PARAMETERS
+from placement.prediction.selector import Selector
+from placement.prediction.selector_file import LARGEST_FILE_BYTES, parse_selector, selector_of
+from placement.spec.features import FEATURES, features
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import paper_configs
+from placement.spec.task import TaskSpec
 
 NODE = paper_configs()["B"]
 VALID: dict[str, Any] = json.loads(json.dumps(net().to_dict()))

@@ -9,24 +9,26 @@ from typing import Any
 
 import pytest
 
-from placement import actor as module
-from placement import caller as caller_module
-from placement.actor import MOST_SELECTORS, PlacementActor, Update
-from placement.caller import Caller
+from placement.control_plane import placement_actor as module
+from placement.control_plane.placement_actor import MOST_SELECTORS, PlacementActor
 from placement.errors import ControlPlaneError, SelectorError
-from placement.node import Inventory, paper_configs
-from placement.policies import policy_of
-from placement.ratio_selector import RatioSelector
-from placement.selector import Selector, shipped_selector
-from placement.task import TaskSpec
+from placement.messages.control import Update
+from placement.prediction.selector import Selector
+from placement.prediction.selector_file import shipped_selector
+from placement.prediction.speedup_selector import SpeedupSelector
+from placement.scheduling.policies.registry import policy_of
+from placement.spec.node import Inventory, paper_configs
+from placement.spec.task import TaskSpec
+from placement.submission import snapshot_client as caller_module
+from placement.submission.snapshot_client import Caller
 
 SHIPPED = shipped_selector()
-assert isinstance(SHIPPED, RatioSelector)
+assert isinstance(SHIPPED, SpeedupSelector)
 TASK = TaskSpec(flops=1e12, input_bytes=1e7, batch_size=64, parameters=10_000_000, framework="torch")
 
 
 def named(version: str, **changed: Any) -> Selector:
-    assert isinstance(SHIPPED, RatioSelector)
+    assert isinstance(SHIPPED, SpeedupSelector)
     return replace(SHIPPED, version=version, **changed)
 
 
@@ -99,8 +101,8 @@ def test_a_caller_whose_selector_has_just_been_replaced_asks_again(monkeypatch: 
     def update(*_: Any, **__: Any) -> Update:
         return Update(1, Inventory(()), next(told), policy_of("selector"), {}, 0, 0.0)
 
-    monkeypatch.setattr(caller_module.control, "served_selector", served)
-    monkeypatch.setattr(caller_module.control, "call", update)
+    monkeypatch.setattr(caller_module.client, "served_selector", served)
+    monkeypatch.setattr(caller_module.client, "call", update)
     monkeypatch.setattr(Caller, "_ask", lambda self: None)
     monkeypatch.setattr(caller_module.weakref, "ref", lambda node: lambda: node)
     caller = Caller("session")
@@ -110,7 +112,7 @@ def test_a_caller_whose_selector_has_just_been_replaced_asks_again(monkeypatch: 
 
 
 def test_a_copy_with_other_trees_or_thresholds_does_not_answer_from_the_first_ones_tables() -> None:
-    assert isinstance(SHIPPED, RatioSelector)
+    assert isinstance(SHIPPED, SpeedupSelector)
     nodes = tuple(paper_configs().values())
     first = list(SHIPPED.prepare(nodes, 1.0)(TASK))
     stricter = replace(SHIPPED, thresholds=replace(SHIPPED.thresholds, speedup=1e5))

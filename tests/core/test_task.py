@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import PlacementError, SpecError
-from placement.task import KINDS, OPERATION_KINDS, Operation, TaskSpec
+from placement.spec.task import KINDS, OPERATION_KINDS, Operation, TaskSpec
 
 QUANTITIES = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "steps")
 COUNTS = ("batch_size", "parameters", "kernels", "steps")

@@ -13,21 +13,35 @@ from core_builders import cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.backlog import Backlog, Load
-from placement.decision import Limits, Snapshot, decide, explain, key_of
 from placement.errors import SelectorError
-from placement.estimate import Spread, probability_worth
-from placement.history import History, Place
-from placement.node import NodeSpec, paper_configs
-from placement.policies import Balanced, MinEdp, MinTime, SelectorPolicy
-from placement.ratio import FASTEST
-from placement.ratio_selector import RatioSelector, ratio_of
-from placement.rule import JointThreshold
-from placement.selector import shipped_selector
-from placement.task import TaskSpec
-from placement.tree_ratio import HARDWARE, KERNELS, NUMBERS, Ready, Times, TreeModel, both, with_intensities
-from placement.trees import LARGEST_SUM, MOST_TREES, Forest, Tree, forest_of
-from profiling.learners.tree_fitting import SPEEDUP_TREES, _boosted, _regressor
+from placement.prediction.boosted_trees import (
+    HARDWARE,
+    KERNELS,
+    NUMBERS,
+    Ready,
+    Times,
+    TreeModel,
+    both,
+    with_intensities,
+)
+from placement.prediction.estimate import Spread, probability_worth
+from placement.prediction.gaussian_process import FASTEST
+from placement.prediction.runtime_history import History, Place
+from placement.prediction.selector_file import shipped_selector
+from placement.prediction.speedup_selector import SpeedupSelector, speedup_selector_of
+from placement.prediction.tree_ensemble import LARGEST_SUM, MOST_TREES, Forest, Tree, forest_of
+from placement.scheduling.decision import decide, key_of
+from placement.scheduling.explanation import explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.balanced import Balanced
+from placement.scheduling.policies.queue_aware import MinEdp, MinTime
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.queue_model import Backlog, Load
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
+from profiling.learning.fit_boosted_trees import SPEEDUP_TREES, _boosted, _regressor
 
 INPUTS = len(NUMBERS) + 1
 NODE = paper_configs()["B"]
@@ -62,8 +76,8 @@ def task(flops=1e6):
 
 
 def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
-    selector = RatioSelector("trees-1", None, JointThreshold(1.7), trees=model, share=1.0)
-    read = ratio_of(json.loads(json.dumps(selector.to_dict())))
+    selector = SpeedupSelector("trees-1", None, JointThreshold(1.7), trees=model, share=1.0)
+    read = speedup_selector_of(json.loads(json.dumps(selector.to_dict())))
     nodes = (NodeSpec("none", cpus=4), *paper_configs().values())
     for flops in (1e6, 1e9, 1e12):
         many = read.prepare(nodes, 2.0)(task(flops))
@@ -134,8 +148,8 @@ def test_work_whose_kernels_nobody_told_is_asked_of_trees_that_do_not_look_at_th
     stump = Tree(((KERNELS, 1.0, 0, 1),), (0.0, 1.0))
     forest = Forest(len(NUMBERS), (stump,), (1, 1, 1), (1.0, 0.5, 3.0))
     ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
-    selector = RatioSelector("t", None, trees=TreeModel((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
-    read = ratio_of(json.loads(json.dumps(selector.to_dict())))
+    selector = SpeedupSelector("t", None, trees=TreeModel((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
+    read = speedup_selector_of(json.loads(json.dumps(selector.to_dict())))
     told = read.estimate(task(), NODE, 1)
     untold = read.estimate(replace(task(), kernels=None), NODE, 1)
     assert (told.speedup.mean, untold.speedup.mean) == (2.0, 3.0)
@@ -166,11 +180,11 @@ def test_what_is_no_forest_is_refused(name, value):
 
 
 def test_a_share_without_its_half_is_refused(model):
-    data = RatioSelector("trees-1", None, trees=model, share=1.0).to_dict()
+    data = SpeedupSelector("trees-1", None, trees=model, share=1.0).to_dict()
     with pytest.raises(SelectorError, match="share"):
-        ratio_of({**data, "share": 0.5})
+        speedup_selector_of({**data, "share": 0.5})
     with pytest.raises(SelectorError, match="power_std"):
-        ratio_of({**data, "trees": {**data["trees"], "power_std": -1.0}})
+        speedup_selector_of({**data, "trees": {**data["trees"], "power_std": -1.0}})
 
 
 def telling(speedup=1.0, shortfall=2.0, times=(0.7, 0.9)):
@@ -179,11 +193,11 @@ def telling(speedup=1.0, shortfall=2.0, times=(0.7, 0.9)):
     forest = Forest(len(NUMBERS), (Tree((), (0.0,)),), (1,) * len(bases), bases)
     ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
     model = TreeModel((), forest, *ranges, 0.3, 0.9, 0.2, times and Times(*times))
-    return RatioSelector("t", None, trees=model, share=1.0)
+    return SpeedupSelector("t", None, trees=model, share=1.0)
 
 
 def test_seconds_are_those_of_the_whole_task_by_the_cpus_granted():
-    read = ratio_of(json.loads(json.dumps(telling().to_dict())))
+    read = speedup_selector_of(json.loads(json.dumps(telling().to_dict())))
     assert read.trees.times == (0.7, 0.9)
     found = read.estimate(replace(task(), steps=7), NODE, 2.0)
     gflops = NODE.cpu_gflops * 2 / NODE.cpus
@@ -195,7 +209,7 @@ def test_seconds_are_those_of_the_whole_task_by_the_cpus_granted():
 def test_a_file_whose_trees_tell_no_times_is_read_and_tells_none():
     data = telling(times=None).to_dict()
     del data["trees"]["times"]  # as it was before there were any
-    found = ratio_of(data).estimate(task(), NODE, 1.0)
+    found = speedup_selector_of(data).estimate(task(), NODE, 1.0)
     assert (found.cpu_seconds, found.gpu_seconds, found.speedup.mean) == (None, None, 1.0)
 
 
@@ -261,7 +275,7 @@ def decides(count, seed):
     chance, read = random.Random(seed), 0
     stump = Tree(((len(HARDWARE), 20.0, 0, 1),), (-1.0, 1.0))
     model = replace(telling().trees, forest=Forest(len(NUMBERS), (stump,) * 3, (1, 2, 3), (0.5, 0.1, 1.0)))
-    text = json.dumps(RatioSelector("t", None, trees=model, share=1.0).to_dict())
+    text = json.dumps(SpeedupSelector("t", None, trees=model, share=1.0).to_dict())
     known = History()
     for place in (Place("A", "cpu", 1.0), Place("B", "gpu", 1.0), Place("B", "cpu", 1.0)):
         for _ in range(3):
@@ -271,7 +285,7 @@ def decides(count, seed):
         for _ in range(chance.randint(1, 3)):
             broken(data["trees"], chance)
         try:
-            selector = ratio_of(data)
+            selector = speedup_selector_of(data)
         except SelectorError:
             continue
         read += 1
@@ -303,4 +317,4 @@ def test_10_000_broken_files_of_trees_are_refused_or_decide():
 def test_times_without_their_spread_are_refused(times):
     data = telling().to_dict()
     with pytest.raises(SelectorError):
-        ratio_of({**data, "trees": {**data["trees"], "times": times}})
+        speedup_selector_of({**data, "trees": {**data["trees"], "times": times}})

@@ -1,6 +1,6 @@
 """When an agent may leave its node."""
 
-from placement.unused import AGENT_STAYS_S, Unused
+from placement.control_plane.idle_nodes import AGENT_STAYS_S, Unused
 
 HAS = {"n": {"CPU": 4.0, "GPU": 1.0, "memory": 1e9}}
 

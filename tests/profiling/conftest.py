@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from made_up import made_up_rows, write_flops_selector
 
-from placement.records import LogWriter, read_log
+from placement.log import LogWriter, read_log
 
 DEMO_TIMEOUT_S = 900  # the demo's own limit is 300 s; a test tells it from one that hangs
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from placement.node import paper_configs
-from placement.records import TaskRecord
-from placement.selector import LAYERS, Classifier
+from placement.log import TaskRecord
+from placement.prediction.mlp import LAYERS, Classifier
+from placement.spec.node import paper_configs
 
 # workload, FLOPs of a step at batch 1, parameters, bytes of a sample
 NETWORKS = (

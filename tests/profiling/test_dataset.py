@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import LogError
-from placement.features import FEATURES
-from placement.records import LogWriter, TaskRecord, read_log, table_of
-from placement.rule import JointThreshold
-from profiling.dataset import Pair, import_pairs, labelled, pairs
+from placement.log import LogWriter, TaskRecord, read_log, table_of
+from placement.spec.features import FEATURES
+from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.import_pairs import import_pairs
+from profiling.dataset.pairs import Pair, labelled, pairs
 
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[2] / "../shared/data"))
 HARDWARE = {"cpu_gflops": 100.0, "gpu_gflops": 1e4, "gpu_memory_gb": 12.0, "cpu_tdp_w": 65.0, "gpu_tdp_w": 170.0}

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from placement.errors import OptionError
-from placement.records import readout
-from placement.selector import parse_selector
-from profiling.demo import Places
-from profiling.stream import CPU_ONLY, PLACEABLE
+from placement.log import readout
+from placement.prediction.selector_file import parse_selector
+from profiling.demo.demo import Places
+from profiling.demo.task_stream import CPU_ONLY, PLACEABLE
 
 WORKLOADS = {"bert_imdb", "xgboost_iris", "resnet18_imagenet100", "mobilenetv3_imagenet100", "timesformer_k400"}
 POLICIES = {"cpu_only", "gpu_only", "random", "flops_rule", "selector", "oracle"}

@@ -8,8 +8,8 @@ import pytest
 import ray
 
 from placement.errors import ControlPlaneError
-from profiling import local_node
-from profiling.local_node import local_gpu_node
+from profiling.emulation import real_gpu_node
+from profiling.emulation.real_gpu_node import local_gpu_node
 
 
 def local_nodes() -> list[dict]:
@@ -17,14 +17,14 @@ def local_nodes() -> list[dict]:
 
 
 def test_without_a_gpu_nothing_is_started(monkeypatch):
-    monkeypatch.setattr(local_node, "count_gpus", lambda: 0)
-    monkeypatch.setattr(local_node.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("started a node"))
+    monkeypatch.setattr(real_gpu_node, "count_gpus", lambda: 0)
+    monkeypatch.setattr(real_gpu_node.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("started a node"))
     with local_gpu_node("127.0.0.1:1") as gpus:
         assert gpus == 0
 
 
 def test_a_gpu_joins_as_a_real_node_and_leaves_again(monkeypatch, emulated):
-    monkeypatch.setattr(local_node, "count_gpus", lambda: 1)
+    monkeypatch.setattr(real_gpu_node, "count_gpus", lambda: 1)
     with local_gpu_node(emulated) as gpus:
         assert gpus == 1
         (node,) = local_nodes()
@@ -37,7 +37,7 @@ def test_a_gpu_joins_as_a_real_node_and_leaves_again(monkeypatch, emulated):
 
 
 def test_a_node_that_cannot_join_says_so(monkeypatch, emulated):
-    monkeypatch.setattr(local_node, "count_gpus", lambda: 1)
-    monkeypatch.setattr(local_node, "START_S", 3.0)
+    monkeypatch.setattr(real_gpu_node, "count_gpus", lambda: 1)
+    monkeypatch.setattr(real_gpu_node, "START_S", 3.0)
     with pytest.raises(ControlPlaneError, match="did not join the cluster"), local_gpu_node("no-such-host:1"):
         pass

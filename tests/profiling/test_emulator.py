@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from placement.describe import of_xgboost
 from placement.errors import OptionError
-from placement.node import NodeSpec, paper_configs
-from placement.task import Operation, TaskSpec
-from profiling.emulator import emulate, emulated, peak_flops
-from profiling.emulator_hardware import cpu_of, gpu_of, row
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import Operation, TaskSpec
+from profiling.emulation.emulator import emulate, emulated, peak_flops
+from profiling.emulation.hardware_table import cpu_of, gpu_of, row
 
 NODES = st.sampled_from(sorted(paper_configs())).map(paper_configs().__getitem__)
 DEVICES = st.sampled_from(["cpu", "gpu"])

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from profiling.emulator_costs import KINDS, calibration
-from profiling.emulator_table2 import TOLERANCE, iris_explained, table2
-from profiling.emulator_traces import data_folder, family
+from profiling.emulation.step_cost import KINDS, calibration
+from profiling.emulation.table2_check import TOLERANCE, iris_explained, table2
+from profiling.emulation.timm_traces import data_folder, family
 
 needs_data = pytest.mark.skipif(
     not (data_folder() / "timm_throughput.parquet").exists(),
@@ -16,14 +16,14 @@ needs_data = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def measured():
-    from profiling.emulator_traces import measured_rows
+    from profiling.emulation.timm_traces import measured_rows
 
     return measured_rows()
 
 
 @needs_data
 def test_time_targets_on_unseen_families():
-    from profiling.emulator_benchmark import splits
+    from profiling.emulation.benchmark import splits
 
     rows = {row["split"].partition(",")[0]: row for row in splits(data_folder())}
     for title, target in (("RTX 3090 inference", 0.15), ("RTX 3090 training", 0.15), ("i9-10940X inference", 0.20)):
@@ -34,7 +34,7 @@ def test_time_targets_on_unseen_families():
 
 @needs_data
 def test_no_family_is_on_both_sides(measured):
-    from profiling.calibrate import TEST_PARTS, part_of
+    from profiling.emulation.calibrate import TEST_PARTS, part_of
 
     for name, rows in measured.groupby("family"):
         assert len({part_of(family(model)) in TEST_PARTS for model in rows.model}) == 1, name
@@ -42,7 +42,7 @@ def test_no_family_is_on_both_sides(measured):
 
 @needs_data
 def test_the_committed_coefficients_are_what_calibration_gives():
-    from profiling.calibrate import calibrate
+    from profiling.emulation.calibrate import calibrate
 
     made = json.loads(json.dumps(calibrate(data_folder())))
     for name, one in calibration()["costs"].items():
@@ -54,11 +54,11 @@ def test_the_committed_coefficients_are_what_calibration_gives():
 
 @needs_data
 def test_the_public_function_gives_what_the_benchmark_tests(measured):
-    from profiling.calibrate import SETS
-    from profiling.emulator import emulate
-    from profiling.emulator_benchmark import predicted
-    from profiling.emulator_hardware import cpu_node, gpu_node
-    from profiling.emulator_traces import task_of
+    from profiling.emulation.benchmark import predicted
+    from profiling.emulation.calibrate import SETS
+    from profiling.emulation.emulator import emulate
+    from profiling.emulation.hardware_table import cpu_node, gpu_node
+    from profiling.emulation.timm_traces import task_of
 
     for one in SETS:
         if one.layout == "nhwc":

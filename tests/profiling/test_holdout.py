@@ -9,15 +9,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from placement.errors import LogError, OptionError
-from placement.rule import JointThreshold
-from placement.selector import selector_of
-from profiling.holdout import COLUMNS, WITH_PROBES, folds, holdout
-from profiling.holdout_scores import Answers, balanced_accuracy, calibration_error, score
-from profiling.holdout_table import _app, show
-from profiling.learners import Fold, learners
-from profiling.learners.frames import published
-from profiling.learners.history_row import after_runs
-from profiling.learners.ratio_learner import fit_ratio_selector
+from placement.prediction.selector_file import selector_of
+from placement.spec.joint_threshold import JointThreshold
+from profiling.cli.evaluate_holdout import _app, show
+from profiling.dataset.frames import published
+from profiling.evaluation.holdout import COLUMNS, WITH_PROBES, folds, holdout
+from profiling.evaluation.holdout_scores import Answers, balanced_accuracy, calibration_error, score
+from profiling.learning.history_replay import after_runs
+from profiling.learning.learner import Fold
+from profiling.learning.learners import learners
+from profiling.learning.speedup import fit_ratio_selector
 
 CPUS = {"old": 4e9, "slow": 6e9, "quick": 3e10}  # FLOP/s
 GPUS = {"small": 3e11, "middle": 6e11, "large": 1.2e12}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from profiling.holdout import holdout
-from profiling.learners.frames import published
+from profiling.dataset.frames import published
+from profiling.evaluation.holdout import holdout
 
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PAIRS = DATA / "pairs.parquet"

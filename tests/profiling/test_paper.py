@@ -12,15 +12,26 @@ from typer.testing import CliRunner
 
 import workloads
 from placement.errors import LogError
-from placement.features import FEATURES
-from placement.rule import JointThreshold
-from placement.selector import parse_selector
-from profiling.cli import main
-from profiling.grid import spec_of, work_entry, work_of_presets
-from profiling.measure_here import folder_name
-from profiling.paper import PARTS, PaperOptions, fig1, influence, mix, nets, sensitivity, source, table2, table5
-from profiling.rows import Work
-from profiling.training import Examples
+from placement.prediction.selector_file import parse_selector
+from placement.spec.features import FEATURES
+from placement.spec.joint_threshold import JointThreshold
+from profiling.cli.app import main
+from profiling.cli.measure_here import folder_name
+from profiling.learning.mlp_training import Examples
+from profiling.paper import (
+    PARTS,
+    PaperOptions,
+    fig1,
+    held_out_nets,
+    influence,
+    mix,
+    sensitivity,
+    source,
+    table2,
+    table5,
+)
+from profiling.sweep.preset_grid import spec_of, work_entry, work_of_presets
+from profiling.sweep.sweep_rows import Work
 
 FEW = PaperOptions(seeds=2, epochs=20)
 
@@ -109,7 +120,7 @@ def test_a_mix_weighs_its_presets(found: source.Source) -> None:
 
 
 def test_an_interval_is_student_s() -> None:
-    mean, half = nets.interval([1.0, 2.0, 3.0])
+    mean, half = held_out_nets.interval([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)
 
@@ -120,7 +131,7 @@ def test_only_a_feature_that_is_looked_at_has_influence(tmp_path: Path) -> None:
     inputs = chance.uniform(0, 30, (200, len(FEATURES)))
     p_gpu = net.probabilities(inputs)  # type: ignore[attr-defined]
     every = np.ones(200, bool)
-    lost = influence.drops(nets.HeldOut("random", 0, ((every, net),), p_gpu), Examples(inputs, p_gpu >= 0.5))
+    lost = influence.drops(held_out_nets.HeldOut("random", 0, ((every, net),), p_gpu), Examples(inputs, p_gpu >= 0.5))
     assert lost.pop("flops") > 0.1
     assert set(lost.values()) == {0.0}
 
@@ -148,7 +159,7 @@ def test_a_figure_is_drawn_and_a_table_is_not(made_up_log: Path, tmp_path: Path)
 def test_measuring_needs_a_gpu_and_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
-    from profiling import measure_here
+    from profiling.cli import measure_here
 
     monkeypatch.setattr(measure_here, "gpu_names", list)
     with pytest.raises(typer.Exit) as ended:

@@ -1,4 +1,4 @@
-"""The report: one page, everything in it, nothing from elsewhere."""
+"""The report: one html_parts, everything in it, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from made_up import made_up_production, made_up_rows, write_flops_selector
 
 from placement.errors import LogError, SelectorError
-from placement.records import LogWriter, TaskRecord
-from profiling import page, report
-from profiling.evaluation import evaluate
-from profiling.training import TrainingOptions
+from placement.log import LogWriter, TaskRecord
+from profiling.evaluation.evaluate import evaluate
+from profiling.learning.descent import TrainingOptions
+from profiling.report import html_parts, report
 
 
 class Reader(HTMLParser):
@@ -131,5 +131,5 @@ def test_a_broken_selector_is_refused_by_its_name(made_up_log, tmp_path):
 
 
 def test_a_number_that_is_not_known_is_a_dash_not_zero():
-    assert page.number(None).text == page.number(float("nan")).text == "–"
-    assert page.number(0.0).text == "0.00"
+    assert html_parts.number(None).text == html_parts.number(float("nan")).text == "–"
+    assert html_parts.number(0.0).text == "0.00"

@@ -12,15 +12,15 @@ import typer
 from typer.testing import CliRunner
 
 from placement.errors import LogError, OptionError
-from placement.node import Inventory, Kind, paper_configs
-from placement.policies import PAPERS, POLICIES, policy_of
-from placement.rule import JointThreshold
-from profiling.simulation import Run, Simulation, cluster_of, simulate
-from profiling.simulation_bound import bound_seconds, fractional_seconds
-from profiling.simulation_cluster import Cluster
-from profiling.simulation_command import simulate_command
-from profiling.simulation_times import Times
-from profiling.simulation_trace import DATA, Trace, mixes, task_type, trace_of
+from placement.scheduling.policies.registry import PAPERS, POLICIES, policy_of
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import Inventory, NodeKind, paper_configs
+from profiling.cli.simulate import simulate_command
+from profiling.simulation.arrivals import DATA, ArrivalTrace, mixes, task_type, trace_of
+from profiling.simulation.cluster import Cluster
+from profiling.simulation.lp_bound import bound_seconds, fractional_seconds
+from profiling.simulation.runtimes import Times
+from profiling.simulation.simulator import Simulation, SimulationRun, cluster_of, simulate
 
 ONE_EACH = {"cpu": 1.0, "gpu": 1.0}
 RULE = JointThreshold()
@@ -29,18 +29,20 @@ RULE = JointThreshold()
 def small(count: int = 1, cpus: int = 2) -> Inventory:
     """Nodes with one GPU and few CPUs."""
     spec = paper_configs()["A"]
-    return Inventory((Kind(spec, tuple(f"n{i}" for i in range(count)), ray_cpus=cpus),))
+    return Inventory((NodeKind(spec, tuple(f"n{i}" for i in range(count)), ray_cpus=cpus),))
 
 
-def trace(arrival: list[float], presets: list[str], steps: int = 100) -> Trace:
+def trace(arrival: list[float], presets: list[str], steps: int = 100) -> ArrivalTrace:
     types = tuple(task_type(name, steps) for name in dict.fromkeys(presets))
     names = [one.preset for one in types]
-    return Trace("t", types, np.array(arrival), np.array([names.index(p) for p in presets], dtype=np.int32), ONE_EACH)  # type: ignore[arg-type]
+    return ArrivalTrace(
+        "t", types, np.array(arrival), np.array([names.index(p) for p in presets], dtype=np.int32), ONE_EACH
+    )  # type: ignore[arg-type]
 
 
-def run(given: Trace, inventory: Inventory, policy: str) -> tuple[Run, Times]:
+def run(given: ArrivalTrace, inventory: Inventory, policy: str) -> tuple[SimulationRun, Times]:
     times = Times.of(given, inventory, RULE)
-    found = Run(given, inventory, times, times, policy_of(policy))
+    found = SimulationRun(given, inventory, times, times, policy_of(policy))
     found.go()
     return found, times
 
@@ -73,7 +75,7 @@ def test_no_node_holds_more_than_it_has() -> None:
     given = trace_of("saturated", 800, seed=3)
     inventory = cluster_of(6, "A=2,D=1")
     times = Times.of(given, inventory, RULE)
-    found = Run(given.scaled(20.0), inventory, times, times, policy_of("balanced"))
+    found = SimulationRun(given.scaled(20.0), inventory, times, times, policy_of("balanced"))
     cluster = found.cluster
     full = (list(cluster.free_cpus), list(cluster.free_gpus))
     end = found._end

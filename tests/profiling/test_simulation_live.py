@@ -11,24 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from placement.node import Inventory
-from profiling.simulation import Run, cluster_of, policy_of
-from profiling.simulation_live import COMPRESSION, CPUS_PER_NODE, SHORTEST_S, TARGET, TRACE
-from profiling.simulation_times import Times
-from profiling.simulation_trace import trace_of_file
+from placement.scheduling.policies.registry import policy_of
+from placement.spec.node import Inventory
+from profiling.simulation.arrivals import trace_of_file
+from profiling.simulation.live_replay import COMPRESSION, CPUS_PER_NODE, SHORTEST_S, TARGET, TRACE
+from profiling.simulation.runtimes import Times
+from profiling.simulation.simulator import SimulationRun, cluster_of
 
 COMMITTED = Path(__file__).parents[2] / TRACE
 
 
 def test_the_committed_trace_is_long_enough_once_compressed() -> None:
-    from placement.rule import JointThreshold
+    from placement.spec.joint_threshold import JointThreshold
 
     trace = trace_of_file(COMMITTED, 10_000)
     inventory = Inventory(tuple(replace(k, ray_cpus=float(CPUS_PER_NODE), ray_gpus=1.0) for k in cluster_of(4).kinds))
     times = Times.of(trace, inventory, JointThreshold())
     assert len(trace) == 300
     assert times.seconds.min() / COMPRESSION >= SHORTEST_S
-    slow, fast = (Run(trace, inventory, times, times, policy_of(name)) for name in ("selector", "balanced"))
+    slow, fast = (SimulationRun(trace, inventory, times, times, policy_of(name)) for name in ("selector", "balanced"))
     for run in (slow, fast):
         run.go()
     assert np.max(fast.ended) < 0.9 * np.max(slow.ended)  # queues matter in it
@@ -38,7 +39,7 @@ def test_the_committed_trace_is_long_enough_once_compressed() -> None:
 @pytest.mark.slow
 def test_live_makespans_are_the_simulators_within_a_tenth(tmp_path: Path) -> None:
     path = tmp_path / "live.json"
-    command = [sys.executable, "-m", "profiling.cli", "simulate", "--live", "--json", str(path)]
+    command = [sys.executable, "-m", "profiling.cli.app", "simulate", "--live", "--json", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(path.read_text())

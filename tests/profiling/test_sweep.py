@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import workloads
-from placement.node import NodeSpec, paper_configs
-from placement.record import TaskRecord
-from placement.records import read_log
-from profiling.emulator import emulate
-from profiling.measuring import Protocol, measure
-from profiling.rows import Anchor, Cell, Measured, Work, anchor_of, emulated_row, measured_row
-from profiling.sites import Site
-from profiling.sweep import _todo, cells_of, cpus_of, emulate_sweep
+from placement.log import read_log
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task_record import TaskRecord
+from profiling.emulation.emulator import emulate
+from profiling.sweep.measure_cell import Protocol, measure
+from profiling.sweep.measurement_nodes import Site
+from profiling.sweep.sweep import _todo, cells_of, cpus_of, emulate_sweep
+from profiling.sweep.sweep_rows import Anchor, Measured, SweepCell, Work, anchor_of, emulated_row, measured_row
 
 TABLES = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]  # their specs need no trace
 HERE = NodeSpec("local", cpus=2, cpu_name="somewhere", cpu_gflops=60.0, ram_gb=16.0, cpu_tdp_w=65.0)
@@ -46,7 +46,7 @@ def test_an_emulated_cpu_row_is_the_emulators_times_how_the_machine_itself_diffe
     anchor = anchor_of(work, Measured(3 * predicted, 5, 0.0, synthetic=True), HERE, 2)
     assert anchor is not None
     assert anchor.residual == pytest.approx(3)
-    rows = {device: emulated_row(Cell("x", "B", device, 4), work, node, anchor, "r") for device in ("cpu", "gpu")}
+    rows = {device: emulated_row(SweepCell("x", "B", device, 4), work, node, anchor, "r") for device in ("cpu", "gpu")}
     for device, factor in (("cpu", 3.0), ("gpu", 1.0)):
         told, row = emulate(work.spec, node, device, cpus=4), rows[device]
         assert isinstance(row, TaskRecord)
@@ -58,20 +58,20 @@ def test_an_emulated_cpu_row_is_the_emulators_times_how_the_machine_itself_diffe
 
 def test_work_that_does_not_fit_a_gpu_has_no_row_there(work: Work) -> None:
     tight = NodeSpec("t", cpus=4, gpus=1, cpu_gflops=100.0, gpu_gflops=1e4, gpu_memory_gb=0.01, ram_gb=16.0)
-    assert emulated_row(Cell("x", "t", "gpu", 1), work, tight, Anchor(), "r") is None
-    assert emulated_row(Cell("x", "t", "cpu", 1), work, tight, Anchor(), "r") is not None
+    assert emulated_row(SweepCell("x", "t", "gpu", 1), work, tight, Anchor(), "r") is None
+    assert emulated_row(SweepCell("x", "t", "cpu", 1), work, tight, Anchor(), "r") is not None
 
 
 def test_a_run_over_its_budget_is_the_budget_and_anchors_nothing(work: Work) -> None:
     cut = Measured(60.0, 1, 0.0, censored=True)
-    row = measured_row(Cell("x", "local", "cpu", 2), work, HERE, cut, "r")
+    row = measured_row(SweepCell("x", "local", "cpu", 2), work, HERE, cut, "r")
     assert (row.compute_s, row.censored, row.time_provenance) == (60.0, True, "measured")
     assert anchor_of(work, cut, HERE, 2) is None
 
 
 def test_a_run_that_failed_has_no_time(work: Work) -> None:
     failed = Measured(0.0, 0, 0.0, error="ValueError: no")
-    row = measured_row(Cell("x", "local", "cpu", 2), work, HERE, failed, "r")
+    row = measured_row(SweepCell("x", "local", "cpu", 2), work, HERE, failed, "r")
     assert (row.compute_s, row.time_provenance, row.error) == (None, None, "ValueError: no")
 
 
@@ -96,18 +96,12 @@ def test_a_finished_grid_is_left_as_it_is(tmp_path: Path) -> None:
     assert (second.rows, second.done, second.found) == (0, 0, first.done)
 
 
-CHILD = """
-import sys, time, workloads, profiling.sweep as sweep
-tables = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]
-of = sweep.Work.of
-sweep.Work.of = lambda preset: (time.sleep(0.05), of(preset))[1]  # slow enough to be killed half way
-sweep.emulate_sweep(sys.argv[1], tables, write_every_s=0.0)
-"""
+SLOW_SWEEP = Path(__file__).parent / "programs" / "slow_sweep.py"
 
 
 def test_a_killed_sweep_goes_on_where_it_stopped_and_runs_no_cell_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(log)])
+    child = subprocess.Popen([sys.executable, str(SLOW_SWEEP), str(log)])
     deadline = time.monotonic() + 60
     while len(list(log.glob("*.parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from placement.errors import LogError, OptionError
-from placement.node import paper_configs
-from placement.policies import SelectorPolicy
-from placement.records import LogWriter, read_log, records_of
-from placement.rule import JointThreshold
-from placement.selector import parse_selector, selector_of, shipped_selector
-from placement.task import TaskSpec
-from profiling.evaluation import evaluate
-from profiling.policy_scores import policy_scores
-from profiling.refit import described, training_frame, write_selector
-from profiling.training import Examples, TrainingOptions, fit, fit_many
+from placement.log import LogWriter, read_log, records_of
+from placement.prediction.selector_file import parse_selector, selector_of, shipped_selector
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import paper_configs
+from placement.spec.task import TaskSpec
+from profiling.evaluation.evaluate import evaluate
+from profiling.evaluation.policy_scores import policy_scores
+from profiling.learning.descent import TrainingOptions
+from profiling.learning.mlp_training import Examples, fit, fit_many
+from profiling.learning.refit import described, training_frame, write_selector
 
 QUICK = TrainingOptions(epochs=150, patience=50)
 
@@ -177,7 +178,7 @@ def test_accuracies_stand_beside_the_majority_and_regret(made_up_log: Path) -> N
 def test_no_figure_of_the_selector_comes_from_a_pair_it_was_fitted_on(made_up_log: Path) -> None:
     """Labels drawn by lot can be learned by heart only: held out, they are guessed at chance."""
     frame = training_frame(made_up_log, JointThreshold())
-    from profiling.evaluation import evaluate_frame
+    from profiling.evaluation.evaluate import evaluate_frame
 
     frame["label"] = np.where(np.random.default_rng(3).random(len(frame)) < 0.5, "gpu", "cpu")
     accuracy = evaluate_frame(

@@ -21,9 +21,9 @@ from ray.cluster_utils import Cluster
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.control import actor, forget_actor
-from placement.selector import shipped_selector
-from profiling.cluster import _small_agents
+from placement.control_plane.client import actor, forget_actor
+from placement.prediction.selector_file import shipped_selector
+from profiling.emulation.emulated_cluster import _small_agents
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 

@@ -50,7 +50,7 @@ def main() -> None:
             break
         time.sleep(0.5)
     placement.flush(30)
-    print(json.dumps({"lines": lines, "view": placement.control.call("view")}))
+    print(json.dumps({"lines": lines, "view": placement.control_plane.client.call("view")}))
     ray.shutdown()
 
 

@@ -10,10 +10,10 @@ from collections import Counter
 import ray
 
 from placement import TaskSpec, placed_remote
-from placement.caller import caller
-from placement.control import own_label
-from placement.decision import key_of
-from placement.history import Place
+from placement.control_plane.ray_context import own_label
+from placement.prediction.runtime_history import Place
+from placement.scheduling.decision import key_of
+from placement.submission.snapshot_client import caller
 
 SPEC = TaskSpec(flops=1e13, input_bytes=1e6, batch_size=64, parameters=100_000_000)
 CPU_S, GPU_S = 3.0, 0.3

@@ -25,10 +25,10 @@ from ray._private import state
 from ray.cluster_utils import Cluster
 
 import placement
-from placement.agent import NAMESPACE
-from placement.control import actor
-from placement.records import read_log
-from profiling.cluster import _small_agents
+from placement.control_plane.client import actor
+from placement.control_plane.node_agent import NAMESPACE
+from placement.log import read_log
+from profiling.emulation.emulated_cluster import _small_agents
 
 DRIVERS = 3
 KILL_EVERY_S = 4.0

@@ -14,7 +14,7 @@ import ray
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.control import actor
+from placement.control_plane.client import actor
 
 pytestmark = pytest.mark.usefixtures("emulated")
 

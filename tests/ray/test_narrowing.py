@@ -21,9 +21,9 @@ from ray.util.scheduling_strategies import (
 )
 
 from placement import TaskSpec, placed_remote
-from placement.caller import caller
 from placement.errors import NotServedError
-from placement.narrowing import matches
+from placement.submission.ray_constraints import matches
+from placement.submission.snapshot_client import caller
 
 pytestmark = pytest.mark.usefixtures("emulated")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 
 import ray
+from conditions import in_use, wait_for_file, wait_until
 from ray.cluster_utils import Cluster
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.caller import caller
-from placement.control import own_label
-from placement.decision import key_of
-from placement.history import Place
+from placement.control_plane.ray_context import own_label
+from placement.prediction.runtime_history import Place
+from placement.scheduling.decision import key_of
+from placement.submission.snapshot_client import caller
 
 SPEC = TaskSpec(flops=1e13, input_bytes=1e6, batch_size=64, parameters=100_000_000)
 
@@ -24,10 +25,7 @@ def task() -> str | None:
 
 @ray.remote(num_gpus=1, num_cpus=0)
 def held(path: str) -> None:
-    import os
-
-    while not os.path.exists(path):
-        time.sleep(0.05)
+    wait_for_file(path, 300)
 
 
 def main(release: str) -> None:
@@ -48,13 +46,13 @@ def main(release: str) -> None:
             place = Place(config, "gpu", 1.0)
             caller().history.observe(key_of(task.name, SPEC), place, seconds, None, 0.0)
     blocking = [held.options(label_selector={"config": c}).remote(release) for c in ("B", "C")]
-    time.sleep(2)
+    wait_until(lambda: {"1 GPU held on B", "1 GPU held on C"} <= set(in_use()), in_use)
     ref = task.options(device="gpu").remote()
     decision = placement.explain(ref).decision
     assert decision.configs == ("B",), decision
-    time.sleep(1)
+    wait_until(lambda: any("wait" in line for line in in_use()), "the task does not wait for a GPU")
     cluster.remove_node(nodes["B"])
-    open(release, "w").close()
+    Path(release).touch()
     print("ran on", ray.get(ref, timeout=60))
     del blocking
     ray.shutdown()

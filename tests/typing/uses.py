@@ -12,7 +12,7 @@ import ray
 from ray import ObjectRef
 
 from placement import Decision, TaskSpec, choose, current_device, placed_remote
-from placement.decision import Explanation
+from placement.scheduling.explanation import Explanation
 
 
 @placed_remote

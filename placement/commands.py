@@ -1,0 +1,189 @@
+"""The control plane as a user meets it: start, swap, rollback, flush, read_log; and the way to the actor."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from placement.control_plane.client import START_TIMEOUT_S, call
+from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.prediction.selector import Selector
+from placement.prediction.selector_file import parse_selector, selector_of
+from placement.scheduling.candidates import Policy
+from placement.scheduling.policies.registry import policy_of
+from placement.spec.autoscaler_types import checked
+from placement.spec.node import Inventory
+
+QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
+
+
+def start(
+    *,
+    log: str | os.PathLike[str] | None = None,
+    selector: str | os.PathLike[str] | Mapping[str, Any] | Selector | None = None,
+    policy: str | Policy | None = None,
+    emulator: str | Callable[..., Any] | None = None,
+    compression: float | None = None,
+    keep_days: float | None = None,
+    node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    timeout_s: float = START_TIMEOUT_S,
+) -> str:
+    """Sets what is to be set for the whole cluster, and waits until its nodes are known.
+
+    log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
+    selector: a selector file; nothing given: the one in service, at first the shipped one.
+    policy: a policy's name or an object with choose().
+    emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
+        cpus) and gives an Emulated.
+    compression: emulated seconds are waited for, divided by this; nothing given: not waited for.
+    keep_days: production rows of the log are kept for so long (30 days unless given; math.inf: for ever); what sweeps
+        measured is always kept. Small files of the log are merged now and then.
+    node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
+        that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
+    Returns the version of the selector in service. Raises SelectorError, OptionError or ControlPlaneError.
+    """
+    if policy is not None:
+        policy_of(policy)
+    if compression is not None and not compression > 0:
+        raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
+    if keep_days is not None and not keep_days > 0:
+        raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    types = None if node_types is None else read_node_types(node_types)
+    data = None if selector is None else read_selector(selector).to_dict()
+    from placement.messages.control import Settings
+
+    settings = Settings(
+        None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
+    )
+    settings = replace(settings, keep_days=keep_days)
+    call("configure", settings, data, timeout_s=timeout_s)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        update = call("update", None, 0.0, timeout_s=timeout_s)
+        if not update.pending_nodes:
+            break
+        if time.monotonic() > deadline:
+            raise ControlPlaneError(
+                f"{update.pending_nodes} nodes of the cluster were not probed within {timeout_s:g} s; see the warnings "
+                "in Ray's log of the actor `placement`, or give a longer timeout_s."
+            )
+        time.sleep(0.1)
+    from placement.submission.snapshot_client import caller
+
+    caller().renew()
+    return str(call("ready", timeout_s=timeout_s))
+
+
+def swap(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> str:
+    """Puts a selector in service, without a restart; its version.
+
+    A broken file raises SelectorError, and the selector in service stays.
+    """
+    version = str(call("swap", read_selector(selector).to_dict()))
+    _refresh_caller()
+    return version
+
+
+def rollback() -> str:
+    """Puts the selector before this one back in service; its version."""
+    version = str(call("rollback"))
+    _refresh_caller()
+    return version
+
+
+def flush(timeout_s: float = 10.0) -> dict[str, int]:
+    """Waits until the records of all tasks that have finished are in the log; the counts.
+
+    Raises ControlPlaneError where that takes longer.
+    """
+    deadline = time.monotonic() + timeout_s
+    before = -1
+    while True:
+        # Each time: a worker whose batch is being written sends no other one until it is.
+        counts: dict[str, int] = call("flush", timeout_s=max(0.1, deadline - time.monotonic()))
+        if counts["rows_received"] == before and not call("status", timeout_s=timeout_s)["settling_s"]:
+            return counts
+        before = counts["rows_received"]
+        if time.monotonic() + QUIET_S > deadline:
+            raise ControlPlaneError(f"flush: records were still coming after {timeout_s:g} s; give a longer timeout_s.")
+        time.sleep(QUIET_S)
+
+
+def status() -> dict[str, Any]:
+    """Counts, versions and nodes of the control plane."""
+    return dict(call("status"))
+
+
+def inventory() -> Inventory:
+    """The kinds of node of the cluster."""
+    found: Inventory = call("update", None, 0.0).inventory
+    return found
+
+
+def read_log(uri: str | os.PathLike[str]) -> Any:
+    """The log as a pyarrow Table of one fixed schema; corrupt and foreign files are named, skipped and counted."""
+    from placement.log import read_log as read
+
+    return read(uri)
+
+
+def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:
+    """The selector of a file (a path, or a URI that pyarrow knows), of a file's content, or as it is.
+
+    Raises SelectorError.
+    """
+    if isinstance(selector, str | os.PathLike):
+        text = os.fspath(selector)
+        try:
+            return parse_selector(_read_file(text), text)
+        except OSError as error:
+            raise SelectorError(
+                f"{text}: cannot be read ({error.strerror or error}). Write one with: placement refit LOG -o FILE."
+            ) from None
+    return selector_of(selector) if isinstance(selector, Mapping) else selector
+
+
+def _read_file(path: str) -> bytes:
+    if "://" not in path:
+        return Path(path).read_bytes()
+    from placement.log.whole_file import read_whole  # pyarrow, which a local file does without
+
+    return read_whole(path)
+
+
+def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """The types of a cluster file, or those given. Raises OptionError."""
+    if isinstance(node_types, Mapping):
+        return checked(node_types)
+    import yaml
+
+    try:
+        return checked(yaml.safe_load(Path(node_types).expanduser().read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+
+
+def importable(function: str | Callable[..., Any] | None) -> str | None:
+    """A function as "module:name", so that it outlives its process and travels without being pickled."""
+    if function is None or isinstance(function, str):
+        return function
+    name = f"{function.__module__}:{function.__qualname__}"
+    if function.__module__ == "__main__" or "<" in name:
+        raise OptionError(f"emulator={name}: must be a module's own function, which workers can import.")
+    return name
+
+
+def log_uri(log: str | os.PathLike[str]) -> str:
+    """A local path made absolute, so that it means the same in the actor; a URI as it is."""
+    text = os.fspath(log)
+    return text if "://" in text else str(Path(text).absolute())
+
+
+def _refresh_caller() -> None:
+    from placement.submission.snapshot_client import caller
+
+    caller().renew()

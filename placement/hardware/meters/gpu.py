@@ -1,0 +1,194 @@
+"""NVIDIA GPUs through NVML (the `pynvml` module of nvidia-ml-py), which is loaded at first use.
+
+The energy counter (Volta and later) is read where there is one, else power is read and integrated. NVML states
++-5 % for power (nvmlDeviceGetPowerUsage). Without a driver there are no GPUs, and no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from placement.hardware.meters.channel import Channel, Meter, MeterLostError
+
+_MILLI = 1e-3
+_ERROR = 0.05
+_COUNTER_RESOLUTION_S = 0.1
+"""The counter moves about every 100 ms."""
+MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU as the driver tells it. index: in the order of the PCI bus.  power_limit_w: its default limit, W.
+
+    mig: it is cut into MIG slices, so that no task's energy can be told.
+    """
+
+    uuid: str
+    index: int
+    name: str | None = None
+    memory_gb: float | None = None
+    power_limit_w: float | None = None
+    mig: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlMeter:
+    """Reads one figure of a GPU. The handle is asked for anew each time: one of a GPU that was gone is stale."""
+
+    channel: Channel
+    uuid: str
+    function: str
+    scale: float
+
+    def read(self) -> float:
+        """The figure, in the channel's unit. Raises MeterLostError where the GPU or the driver is gone."""
+        nvml = _nvml()
+        if nvml is None:
+            raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
+        try:
+            value = getattr(nvml, self.function)(nvml.nvmlDeviceGetHandleByUUID(self.uuid))
+        except nvml.NVMLError as fault:
+            raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
+        return float(getattr(value, "gpu", value)) * self.scale
+
+
+def _nvml() -> Any | None:
+    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
+    """What NVML says, or None where this GPU or driver does not tell it."""
+    try:
+        return getattr(nvml, function)(*arguments)
+    except (nvml.NVMLError, AttributeError):
+        return None
+
+
+def find_gpus() -> tuple[Gpu, ...]:
+    """The node's GPUs, by index; those that do not answer are left out. Empty without a driver."""
+    nvml = _nvml()
+    if nvml is None:
+        return ()
+    found = []
+    for index in range(_told(nvml, "nvmlDeviceGetCount") or 0):
+        handle = _told(nvml, "nvmlDeviceGetHandleByIndex", index)
+        uuid = handle is not None and _told(nvml, "nvmlDeviceGetUUID", handle)
+        if not uuid:
+            continue
+        tell = partial(_told, nvml)
+        memory = tell("nvmlDeviceGetMemoryInfo", handle)
+        limit = tell("nvmlDeviceGetPowerManagementDefaultLimit", handle) or tell(
+            "nvmlDeviceGetPowerManagementLimit", handle
+        )
+        modes = tell("nvmlDeviceGetMigMode", handle)
+        found.append(
+            Gpu(
+                _text(uuid),
+                index,
+                _text(tell("nvmlDeviceGetName", handle)),
+                memory.total / 1e9 if memory else None,
+                limit * _MILLI if limit else None,
+                bool(modes and modes[0]),
+            )
+        )
+    return tuple(found)
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
+
+
+def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
+    """What a GPU's memory has beside what other programs hold, 1e9 bytes; None where NVML does not tell.
+
+    ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
+    """
+    nvml = _nvml()
+    handle = nvml and _told(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
+    running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    if running is None or gpu.memory_gb is None:
+        return None
+    held = [process.usedGpuMemory for process in running if not ours(process.pid)]
+    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
+
+
+def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:
+    """The meters of the GPUs' energy and load (default: of all), and UUID -> reason for those that have none."""
+    meters: list[Meter] = []
+    unmeasured = {}
+    for gpu in find_gpus() if gpus is None else gpus:
+        if gpu.mig:
+            unmeasured[gpu.uuid] = MIG_REASON
+            continue
+        energy = _energy_meter(gpu)
+        if energy is None:
+            unmeasured[gpu.uuid] = f"{gpu.name or 'this GPU'} tells neither its energy nor its power"
+            continue
+        meters.append(energy)
+        load = NvmlMeter(
+            Channel(f"busy:gpu:{gpu.uuid}", "busy_s", rate=True), gpu.uuid, "nvmlDeviceGetUtilizationRates", 0.01
+        )
+        if _answers(load):
+            meters.append(load)
+    return meters, unmeasured
+
+
+def _energy_meter(gpu: Gpu) -> Meter | None:
+    counter = Channel(f"gpu:{gpu.uuid}", "joules", resolution_s=_COUNTER_RESOLUTION_S, error=_ERROR)
+    power = Channel(f"gpu:{gpu.uuid}", "joules", rate=True, resolution_s=_COUNTER_RESOLUTION_S, error=_ERROR)
+    for channel, function in (
+        (counter, "nvmlDeviceGetTotalEnergyConsumption"),
+        (power, "nvmlDeviceGetPowerUsage"),
+    ):
+        meter = NvmlMeter(channel, gpu.uuid, function, _MILLI)
+        if _answers(meter):
+            return meter
+    return None
+
+
+def _answers(meter: Meter) -> bool:
+    try:
+        meter.read()
+    except MeterLostError:
+        return False
+    return True
+
+
+def visible_gpus(value: str | None, gpus: Sequence[Gpu]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(UUIDs, reasons) of the GPUs that a CUDA_VISIBLE_DEVICES names; None means all of them.
+
+    It may hold indexes, UUIDs or their unique beginnings, and MIG slices, which are a reason. As in CUDA, what comes
+    after the first entry that names no GPU is not seen. Indexes are taken in the order of the PCI bus, as Ray gives
+    them; CUDA's own default order differs where a node mixes kinds of GPU.
+    """
+    if value is None:
+        return tuple(gpu.uuid for gpu in gpus), ()
+    uuids: list[str] = []
+    reasons: list[str] = []
+    for token in filter(None, (part.strip() for part in value.split(","))):
+        if token.startswith("MIG-"):
+            reasons.append(f"{token}: {MIG_REASON}")
+            continue
+        named = [gpu.uuid for gpu in gpus if _is(gpu, token)]
+        if len(named) != 1:
+            reasons.append(f"CUDA_VISIBLE_DEVICES={value!r}: {token!r} names no one GPU of this node")
+            break
+        uuids += [uuid for uuid in named if uuid not in uuids]
+    return tuple(uuids), tuple(reasons)
+
+
+def _is(gpu: Gpu, token: str) -> bool:
+    return gpu.index == int(token) if token.isdecimal() else token.startswith("GPU-") and gpu.uuid.startswith(token)

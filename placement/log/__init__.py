@@ -1,0 +1,33 @@
+"""The log as Parquet files: one schema, whole files only, no pickles.
+
+    schema   SCHEMA and `table_of`: rows -> table
+    files    where files lie (a path or any pyarrow filesystem URI) and how one is written whole
+    writer   LogWriter appends; `compact` merges many small files, `expire` ends old ones
+    reader   read_log, readout, done_cells
+
+A record itself is `placement.spec.task_record.TaskRecord`, which needs no pyarrow.
+"""
+
+from placement.log.reader import LogReadout, done_cells, read_log, readout
+from placement.log.schema import SCHEMA, records_of, table_of
+from placement.log.writer import LogWriter, compact, expire
+from placement.spec.task_record import COLUMNS, NAMES, SCHEMA_VERSION, Column, Rows, TaskRecord
+
+__all__ = [
+    "COLUMNS",
+    "NAMES",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Column",
+    "LogReadout",
+    "LogWriter",
+    "Rows",
+    "TaskRecord",
+    "compact",
+    "done_cells",
+    "expire",
+    "read_log",
+    "readout",
+    "records_of",
+    "table_of",
+]

@@ -1,0 +1,57 @@
+"""What a worker must know of the node it runs on; made by the actor, kept by `placement.worker.outbox`."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from placement.messages.envelope import Emulated, Envelope, TaskRun
+from placement.spec.node import NodeSpec
+from placement.spec.task import Device, TaskSpec
+
+Emulator = Callable[[TaskSpec, NodeSpec, Device, float], Emulated]
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """What a worker must know of the node it runs on.
+
+    emulator: "module:function" that gives an emulated node its times, None elsewhere.
+    compression: emulated seconds are waited for, divided by this; None: not waited for.
+    logs: rows of functions that are not placed are wanted too.  generation: rises when any of this changes.
+    """
+
+    node_id: str | None = None
+    spec: NodeSpec | None = None
+    emulated: bool = False
+    emulator: str | None = None
+    compression: float | None = None
+    logs: bool = False
+    run_id: str = "unknown"
+    generation: int = -1
+
+    def emulate(self, envelope: Envelope, device: Device) -> Emulated | None:
+        """The emulated times of a task on this node; None on a real node or without an emulator."""
+        if not self.emulated or self.emulator is None or self.spec is None:
+            return None
+        return emulator_of(self.emulator)(envelope.spec, self.spec, device, envelope.decision.cpus)
+
+    def wait_for_emulated_time(self, envelope: Envelope, run: TaskRun) -> None:
+        """In a timing run a task takes its emulated seconds, compressed by the stated factor."""
+        if self.compression is None:
+            return
+        emulated = self.emulate(envelope, run.device)
+        if emulated is not None and emulated.compute_s is not None:
+            wanted = ((emulated.transfer_s or 0.0) + emulated.compute_s) / self.compression
+            time.sleep(max(0.0, wanted - run.seconds))
+
+
+@cache
+def emulator_of(name: str) -> Emulator:
+    """The function of "module:function"."""
+    module, _, function = name.partition(":")
+    found: Emulator = getattr(importlib.import_module(module), function)
+    return found

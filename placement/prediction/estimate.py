@@ -1,0 +1,153 @@
+"""Estimate: what is believed of a task on a kind of node; and the estimates of one task on several kinds at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import NodeSpec
+from placement.spec.task import Device, TaskSpec
+
+LONGEST_LOG = math.log(1e9)  # of seconds told, some thirty years; and as much below one: no file makes them overflow
+ENERGY_SURE = 0.95  # the share of the belief that must lie on one side of T_e before energy decides
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A normal belief about the natural logarithm of a quantity: its mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def above(self, threshold: float) -> float:
+        """Probability that the quantity is above a positive threshold."""
+        if self.std == 0:
+            return float(self.mean >= math.log(threshold))
+        return 0.5 * math.erfc((math.log(threshold) - self.mean) / (self.std * math.sqrt(2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is believed of a task on a kind of node. None = not known.
+
+    p_gpu: probability that the GPU is worth it (JointThreshold holds).  speedup: T_cpu / T_gpu.
+    energy_ratio: E_gpu / E_cpu.  cpu_seconds, gpu_seconds: warm seconds of the whole task.
+    extrapolating: the task or the node lies outside what the selector was fitted on.
+    source: who says so ("selector", "history").  energy_decides: False where the energy was too uncertain to.
+    """
+
+    p_gpu: float
+    speedup: Spread | None = None
+    energy_ratio: Spread | None = None
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    cpu_joules: float | None = None
+    gpu_joules: float | None = None
+    extrapolating: bool = False
+    source: str = "selector"
+    energy_decides: bool = True
+
+    def seconds_on(self, device: Device) -> float | None:
+        """Warm seconds of the whole task on a device; None = not known."""
+        return self.gpu_seconds if device == "gpu" else self.cpu_seconds
+
+
+def seconds_told(log: float) -> float:
+    """Seconds of their logarithm."""
+    return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
+
+
+def probability_worth(speedup: Spread, energy_ratio: Spread | None, thresholds: JointThreshold) -> tuple[float, bool]:
+    """(P(GPU is worth it), whether energy was certain enough to have a say).
+
+    Energy decides only where its interval clears the threshold; else the time test decides alone.
+    """
+    p_fast = speedup.above(thresholds.speedup)
+    if energy_ratio is None:
+        return p_fast, False
+    p_costly = energy_ratio.above(thresholds.energy_ratio)
+    if p_costly >= ENERGY_SURE:
+        return 0.0, True
+    return p_fast, p_costly <= 1 - ENERGY_SURE
+
+
+class Estimates(Protocol):
+    """One task on several kinds of node, in the order they were asked for.
+
+    p_gpu: of each, None where nothing is known. The whole Estimate of one is made when it is looked at: most never are.
+    """
+
+    @property
+    def p_gpu(self) -> Sequence[float | None]:
+        """P(GPU) of each."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Estimate | None:
+        """All of one."""
+        ...
+
+    def doubts(self, index: int, /) -> str:
+        """What one stands on, as `doubts_of` says it."""
+        ...
+
+
+def doubts_of(extrapolating: bool, energy_decides: bool) -> str:
+    """What a known estimate stands on, as it is added to a reason."""
+    return (", extrapolating" if extrapolating else "") + ("" if energy_decides else ", energy_uncertain")
+
+
+class Prepared(Protocol):
+    """A selector made ready for certain kinds of node: what does not depend on the task is worked out already."""
+
+    def __call__(self, task: TaskSpec, /) -> Estimates:
+        """The estimates of a task on each of them."""
+        ...
+
+
+class Listed:
+    """Estimates that were made one by one."""
+
+    __slots__ = ("_estimates", "p_gpu")
+
+    def __init__(self, estimates: Sequence[Estimate | None]) -> None:
+        self._estimates = estimates
+        self.p_gpu: Sequence[float | None] = [None if e is None else e.p_gpu for e in estimates]
+
+    def __getitem__(self, index: int, /) -> Estimate | None:
+        return self._estimates[index]
+
+    def doubts(self, index: int, /) -> str:
+        """What one stands on."""
+        e = self._estimates[index]
+        return "" if e is None else doubts_of(e.extrapolating, e.energy_decides)
+
+
+class OneByOne(Protocol):
+    """All that is asked of a selector that has no `prepare` of its own."""
+
+    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float, /) -> Estimate | None:
+        """The estimate on one kind of node."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Prepared for a selector that answers for one kind of node at a time."""
+
+    selector: OneByOne
+    nodes: tuple[NodeSpec, ...]
+    cpus: float
+
+    def __call__(self, task: TaskSpec, /) -> Listed:
+        """One estimate after the other."""
+        return Listed([self.selector.estimate(task, node, self.cpus) for node in self.nodes])
+
+
+def prepared(selector: OneByOne, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
+    """The selector's own `prepare(nodes, cpus)` where it has one, which answers for all nodes at once."""
+    prepare = getattr(selector, "prepare", None)
+    ready: Prepared = Each(selector, nodes, cpus) if prepare is None else prepare(nodes, cpus)
+    return ready

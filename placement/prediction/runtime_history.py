@@ -1,0 +1,273 @@
+"""Timings seen so far, by function, size and kind of node. With the selector as prior they give the posterior."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.task import Device, TaskSpec
+
+LARGEST_KEYS = 10_000  # design.md: (function, size) keys kept, the least recently seen dropped first
+SIZES_PER_DOUBLING = 8  # two tasks within 9 % of each other in a quantity count as one size
+SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by on a quiet machine
+PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alone: wide enough that 5 runs on each
+# device put a wrong prior right (99 % of cases farther than 10 % from T_t, at up to 20 % of noise; 0.7 gave 98.9 %)
+DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
+LARGEST_STEP = math.log(1 + DRIFT)
+DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
+COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
+
+Size = tuple[int | None, ...]
+Key = tuple[str, Size]
+Sample = tuple[float, float | None, float, float | None]
+"""One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
+
+
+class Place(NamedTuple):
+    """Where a timing was taken."""
+
+    config: str
+    device: Device
+    cpus: float
+
+
+def size_of(task: TaskSpec) -> Size:
+    """What counts as the same size: each quantity's logarithm in steps of 9 %; None where it is unknown."""
+    quantities = (task.flops, task.input_bytes, task.batch_size, task.parameters, task.steps)
+    return tuple(None if q is None else round(SIZES_PER_DOUBLING * math.log2(q + 1)) for q in quantities)
+
+
+class Timings(NamedTuple):
+    """Warm runs of one size at one place, as log seconds. runs: how many; the first, cold one is not among them.
+
+    mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
+    ones.  joules_error: the largest relative error told with them (0.5 is +-50 %).
+    strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
+    memory_bytes: most device memory that a run held; None where it was not told.
+    """
+
+    runs: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+    joules: float | None = None
+    strays: int = 0
+    cold: bool = False
+    joules_runs: int = 0
+    joules_error: float = 0.0
+    memory_bytes: float | None = None
+
+    def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
+        """With one more run; the very first is set aside as cold; drift starts the entry anew."""
+        if not self.cold:
+            return self._replace(cold=True)
+        x = math.log(max(seconds, 1e-9))
+        stray = self.runs > 0 and abs(x - self.mean) > LARGEST_STEP
+        if stray and self.strays + 1 >= DRIFT_SAMPLES:
+            return Timings(cold=True, memory_bytes=self.memory_bytes).add(seconds, joules, joules_error)
+        runs = self.runs + 1
+        mean = self.mean + (x - self.mean) / runs
+        variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
+        known, mean_joules, error = self.joules_runs, self.joules, self.joules_error
+        if joules is not None:
+            known, error = known + 1, max(error, joules_error)
+            mean_joules = joules if mean_joules is None else mean_joules + (joules - mean_joules) / known
+        strays = self.strays + 1 if stray else 0
+        return Timings(runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes)
+
+    @property
+    def spread(self) -> Spread:
+        """Belief about the mean log seconds; few runs leave it wide."""
+        return Spread(self.mean, math.sqrt(max(self.variance, SMALLEST_STD**2) / max(self.runs, 1)))
+
+    @property
+    def seconds(self) -> float | None:
+        """Typical warm seconds (the geometric mean); None before the first warm run."""
+        return math.exp(self.mean) if self.runs else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """What was seen of one function and size: timings by place, and where it did not fit or failed."""
+
+    timings: Mapping[Place, Timings] = field(default_factory=dict)
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """config -> why the GPU is not tried there again ("cuda_out_of_memory", ...)."""
+
+    def at(self, config: str, device: Device, cpus: float) -> Timings:
+        """The timings at a place; those of another number of CPUs do not count."""
+        return self.timings.get(Place(config, device, cpus), Timings())
+
+    @property
+    def gpu_memory_bytes(self) -> float | None:
+        """Most device memory that a run on a GPU held; None where none told."""
+        return max((t.memory_bytes for t in self.timings.values() if t.memory_bytes is not None), default=None)
+
+    def warm_runs(self, device: Device) -> int:
+        """Warm runs on that device on any kind of node."""
+        return sum(t.runs for place, t in self.timings.items() if place.device == device)
+
+
+class History:
+    """The bounded memory of timings. Owned by the control plane; callers hold copies of what changed.
+
+    growth: an entry is told again once its runs are more by this share than when it was told last (0.1: by a tenth), or
+    something other than one more run has happened to it. One more of a thousand runs changes no decision.
+
+    """
+
+    def __init__(self, largest: int = LARGEST_KEYS, growth: float = 0.0) -> None:
+        self._seen: OrderedDict[Key, RunHistory] = OrderedDict()
+        self._largest = largest
+        self._growth = growth
+        self._told: dict[Key, RunHistory] = {}
+        self._changed: dict[Key, None] = {}  # in the order seen, so that a copy drops the same keys
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._seen)
+
+    def get(self, key: Key) -> RunHistory | None:
+        """What was seen under a key."""
+        return self._seen.get(key)
+
+    def observe(
+        self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0,
+        memory_bytes: float | None = None,
+    ) -> None:  # fmt: skip
+        """Adds one run, as observe_all does."""
+        self.observe_all(key, place, [(seconds, joules, joules_error, memory_bytes)])
+
+    def observe_all(self, key: Key, place: Place, samples: Iterable[Sample]) -> None:
+        """Adds runs in the order in which they were.
+
+        What is no time (negative, NaN, infinite) is left out, and so are joules that are no energy: one such row would
+        spoil the entry for good.
+        """
+        seen = self._seen.get(key, RunHistory())
+        timings = before = seen.timings.get(place, Timings())
+        for seconds, joules, joules_error, memory_bytes in samples:
+            if not 0 <= seconds < math.inf:
+                continue
+            if joules is not None and not 0 < joules < math.inf:
+                joules = None
+            timings = timings.add(seconds, joules, joules_error)
+            if memory_bytes is not None and memory_bytes > (timings.memory_bytes or 0.0):
+                timings = timings._replace(memory_bytes=memory_bytes)
+        if timings is not before:
+            self._put(key, replace(seen, timings={**seen.timings, place: timings}))
+
+    def mark_unfit(self, key: Key, config: str, why: str) -> None:
+        """Remembers that the GPU of a config could not take a task of this size."""
+        seen = self._seen.get(key, RunHistory())
+        self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
+
+    def changes(self) -> dict[Key, RunHistory]:
+        """What changed since the last call, oldest first; dropped keys are not told, callers keep their own bound."""
+        changed = {key: self._seen[key] for key in self._changed if key in self._seen}
+        self._changed.clear()
+        if self._growth:
+            self._told |= changed
+        return changed
+
+    def update(self, changes: Mapping[Key, RunHistory]) -> None:
+        """Takes over what changed elsewhere."""
+        for key, seen in changes.items():
+            self._put(key, seen)
+
+    def everything(self) -> dict[Key, RunHistory]:
+        """All of it, for a new caller."""
+        return dict(self._seen)
+
+    def _put(self, key: Key, seen: RunHistory) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        if key in self._changed or self._is_news(key, seen):
+            self._changed.pop(key, None)
+            self._changed[key] = None
+        while len(self._seen) > self._largest:
+            dropped, _ = self._seen.popitem(last=False)
+            self._changed.pop(dropped, None)
+            self._told.pop(dropped, None)
+
+    def _is_news(self, key: Key, seen: RunHistory) -> bool:
+        told = self._told.get(key)
+        if told is None or told.unfit != seen.unfit or told.gpu_memory_bytes != seen.gpu_memory_bytes:
+            return True
+        return any(
+            place not in told.timings or not 0 <= now.runs - told.timings[place].runs <= self._growth * now.runs
+            for place, now in seen.timings.items()
+        )
+
+
+def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:
+    """The prior sharpened by runs seen on both devices: two normal beliefs about log speed-up, multiplied.
+
+    Runs on one device alone say nothing of the ratio, so they leave P(GPU) as it was; their seconds are told, and the
+    other device's by as much as the prior was off.
+    """
+    if not (cpu.runs and gpu.runs):
+        told = corrected(prior, off_by([(prior, cpu, gpu)]))
+        return told and replace(
+            told, cpu_seconds=cpu.seconds or told.cpu_seconds, gpu_seconds=gpu.seconds or told.gpu_seconds
+        )
+    a, b = cpu.spread, gpu.spread
+    speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
+    energy = prior.energy_ratio if prior else None
+    if cpu.joules and gpu.joules:
+        # A joule estimated from TDP is off by half: its interval must clear the threshold too.
+        errors = math.hypot(SMALLEST_STD, math.log1p(cpu.joules_error), math.log1p(gpu.joules_error))
+        energy = Spread(math.log(gpu.joules / cpu.joules), errors)
+    p_gpu, decides = probability_worth(speedup, energy, thresholds)
+    return Estimate(
+        p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
+        source="history", energy_decides=decides or energy is None,
+    )  # fmt: skip
+
+
+def off_by(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
+    """Log of the factor by which runs took longer than estimated, over all that were timed; 0 where none was.
+
+    told: an estimate, and what was timed of it on the CPU and on the GPU.
+    """
+    logs = [
+        timed.mean - math.log(seconds)
+        for estimate, cpu, gpu in told
+        if estimate is not None
+        for timed, seconds in ((cpu, estimate.cpu_seconds), (gpu, estimate.gpu_seconds))
+        if timed.runs and seconds is not None and 0 < seconds < math.inf
+    ]
+    return min(max(sum(logs) / len(logs), -LONGEST_LOG), LONGEST_LOG) if logs else 0.0
+
+
+def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:
+    """The estimate with its seconds so many times as long."""
+    if estimate is None or not log_factor:
+        return estimate
+    cpu, gpu = (s and s * math.exp(log_factor) for s in (estimate.cpu_seconds, estimate.gpu_seconds))
+    return replace(estimate, cpu_seconds=cpu, gpu_seconds=gpu)
+
+
+def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:
+    """The prior's belief about log speed-up; that of a bare probability is the normal with the same P(GPU)."""
+    if prior is None or prior.speedup is not None:
+        return prior.speedup if prior else None
+    p = min(max(prior.p_gpu, 1e-6), 1 - 1e-6)
+    return Spread(math.log(thresholds.speedup) + PRIOR_STD * NormalDist().inv_cdf(p), PRIOR_STD)
+
+
+def combined(a: Spread | None, b: Spread) -> Spread:
+    """The product of two normal beliefs, normalised."""
+    if a is None or b.std == 0:
+        return b
+    if a.std == 0:
+        return a
+    wa, wb = a.std**-2, b.std**-2
+    return Spread((a.mean * wa + b.mean * wb) / (wa + wb), (wa + wb) ** -0.5)

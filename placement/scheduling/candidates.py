@@ -1,0 +1,306 @@
+"""What a policy chooses from and what it answers: Candidate and Choice; CandidateSet, the candidates of one task by
+lots.
+
+Kinds of node that no task can tell apart make one NodeGroup, so that a choice among a thousand kinds costs no more than
+one among sixteen. A CandidateSet is also a plain sequence of Candidates, each made only when somebody looks: a user's
+own policy sees nothing of lots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from typing import NamedTuple, Protocol, cast, overload, runtime_checkable
+
+from placement.prediction.estimate import Estimate, Estimates, Listed
+from placement.spec.task import Device, TaskSpec
+
+LARGEST_MEMO = 1024
+_SIDE = r"(.+) (cpu|gpu) (\S+)\+(\S+) s"
+_WEIGHED = re.compile(rf"{_SIDE}, not {_SIDE}, gpu rate (\S+)")
+
+Queue = tuple[str, Device]
+"""(config, device)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a task: on a device of a kind of node, with so many CPUs and GPUs granted.
+
+    estimate: of the task on that kind of node; None where neither the selector nor history knows it.
+    wait_s: seconds until such a device is expected to be free for it; None where nothing is known of the queues.
+    """
+
+    config: str
+    device: Device
+    cpus: float
+    gpus: float
+    estimate: Estimate | None = None
+    wait_s: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Warm seconds of the whole task on this device, transfer included; None = not known."""
+        return None if self.estimate is None else self.estimate.seconds_on(self.device)
+
+    @property
+    def joules(self) -> float | None:
+        """Of the whole task on this device; None = not known."""
+        e = self.estimate
+        return None if e is None else e.gpu_joules if self.device == "gpu" else e.cpu_joules
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a policy picked: a device and the configs that will do, best first; why; and how sure.
+
+    probability: P(GPU) of the estimate decided on, None where none was.
+    propensity: probability with which this policy picks this device here; 1.0 unless it explores.
+    wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
+    weighed: what was compared, where something would have to be waited for.
+    """
+
+    device: Device
+    configs: tuple[str, ...]
+    reason: str
+    probability: float | None = None
+    propensity: float = 1.0
+    wait_s: float | None = None
+    seconds: float | None = None
+    weighed: Comparison | None = None
+
+
+class Comparison(NamedTuple):
+    """What was compared where something would have to be waited for: the way taken and the best of the others.
+
+    wait_s: until it is free.  cost_s: of the run, joules priced in.  rate: what a second of GPU counted, in seconds of
+    CPU. With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
+    """
+
+    config: str
+    device: Device
+    wait_s: float
+    cost_s: float
+    other_config: str
+    other_device: Device
+    other_wait_s: float
+    other_cost_s: float
+    rate: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.config} {self.device} {self.wait_s:.4g}+{self.cost_s:.4g} s, not {self.other_config} "
+            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.rate:.4g}"
+        )
+
+    @classmethod
+    def of(cls, text: str) -> Comparison:
+        """From its text in a row of the log. Raises ValueError where it is none."""
+        found = _WEIGHED.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not what a decision compared: {_WEIGHED.pattern}")
+        config, device, wait, cost, other, other_device, other_wait, other_cost, rate = found.groups()
+        here, there = (cast(Device, one) for one in (device, other_device))
+        return cls(
+            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(rate)
+        )
+
+
+class Waits(Protocol):
+    """Who knows how long the queues are; `placement.scheduling.queue_model.Backlog` does."""
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the cluster was last asked; None = never."""
+        ...
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """Seconds until a new task is expected to start there; None = not known."""
+        ...
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        ...
+
+
+class NodeGroup(NamedTuple):
+    """Kinds of node that a task cannot tell apart, so that one estimate does for all.
+
+    configs: all of it.  cpu, gpu: those that are candidates on that device, in the inventory's order.
+    by_name: `gpu`, sorted.  estimated: index of its estimate, None where there is none (nodes without a GPU).
+    """
+
+    configs: tuple[str, ...]
+    cpu: tuple[str, ...]
+    gpu: tuple[str, ...]
+    by_name: tuple[str, ...]
+    estimated: int | None
+
+
+def node_group(configs: Iterable[str], cpu: Iterable[str], gpu: Iterable[str], estimated: int | None) -> NodeGroup:
+    """A NodeGroup of these configs."""
+    gpu = tuple(gpu)
+    return NodeGroup(tuple(configs), tuple(cpu), gpu, tuple(sorted(gpu)), estimated)
+
+
+class CandidateSet(Sequence[Candidate]):
+    """The feasible candidates of one task.
+
+    lots: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
+    costs: what a policy worked out of it and wants kept (a CandidateSet is kept with its task while its snapshot
+    stands).
+    """
+
+    __slots__ = (
+        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "lots",
+        "memo", "waits",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        lots: Sequence[NodeGroup],
+        gpu: Sequence[int],
+        cpu_configs: tuple[str, ...],
+        estimate: Callable[[], Estimates],
+        candidates: Callable[[CandidateSet], Sequence[Candidate]],
+        memo: dict[tuple[int, ...], tuple[str, ...]],
+        waits: Waits | None,
+    ) -> None:
+        self.lots = lots
+        self.gpu = gpu
+        self.cpu_configs = cpu_configs
+        self.memo = memo
+        self.waits = waits
+        self.costs: object = None
+        self._estimate = estimate
+        self._estimates: Estimates | None = None
+        self._known: list[tuple[float, int]] | None = None
+        self._all = candidates
+        self._candidates: Sequence[Candidate] | None = None
+
+    @property
+    def estimates(self) -> Estimates:
+        """Of the lots that have one, by their `estimated`."""
+        if self._estimates is None:
+            self._estimates = self._estimate()
+        return self._estimates
+
+    def known(self) -> list[tuple[float, int]]:
+        """(P(GPU), node_group) of the GPU candidates of which something is known."""
+        if self._known is None:
+            lots = self.lots
+            p = self.estimates.p_gpu if self.gpu else ()
+            self._known = [(q, i) for i in self.gpu if (q := p[lots[i].estimated]) is not None]  # type: ignore[index]
+        return self._known
+
+    def estimate(self, at: int) -> Estimate | None:
+        """A node_group's."""
+        index = self.lots[at].estimated
+        return None if index is None else self.estimates[index]
+
+    def doubts(self, best: float, known: list[tuple[float, int]]) -> str:
+        """What the surest estimate stands on, as it is added to a reason."""
+        tied = [i for p, i in known if p == best]
+        at = tied[0] if len(tied) == 1 else min((self.lots[i].by_name[0], i) for i in tied)[1]
+        estimated = self.lots[at].estimated
+        return "" if estimated is None else self.estimates.doubts(estimated)
+
+    def gpu_configs(self) -> tuple[str, ...]:
+        """The GPU candidates' configs, in the inventory's order."""
+        return tuple(on("gpu", self))
+
+    def best_first(self, known: list[tuple[float, int]]) -> tuple[str, ...]:
+        """The GPU configs of some lots, surest first, by name where they are as sure."""
+        if len(known) == 1:
+            return self.lots[known[0][1]].by_name
+        known = sorted(known, key=surest_first)
+        last, key = -1.0, []
+        for p, i in known:
+            key.append(~i if p == last else i)
+            last = p
+        pattern = tuple(key)
+        found = self.memo.get(pattern)
+        if found is None:
+            ties = ([self.lots[i].by_name for _, i in tied] for _, tied in groupby(known, lambda one: one[0]))
+            found = tuple(chain.from_iterable(sorted(chain.from_iterable(names)) for names in ties))
+            if len(self.memo) >= LARGEST_MEMO:
+                self.memo.clear()
+            self.memo[pattern] = found
+        return found
+
+    def _list(self) -> Sequence[Candidate]:
+        if self._candidates is None:
+            self._candidates = self._all(self)
+        return self._candidates
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Candidate]: ...
+    def __getitem__(self, index: int | slice) -> Candidate | Sequence[Candidate]:
+        return self._list()[index]
+
+
+def surest_first(known: tuple[float, int]) -> tuple[float, int]:
+    """Sort key."""
+    return -known[0], known[1]
+
+
+class CandidateWaits:
+    """The waits that Candidates themselves tell."""
+
+    __slots__ = ("_waits",)
+    age_s = None
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._waits = {(c.config, c.device): c.wait_s for c in candidates}
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """As the Candidate says."""
+        return self._waits.get((config, device))
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        return [self._waits.get(queue) for queue in queues]
+
+
+def on(device: Device, candidates: Iterable[Candidate]) -> list[str]:
+    """The configs of those on a device."""
+    return [candidate.config for candidate in candidates if candidate.device == device]
+
+
+def candidate_set(candidates: Sequence[Candidate]) -> CandidateSet:
+    """Any candidates as a CandidateSet; those of one config that share an Estimate are one group."""
+    if isinstance(candidates, CandidateSet):
+        return candidates
+    by_config: dict[tuple[str, int], list[Candidate]] = {}
+    for candidate in candidates:
+        by_config.setdefault((candidate.config, id(candidate.estimate)), []).append(candidate)
+    lots = [
+        node_group([config], on("cpu", same), on("gpu", same), i)
+        for i, ((config, _), same) in enumerate(by_config.items())
+    ]
+    estimates = [same[0].estimate for same in by_config.values()]
+    return CandidateSet(
+        lots,
+        [i for i, one in enumerate(lots) if one.gpu],
+        tuple(on("cpu", candidates)),
+        lambda: Listed(estimates),
+        lambda _: candidates,
+        {},
+        CandidateWaits(candidates),
+    )
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Picks one candidate. `candidates` holds at least one; the same candidates may come in any order."""
+
+    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
+        """The pick, with its reason."""
+        ...

@@ -1,0 +1,114 @@
+"""What a task costs on each device of each lot of nodes: seconds, and joules priced in seconds. Pure.
+
+Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
+`placement.prediction.runtime_history.prior_spread` has it; of one kind of node from the others' (their geometric mean).
+Joules count only where all candidates' are known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from placement.prediction.runtime_history import prior_spread
+from placement.scheduling.candidates import CandidateSet, Queue
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.task import Device
+
+SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
+SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
+THRESHOLDS = JointThreshold()
+
+
+class Option(NamedTuple):
+    """A device of a lot of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in."""
+
+    device: Device
+    configs: tuple[str, ...]
+    seconds: float
+    joules: float
+    cost: float = 0.0
+
+    def priced(self, seconds_per_joule: float) -> Option:
+        """With its cost."""
+        return self._replace(cost=self.seconds + seconds_per_joule * self.joules)
+
+
+class Places(NamedTuple):
+    """Options, each at one of its configs, in columns of one length, so that a decision goes through them at once.
+
+    cpus: so many are on CPUs; they come first.
+    """
+
+    queues: tuple[Queue, ...]
+    cpus: int
+    seconds: tuple[float, ...]
+    joules: tuple[float, ...]
+    costs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, options: Iterable[tuple[Option, Sequence[str]]]) -> Places:
+        """Options with the configs at which they are looked at."""
+        each = [(option, (config, option.device)) for option, configs in options for config in configs]
+        each.sort(key=lambda one: one[0].device == "gpu")
+        cpus = sum(option.device == "cpu" for option, _ in each)
+        return cls(
+            tuple([queue for _, queue in each]),
+            cpus,
+            tuple([float(option.seconds) for option, _ in each]),
+            tuple([float(option.joules) for option, _ in each]),
+            tuple([float(option.cost) for option, _ in each]),
+        )
+
+    def alike(self, place: int) -> list[int]:
+        """Those on its device whose costs differ by no more than SAME, itself too."""
+        costs = self.costs
+        cost, same = costs[place], range(self.cpus) if place < self.cpus else range(self.cpus, len(costs))
+        return [i for i in same if costs[i] <= SAME * cost and cost <= SAME * costs[i]]
+
+
+def options_of(found: CandidateSet) -> list[Option] | None:
+    """Every device of every lot; None where of some nothing tells its seconds."""
+    told = [seconds_of(found, i) for i in range(len(found.lots))]
+    usual = [geometric_mean([s for one in told if (s := one[at]) is not None and s == s]) for at in (0, 1)]
+    gpu = set(found.gpu)
+    options, joules_known = [], True
+    for i, lot in enumerate(found.lots):
+        estimate = found.estimate(i)
+        sides: tuple[tuple[Device, tuple[str, ...]], ...] = (("cpu", lot.cpu), ("gpu", lot.gpu if i in gpu else ()))
+        for (device, configs), own, others in zip(sides, told[i], usual, strict=True):
+            seconds = others if own is None or own != own else own  # NaN is none
+            if not configs:
+                continue
+            if seconds is None:
+                return None
+            joules = estimate and (estimate.cpu_joules if device == "cpu" else estimate.gpu_joules)
+            joules_known = joules_known and joules is not None
+            options.append(Option(device, configs, max(seconds, 1e-9), joules or 0.0))
+    return options if joules_known else [option._replace(joules=0.0) for option in options]
+
+
+def seconds_of(found: CandidateSet, at: int) -> tuple[float | None, float | None]:
+    """(CPU, GPU) seconds of a lot; the one that is not known from the other and the speed-up."""
+    estimate = found.estimate(at)
+    if estimate is None:
+        return None, None
+    cpu, gpu = estimate.cpu_seconds, estimate.gpu_seconds
+    if (cpu is None) == (gpu is None):
+        return cpu, gpu
+    belief = prior_spread(estimate, THRESHOLDS)
+    speedup = math.exp(belief.mean) if belief else 1.0
+    return (gpu * speedup, gpu) if gpu is not None else (cpu, cpu / speedup)  # type: ignore[operator]
+
+
+def geometric_mean(values: Sequence[float]) -> float | None:
+    """None of none."""
+    return math.exp(sum(math.log(max(v, 1e-9)) for v in values) / len(values)) if values else None
+
+
+def within(options: Sequence[Option], device: Device, configs: Iterable[str]) -> list[Option]:
+    """The options of a device at some configs alone."""
+    allowed = set(configs)
+    cut = ((o, tuple([c for c in o.configs if c in allowed])) for o in options if o.device == device)
+    return [option._replace(configs=left) for option, left in cut if left]

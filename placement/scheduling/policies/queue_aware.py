@@ -1,0 +1,225 @@
+"""Policies that take the least of something over all candidates and their queues: time, energy, or their product.
+
+Where nothing tells the seconds (see `placement.scheduling.cost_model`), the paper's threshold decides alone and the
+reason says so. Where the queues were last told too long ago (the placement actor is gone), they are not looked at, and
+the reason says `load_stale`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
+
+from placement.errors import OptionError
+from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of, within
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.queue_model import STALE_S
+from placement.spec.task import Device, TaskSpec
+
+NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
+SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
+MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
+
+
+class Looked(NamedTuple):
+    """Options to choose from. places: all of them, where they are few enough to be looked at each time."""
+
+    options: list[Option]
+    places: Places | None
+
+
+class CostTable(NamedTuple):
+    """What a policy works out of a field but for the queues, kept with it.
+
+    threshold: what the paper's policy would choose.  free: the same, where it need not wait.  queues: its first few.
+    all, within: the options, and those of the threshold's choice; None where no seconds are known.
+    floor: the shortest seconds; a wait below is none to speak of.
+    """
+
+    policy: MinScorePolicy
+    threshold: Choice
+    free: Choice
+    queues: tuple[Queue, ...]
+    all: Looked | None
+    within: Looked | None
+    floor: float
+
+
+@dataclass(frozen=True)
+class MinScorePolicy(ABC):
+    """Takes the candidate of the least score; draws among those as good. seed: None draws anew in every process.
+
+    Drivers that decide from the same snapshot would all run to the same node; so among nodes alike ends within NEAR
+    count as equal, the choice holds all such configs (Ray takes the first that is free), and which comes first is
+    drawn. Never among others: at the end of a long queue NEAR hides a node that takes twice the seconds.
+    """
+
+    seconds_per_joule: float = SECONDS_PER_JOULE
+    seed: int | None = None
+    _threshold: SelectorPolicy = field(default_factory=SelectorPolicy, init=False, repr=False)
+    _random: random.Random = field(init=False, repr=False, compare=False)
+    reason: ClassVar[str]
+    _near: ClassVar[float] = NEAR
+
+    def __post_init__(self) -> None:
+        price = self.seconds_per_joule
+        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
+            raise OptionError(
+                f"{type(self).__name__}(seconds_per_joule={price!r}): must be a number of seconds, 0 or more."
+            )
+        object.__setattr__(self, "_random", random.Random(self.seed))
+
+    @abstractmethod
+    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+        """Of each place, given the seconds until it is free: what is to be least."""
+
+    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
+        """The best, with all that are as good; the threshold's where no seconds are known."""
+        found = candidate_set(candidates)
+        plan = self._plan(task, found)
+        if plan.all is None:
+            return replace(plan.threshold, reason=f"{plan.threshold.reason}, seconds_unknown")
+        if stale(found.waits):
+            choice = self._least(plan.all, None, plan)
+            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, weighed=None)
+        return self._least(plan.all, found.waits, plan)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels without its state: drivers that drew the same numbers would herd."""
+        return type(self), (self.seconds_per_joule, self.seed)
+
+    def __deepcopy__(self, _: object) -> MinScorePolicy:
+        """With its state, for a look that changes nothing."""
+        other = object.__new__(type(self))
+        for name, value in vars(self).items():
+            object.__setattr__(other, name, value if isinstance(value, random.Random) else copy(value))
+        state = random.Random()
+        state.setstate(self._random.getstate())
+        object.__setattr__(other, "_random", state)
+        return other
+
+    def _plan(self, task: TaskSpec, found: CandidateSet) -> CostTable:
+        kept = found.costs
+        if isinstance(kept, CostTable) and kept.policy is self:
+            return kept
+        options = options_of(found)
+        threshold = self._threshold.choose(task, found)
+        device, configs = threshold.device, threshold.configs
+        looked = inside = None
+        if options is not None:
+            options = [option.priced(self.seconds_per_joule) for option in options]
+            looked, inside = looked_at(options), looked_at(within(options, device, configs))
+        floor = min((option.seconds for option in options or ()), default=0.0)
+        queues = tuple([(config, device) for config in configs[:SAMPLED]])
+        plan = CostTable(self, threshold, _free(threshold, options), queues, looked, inside, floor)
+        found.costs = plan
+        return plan
+
+    def _least(self, looked: Looked, waits: Waits | None, plan: CostTable) -> Choice:
+        places = looked.places or self._drawn(looked.options)
+        asked = waits.waits_s(places.queues) if waits is not None else [None] * len(places.queues)
+        told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
+        scores = self._scores(told, places, plan)
+        least = min(scores)
+        best = scores.index(least)
+        near = [i for i in places.alike(best) if scores[i] <= least * self._near]
+        if len(near) > 1:
+            start = int(self._random.random() * len(near))
+            near = near[start:] + near[:start]
+        first = near[0]
+        queues, wait = places.queues, told[first]
+        for i in near:
+            scores[i] = math.inf
+        rival = min(scores)
+        weighed = None
+        if waits is not None and rival < math.inf:
+            weighed = self._weighed(told, places, first, scores.index(rival))
+        device, threshold = queues[first][1], plan.threshold
+        return Choice(
+            device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
+            1.0, wait, places.seconds[first], weighed,
+        )  # fmt: skip
+
+    def _weighed(self, waits: Sequence[float], places: Places, first: int, other: int) -> Comparison:
+        return Comparison(
+            *places.queues[first], waits[first], places.costs[first],
+            *places.queues[other], waits[other], places.costs[other], self._rate(),
+        )  # fmt: skip
+
+    def _rate(self) -> float:
+        """What a second of GPU counts, in seconds of CPU."""
+        return 1.0
+
+    def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
+        return self.reason
+
+    def _drawn(self, options: Sequence[Option]) -> Places:
+        """Some neighbours of each option's configs, from a place drawn; so many that all together are few."""
+        most, drawn = most_of(options), []
+        for option in options:
+            start = int(self._random.random() * max(1, len(option.configs) - most + 1))
+            drawn.append((option, option.configs[start : start + most]))
+        return Places.of(drawn)
+
+
+@dataclass(frozen=True)
+class MinTime(MinScorePolicy):
+    """The earliest end: wait and seconds; the threshold where no seconds are known."""
+
+    reason = "earliest_end"
+
+    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+        return [wait + seconds for wait, seconds in zip(waits, places.seconds, strict=True)]
+
+
+@dataclass(frozen=True)
+class MinEnergy(MinScorePolicy):
+    """The least joules, however long it takes; where they are not known, the earliest end."""
+
+    reason = "least_energy"
+
+    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+        each = zip(waits, places.seconds, places.joules, strict=True)
+        return [joules or wait + seconds for wait, seconds, joules in each]
+
+
+@dataclass(frozen=True)
+class MinEdp(MinScorePolicy):
+    """The least product of joules and of the seconds until the end; where joules are not known, the earliest end."""
+
+    reason = "least_energy_delay"
+
+    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+        each = zip(waits, places.seconds, places.joules, strict=True)
+        return [(wait + seconds) * (joules or 1.0) for wait, seconds, joules in each]
+
+
+def stale(waits: Waits | None) -> bool:
+    """What is known of the queues is too old to be used."""
+    age = None if waits is None else waits.age_s
+    return age is not None and age > STALE_S
+
+
+def most_of(options: Sequence[Option]) -> int:
+    """How many configs of each option are looked at."""
+    return min(SAMPLED, max(1, MOST_LOOKED_AT // max(1, len(options))))
+
+
+def looked_at(options: list[Option]) -> Looked:
+    """With their places, where all are looked at each time."""
+    most = most_of(options)
+    all_of_them = all(len(option.configs) <= most for option in options)
+    return Looked(options, Places.of((o, o.configs) for o in options) if all_of_them else None)
+
+
+def _free(threshold: Choice, options: Sequence[Option] | None) -> Choice:
+    """The threshold's choice with no wait, and the seconds expected."""
+    first = threshold.configs[:1]
+    found = [o.seconds for o in options or () if o.device == threshold.device and set(first) & set(o.configs)]
+    return replace(threshold, wait_s=0.0, seconds=found[0] if found else None)

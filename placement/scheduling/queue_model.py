@@ -1,0 +1,280 @@
+"""How long the queues are: what was polled of the cluster, and what this driver sent since.
+
+Pure bookkeeping; the clock comes from outside. A poll tells of everybody's tasks: this driver's, other drivers' and
+those of Ray jobs that do not use this library. What this driver sends counts at once, not at the next poll, so that a
+burst of calls spreads out. Between events the work shrinks by one second a second for each slot that is busy.
+
+A poll lags behind: Ray tells of a task that waits up to some 1.2 s after it was sent. What was sent within that time
+and is not in the poll stays counted, as far as the queue was longer before the poll than the poll says.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from placement.scheduling.candidates import Queue, Waits
+from placement.spec.task import Device
+
+LARGEST_SENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
+LAG_S = 1.5  # Ray's own reports of what waits come up to 1.2 s late; measured on two nodes
+STALE_S = (
+    10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
+)
+RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
+GUESS_S = 1.0  # of a task of which nobody told its seconds, while no other one is known; a guess
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One device of one config, over all its nodes, at one moment.
+
+    slots: how many tasks of one CPU or GPU it runs at once.  tasks: running and waiting; one of four CPUs counts four.
+    seconds: what is left of them, summed; None = their durations are unknown, and the mean of this device's known ones
+    is taken.  startup_s: what a new task pays before it starts where no worker is warm.
+    """
+
+    slots: float
+    tasks: float = 0.0
+    seconds: float | None = None
+    startup_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Line:
+    slots: float
+    tasks: float
+    seconds: float
+    startup_s: float
+    since: float
+    wait: float = 0.0
+    wait_until: float = -math.inf
+
+    def advance(self, now: float) -> None:
+        """Lets the work done meanwhile go."""
+        done = (now - self.since) * min(self.tasks, self.slots)
+        self.since = now
+        if done <= 0:
+            return
+        if done >= self.seconds:
+            self.seconds = self.tasks = 0.0
+        else:
+            # Those that wait get fewer; those that run are there until all work is done.
+            self.tasks = max(self.tasks * (1 - done / self.seconds), min(self.tasks, self.slots))
+            self.seconds -= done
+
+
+class Backlog:
+    """The queues of all (config, device), as far as this driver knows them.
+
+    exact: every end is told through `ended` (as a simulator does); tasks are then counted, not let go with the time,
+    and nothing grows stale.  lag_s: how late a poll may tell of a task.
+    speed: seconds of tasks that pass in one of the clock; other than 1 on an emulated cluster that compresses time.
+    One thread merges while others send and ask: dicts are replaced whole, and what falls between is in the next poll.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, exact: bool = False, lag_s: float = 0.0) -> None:
+        self._clock = clock
+        self._exact = exact
+        self._lag_s = lag_s
+        self._lines: dict[Queue, _Line] = {}
+        self._sent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_SENT)
+        self._mean: dict[Device, tuple[int, float]] = {}
+        self.speed = 1.0
+        self.typical: Mapping[Device, float] = {}
+        """What tasks took of late, by device, as the cluster's records tell; in seconds of the clock."""
+        self._polled: float | None = None
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the last poll; None = there was none."""
+        if self._polled is None:
+            return None
+        return 0.0 if self._exact else self._clock() - self._polled
+
+    def under(self, cpus: Mapping[Device, float], gpus: float) -> Waits:
+        """The waits of tasks that take so many CPUs, or GPUs; an exact backlog counts whole tasks, of any size."""
+        needs: dict[Device, float] = {"cpu": cpus["cpu"], "gpu": gpus}
+        return self if self._exact or all(need == 1 for need in needs.values()) else Needing(self, needs)
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """Seconds until a task sent now is expected to start; 0 where a slot is free, None where nothing is known.
+
+        With n slots busy and k >= n tasks of W seconds in all: W / n * (k - n + 1) / k, which is the mean time to
+        the next end where none waits, and the whole queue's where many do.
+        """
+        return self.waits_s(((config, device),))[0]
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        lines, now, resolution = self._lines, self._clock(), 0.0 if self._exact else RESOLUTION_S
+        waits: list[float | None] = []
+        for queue in queues:
+            line = lines.get(queue)
+            if line is None:
+                waits.append(None)
+            elif line.tasks < line.slots or not line.slots:
+                waits.append(line.startup_s)
+            elif now <= line.wait_until:
+                waits.append(line.wait)
+            else:
+                self._advance(line, now)
+                k, slots = line.tasks, line.slots  # as `_wait` of one slot
+                passes = line.seconds / slots * (k - slots + 1.0) / k * self.speed if k >= slots else 0.0
+                line.wait = line.startup_s + passes
+                line.wait_until = now + resolution
+                waits.append(line.wait)
+        return waits
+
+    def wait_of(self, config: str, device: Device, need: float) -> float | None:
+        """As wait_s, of a task that takes `need` slots."""
+        line = self._lines.get((config, device))
+        return None if line is None else self._wait(line, need, self._clock())
+
+    def _wait(self, line: _Line, need: float, now: float) -> float:
+        full = line.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
+        if line.tasks >= full and line.slots:
+            self._advance(line, now)
+            k = line.tasks
+            if k >= full:
+                wait = line.seconds / line.slots * max(0.0, k - line.slots + need) / k
+                return line.startup_s + wait * self.speed
+        return line.startup_s
+
+    def sent(self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0) -> None:
+        """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
+
+        slots may also be those of many tasks alike.
+        """
+        queue: Queue = (config, device)
+        expected = self._typical(device) if seconds is None else self._learn(device, seconds / self.speed)
+        now = self._clock()
+        self._sent.append((now, queue, expected, slots))
+        self._add(queue, expected, slots, now)
+
+    def untold(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
+        """(now, queue -> (slots, slot-seconds) of what was sent after a moment of the clock)."""
+        told: dict[Queue, tuple[float, float]] = {}
+        until = since
+        for at, queue, expected, slots in list(self._sent):
+            if at > since:
+                n, seconds = told.get(queue, (0.0, 0.0))
+                told[queue] = (n + slots, seconds + slots * expected)
+                until = at
+        return until, told
+
+    def loads(self) -> dict[Queue, Load]:
+        """All queues as they are now."""
+        for line in self._lines.values():
+            self._advance(line, self._clock())
+        return {q: Load(line.slots, line.tasks, line.seconds, line.startup_s) for q, line in self._lines.items()}
+
+    def ended(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
+        """A task that was sent with `expected` seconds is over, after `took` (None: as expected)."""
+        line = self._lines.get((config, device))
+        if line is None:
+            return
+        self._advance(line, self._clock())
+        line.wait_until = -math.inf
+        line.tasks = max(0.0, line.tasks - 1)
+        line.seconds = max(0.0, line.seconds - (expected - (expected if took is None else took)))
+        if line.tasks < 0.5:
+            line.seconds = 0.0
+
+    def withdrawn(self, config: str, device: Device, expected: float) -> None:
+        """A task that was sent there does not run there: cancelled, or another config took it."""
+        line = self._lines.get((config, device))
+        if line is not None:
+            self._advance(line, self._clock())
+            line.wait_until = -math.inf
+            line.tasks, line.seconds = max(0.0, line.tasks - 1), max(0.0, line.seconds - expected)
+
+    def merge(self, loads: Mapping[Queue, Load], at: float) -> None:
+        """Takes over a poll of the moment `at` (of the clock), in place of all before; later sends stay on top."""
+        before, self._polled = self._lines, at
+        lines = {
+            queue: _Line(load.slots, load.tasks, self._seconds(queue, load), load.startup_s, at)
+            for queue, load in loads.items()
+        }
+        while self._sent and self._sent[0][0] <= at - self._lag_s:
+            self._sent.popleft()
+        late: dict[Queue, tuple[float, float]] = {}
+        after = []
+        for sent, queue, expected, slots in list(self._sent):
+            if sent > at:
+                after.append((queue, expected, slots))
+            else:
+                n, seconds = late.get(queue, (0.0, 0.0))
+                late[queue] = (n + slots, seconds + slots * expected)
+        for queue, (n, seconds) in late.items():
+            line, old = lines.get(queue), before.get(queue)
+            if line is not None and old is not None:
+                self._advance(old, self._clock())
+                missing = min(n, max(0.0, old.tasks - line.tasks))
+                line.tasks += missing
+                line.seconds += missing * seconds / n
+        self._lines = lines
+        for queue, expected, slots in after:
+            self._add(queue, expected, slots, self._clock())
+
+    def _seconds(self, queue: Queue, load: Load) -> float:
+        """The work that a poll tells of: its own figure, or by the mean of what this process knows to wait there."""
+        if load.seconds is not None:
+            return load.seconds
+        old = self._lines.get(queue)
+        waits = old is not None and old.tasks > old.slots
+        return load.tasks * (old.seconds / old.tasks if waits and old is not None else self._typical(queue[1]))
+
+    def _add(self, queue: Queue, expected: float, slots: float, now: float) -> None:
+        line = self._lines.get(queue)
+        if line is not None:
+            if self._exact or now - line.since > RESOLUTION_S:
+                self._advance(line, now)
+            line.tasks += slots
+            line.seconds += expected * slots
+            line.wait_until = -math.inf
+
+    def _advance(self, line: _Line, now: float) -> None:
+        if now <= line.since:
+            return
+        if not self._exact:
+            line.advance(now)
+        else:
+            busy = line.tasks if line.tasks < line.slots else line.slots
+            left = line.seconds - (now - line.since) * busy
+            line.seconds = left if left > 0.0 else 0.0
+            line.since = now
+
+    def _learn(self, device: Device, seconds: float) -> float:
+        runs, mean = self._mean.get(device, (0, 0.0))
+        runs = min(runs + 1, 1000)  # of the last thousand or so
+        self._mean[device] = (runs, mean + (seconds - mean) / runs)
+        return seconds
+
+    def _typical(self, device: Device) -> float:
+        return self.typical.get(device) or self._mean.get(device, (0, GUESS_S))[1]
+
+
+class Needing:
+    """The waits of tasks that take other than one CPU or GPU."""
+
+    __slots__ = ("_backlog", "_needs")
+
+    def __init__(self, backlog: Backlog, needs: Mapping[Device, float]) -> None:
+        self._backlog, self._needs = backlog, needs
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the last poll."""
+        return self._backlog.age_s
+
+    def wait_s(self, config: str, device: Device, /) -> float | None:
+        """As Backlog.wait_s."""
+        return self._backlog.wait_of(config, device, self._needs[device])
+
+    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
+        """As wait_s, of many at once."""
+        return [self._backlog.wait_of(config, device, self._needs[device]) for config, device in queues]

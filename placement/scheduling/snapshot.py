@@ -1,0 +1,67 @@
+"""Snapshot: everything that a caller needs to decide alone, at one moment of the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from placement.prediction.runtime_history import History
+from placement.prediction.selector import Selector
+from placement.scheduling.candidates import Policy, Waits
+from placement.scheduling.feasibility import CandidateTable
+from placement.scheduling.feasibility import Limits as Limits
+from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import Inventory
+
+LARGEST_OFFERS = 64
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a caller needs to decide alone, at one moment of the cluster.
+
+    version: rises with every change.  unix_time: when it was made, s.  history: what callers know of past runs.
+    backlog: how long the queues are; None = nothing is known of them.  planned: the inventory's.
+    """
+
+    version: int
+    inventory: Inventory
+    selector: Selector
+    policy: Policy = field(default_factory=SelectorPolicy)
+    thresholds: JointThreshold = field(default_factory=JointThreshold)
+    history: History = field(default_factory=History)
+    unix_time: float | None = None
+    backlog: Waits | None = None
+    planned: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
+    _offers: dict[int, tuple[Limits, CandidateTable]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planned", self.inventory.planned)
+
+    def offer(self, limits: Limits) -> CandidateTable:
+        """What the cluster offers under these limits; worked out once for each."""
+        kept = self._offers.get(id(limits))
+        if kept is not None and kept[0] is limits:
+            return kept[1]
+        found = next((offer for known, offer in list(self._offers.values()) if known == limits), None)
+        if found is None:
+            found = CandidateTable(self.inventory, limits, self.selector, self.thresholds, self.backlog)
+        if len(self._offers) >= LARGEST_OFFERS:
+            self._offers.clear()
+        self._offers[id(limits)] = (limits, found)
+        return found
+
+    def after(self, before: Snapshot | None) -> Snapshot:
+        """This snapshot with the offers that were worked out for another, where all they stand on is the same."""
+        if before is None or self.selector is not before.selector or self.backlog is not before.backlog:
+            return self
+        if self.thresholds != before.thresholds or self.inventory != before.inventory:
+            return self
+        kept = replace(self, inventory=before.inventory)
+        object.__setattr__(kept, "_offers", before._offers)
+        return kept
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_offers": {}, "backlog": None}

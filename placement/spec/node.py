@@ -1,0 +1,153 @@
+"""What a kind of node has, and what kinds a cluster has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from importlib import resources
+
+from placement.errors import SpecError
+from placement.spec.task import quantity_fault
+
+CONFIG = "config"
+EMULATED = "placement.emulated"
+"""Ray node labels: the kind's name, and "true" where the node plays another machine."""
+
+QUANTITIES = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "ram_gb", "cpu_tdp_w", "gpu_tdp_w")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """What one kind of node has. None means unknown, or that there is none (`gpus` tells which).
+
+    config: the kind's name, carried as a Ray node label.  cpus: logical CPUs that Ray may grant.  gpus: how many.
+    cpu_gflops, gpu_gflops: measured, sustained FP32 throughput of the whole processor and of one GPU, GFLOP/s.
+    cpu_tdp_w, gpu_tdp_w: thermal design power, W.  gpu_memory_gb, ram_gb: 1e9 bytes.
+    probes: seconds of each representative kernel timed on the node, by name (see `placement.hardware.probe`).
+    estimated: names of the figures that were estimated, not measured on the node (a TDP no counter told, say).
+    emulated: the figures come from a configuration, not from a probe of this node.
+    """
+
+    config: str
+    cpus: int
+    gpus: int = 0
+    cpu_name: str | None = None
+    gpu_name: str | None = None
+    cpu_gflops: float | None = None
+    gpu_gflops: float | None = None
+    gpu_memory_gb: float | None = None
+    ram_gb: float | None = None
+    cpu_tdp_w: float | None = None
+    gpu_tdp_w: float | None = None
+    probes: Mapping[str, float] = field(default_factory=dict, hash=False)
+    estimated: tuple[str, ...] = ()
+    emulated: bool = False
+
+    def __post_init__(self) -> None:
+        faults = [fault for name in QUANTITIES if (fault := quantity_fault(name, getattr(self, name), 0))]
+        faults += [
+            fault if (fault := quantity_fault(name, value, 0, whole=True)) else f"{name}=None must be a number"
+            for name in ("cpus", "gpus")
+            if (value := getattr(self, name)) is None or quantity_fault(name, value, 0, whole=True)
+        ]
+        if not isinstance(self.config, str) or not self.config:
+            faults.append(f"config={self.config!r} must be a name")
+        if faults:
+            raise SpecError("not a valid NodeSpec: " + "; ".join(faults) + ". Give None for what is not known.")
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON-able data."""
+        return {**asdict(self), "probes": dict(self.probes)}
+
+    @property
+    def probes_json(self) -> str | None:
+        """The probes as a column of the log; None where the node was not timed."""
+        return json.dumps(dict(sorted(self.probes.items()))) if self.probes else None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> NodeSpec:
+        """The NodeSpec of `to_dict`'s data; SpecError on fields it does not know."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise SpecError(f"not a NodeSpec: unknown fields {unknown}; valid are {sorted(known)}.")
+        missing = sorted({"config", "cpus"} - set(data))
+        if missing:
+            raise SpecError(f"not a NodeSpec: missing fields {missing}; optional are {sorted(known - set(missing))}.")
+        values = {**data, "estimated": tuple(data.get("estimated") or ())}  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKind:
+    """A kind of node in a cluster: its spec and the nodes of that kind."""
+
+    spec: NodeSpec
+    node_ids: tuple[str, ...] = ()
+    labelled: bool = True
+    """The nodes carry `config` as a Ray label, so that Ray can be asked for the kind by name."""
+    ray_cpus: float | None = None
+    ray_gpus: float | None = None
+    """What Ray may grant on one node of the kind; None: what the spec says. An emulated node grants fewer."""
+    planned: bool = False
+    """No node of the kind runs; the autoscaler could start one."""
+
+    gpu_free_gb: float | None = None
+    """Most that one of its GPUs has beside what programs other than Ray's hold, 1e9 bytes; None = all of it."""
+
+    @property
+    def grants_cpus(self) -> float:
+        """CPUs that Ray may grant on one node."""
+        return self.spec.cpus if self.ray_cpus is None else self.ray_cpus
+
+    @property
+    def grants_gpus(self) -> float:
+        """GPUs that Ray may grant on one node."""
+        return self.spec.gpus if self.ray_gpus is None else self.ray_gpus
+
+    @property
+    def count(self) -> int:
+        """How many nodes are of this kind."""
+        return len(self.node_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The kinds of node of a cluster, by config, largest GPU first.
+
+    complete: what an autoscaler could start is known too, so that what no kind can serve is never served.
+    """
+
+    kinds: tuple[NodeKind, ...] = ()
+    complete: bool = False
+
+    def __post_init__(self) -> None:
+        names = [kind.spec.config for kind in self.kinds]
+        if len(set(names)) != len(names):
+            raise SpecError(f"an Inventory names each config once, not {names}.")
+        # One order, however the nodes were found: two clusters alike decide alike.
+        kinds = sorted(self.kinds, key=lambda kind: (-(kind.spec.gpu_gflops or 0.0), kind.spec.config))
+        object.__setattr__(self, "kinds", tuple(kinds))
+
+    @property
+    def planned(self) -> frozenset[str]:
+        """The configs of which no node runs, and the autoscaler could start one."""
+        return frozenset(kind.spec.config for kind in self.kinds if kind.planned)
+
+    @property
+    def gpu_kinds(self) -> tuple[NodeKind, ...]:
+        """The kinds that have a GPU."""
+        return tuple(kind for kind in self.kinds if kind.spec.gpus)
+
+    def spec(self, config: str) -> NodeSpec | None:
+        """The NodeSpec of a config; None where the cluster has none such."""
+        return next((kind.spec for kind in self.kinds if kind.spec.config == config), None)
+
+
+@cache
+def paper_configs() -> dict[str, NodeSpec]:
+    """The paper's four configurations A-D (Table 4), as emulated NodeSpecs; the figures' sources are in the file."""
+    text = resources.files("placement").joinpath("data/configs.json").read_text()
+    return {name: NodeSpec.from_dict(spec) for name, spec in json.loads(text)["configs"].items()}

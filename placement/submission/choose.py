@@ -1,0 +1,91 @@
+"""choose(): the decision alone, in the words of Ray Data, Train, Tune and Serve, which submit by themselves.
+
+ds.map_batches(fn, **placement.choose(spec).ray_options())
+TorchTrainer(loop, scaling_config=placement.choose(spec).scaling_config(num_workers=2))
+tune.with_resources(trainable, placement.choose(spec).tune_resources())
+@serve.deployment(ray_actor_options=placement.choose(spec).ray_options())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from placement.prediction.selector import Selector
+from placement.ray_internals.connection import auto_init_ray
+from placement.ray_internals.options import check_task_options, task_options
+from placement.scheduling.decision import Decision
+from placement.spec.task import TaskSpec
+from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.placer import Placer
+from placement.submission.ray_constraints import caller_context
+from placement.submission.snapshot_client import caller
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Decision):
+    """A Decision with the options under which Ray carries it out."""
+
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def ray_options(self) -> dict[str, Any]:
+        """Options for map_batches (`**`), a Serve deployment (`ray_actor_options=`), a task or an actor (`.options`).
+
+        On the CPU num_gpus is left out: Ray holds a CPU for the whole life of an actor that is given num_gpus=0.
+        """
+        return {"num_cpus": self.cpus, **self.options}
+
+    def scaling_config(self, num_workers: int = 1, **more: Any) -> Any:
+        """A ray.train ScalingConfig whose workers run on what was decided; `more` is handed to it.
+
+        Train knows no spare config: its workers wait for those decided for.
+        """
+        from ray.train import ScalingConfig
+
+        labels = self.options.get("label_selector")
+        resources = {"CPU": self.cpus, **self.options.get("resources", {})}
+        if self.gpus:
+            resources["GPU"] = self.gpus
+        return ScalingConfig(
+            num_workers=num_workers, use_gpu=bool(self.gpus), resources_per_worker=resources,
+            **({"label_selector": labels} if labels else {}), **more,
+        )  # fmt: skip
+
+    def tune_resources(self) -> dict[str, float]:
+        """What tune.with_resources takes. Tune places trials by resources alone: it knows no node labels."""
+        return {"cpu": self.cpus, "gpu": self.gpus, **self.options.get("resources", {})}
+
+
+def choose(
+    spec: TaskSpec | Callable[..., TaskSpec | None] | None,
+    /,
+    *args: Any,
+    selector: Selector | None = None,
+    **options: Any,
+) -> Chosen:  # fmt: skip
+    """The decision for work that another library submits.
+
+    spec: a TaskSpec, or a function of `args` that gives one (None: nothing known).  selector: instead of the one in
+    service.  options: what limits the choice, as placed_remote takes it: device=, policy=, strict=, cpu_options=,
+    gpu_options=, and Ray's own num_cpus, num_gpus, resources, label_selector, accelerator_type, ... .
+    Raises SpecError or OptionError.
+    """
+    ours, rays = split(options)
+    reject_unknown(rays, task_options(), "placement.choose")
+    check_task_options(rays)
+    auto_init_ray()
+    snapshot, around = caller().current(), caller_context()
+    if selector is not None:
+        snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
+    placer = Placer("placement.choose", PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays, _takes_anything)
+    task = placer.task(args, {})
+    decision = placer.decide(task, snapshot, around)
+    return Chosen(
+        **{f.name: getattr(decision, f.name) for f in fields(Decision)},
+        options=placer.ray_options_for(decision, snapshot, around, task),
+    )
+
+
+def _takes_anything(args: Any, kwargs: Any) -> None:
+    """A spec that fails here is at fault itself: there is no function whose arguments could be wrong."""

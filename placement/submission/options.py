@@ -1,0 +1,111 @@
+"""The options of placed_remote: ours in one frozen record, Ray's handed through untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from placement.errors import OptionError
+from placement.spec.task import DEVICES, Device, TaskSpec
+
+if TYPE_CHECKING:
+    from placement.scheduling.candidates import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementOptions:
+    """What a user may say of a placed function beside Ray's own options.
+
+    spec: a TaskSpec, or a function of the task's own arguments that gives one (or None: nothing known this time).
+    devices: "any" declares that the function can run on either device; without it and without spec it is never placed.
+    device: pins "cpu" or "gpu".  policy: a name or an object with choose(); None: the cluster's.
+    strict: no exploration, no second run on CPU after a GPU failure.
+    side_effects: the body must not run twice, so a failed GPU run is not repeated on CPU.
+    cpu_options, gpu_options: Ray options that hold on that device only (num_cpus, memory, ...).
+    """
+
+    spec: Any = None
+    devices: str | None = None
+    device: str | None = None
+    policy: str | Policy | None = None
+    strict: bool = False
+    side_effects: bool = False
+    cpu_options: Mapping[str, Any] = field(default_factory=dict)
+    gpu_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.spec is not None and not callable(self.spec) and not isinstance(self.spec, TaskSpec):
+            faults.append(f"spec={self.spec!r} must be a TaskSpec or a function of the task's arguments that gives one")
+        if self.devices not in (None, "any"):
+            faults.append(f'devices={self.devices!r} must be "any" (it runs on either) or left out')
+        if self.device is not None and self.device not in DEVICES:
+            faults.append(f"device={self.device!r} must be one of {DEVICES}")
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        faults += [
+            f"{name}={given[name]!r} must be True or False"
+            for name in ("strict", "side_effects")
+            if not isinstance(given[name], bool)
+        ]
+        faults += [
+            f"{name} must be a dict of Ray options, not {type(given[name]).__name__}"
+            for name in ("cpu_options", "gpu_options")
+            if not isinstance(given[name], Mapping)
+        ]
+        if isinstance(self.cpu_options, Mapping) and self.cpu_options.get("num_gpus"):
+            faults.append("cpu_options asks for num_gpus, but a task on the CPU gets none; put it into gpu_options")
+        if self.policy is not None:
+            try:
+                from placement.scheduling.policies.registry import policy_of
+
+                policy_of(self.policy)
+            except OptionError as error:
+                faults.append(str(error))
+        if faults:
+            raise OptionError("placed_remote: " + "; ".join(faults) + ".")
+
+    @property
+    def placeable(self) -> bool:
+        """It says that it can run on either device."""
+        return self.spec is not None or self.devices == "any" or self.device is not None
+
+    def with_(self, given: Mapping[str, Any]) -> PlacementOptions:
+        """A copy with what was given; what was not stays."""
+        return replace(self, **given) if given else self
+
+
+PLACEMENT_OPTIONS: tuple[str, ...] = tuple(f.name for f in fields(PlacementOptions))
+
+
+def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(ours, Ray's) of the keywords given to placed_remote or .options(). Both are copies."""
+    ours = {name: value for name, value in given.items() if name in PLACEMENT_OPTIONS}
+    return ours, {name: value for name, value in given.items() if name not in PLACEMENT_OPTIONS}
+
+
+def spec_function(spec: Any) -> Callable[..., Any] | None:
+    """The spec as a function of the task's arguments; None where there is none."""
+    if spec is None or callable(spec):
+        return spec  # type: ignore[no-any-return]
+    return lambda *args, **kwargs: spec  # noqa: ARG005
+
+
+def reject_unknown(ray_options: Iterable[str], known: Iterable[str] | None, of: str) -> None:
+    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours.
+
+    known: Ray's options; None: not known here, so that ray.remote itself will say.
+    """
+    if known is None:
+        return
+    for name in ray_options:
+        if name not in known:
+            raise OptionError(
+                f"Invalid option keyword {name} for {of}. Valid ones are {list(known)}. "
+                f"Those of placement are {sorted(PLACEMENT_OPTIONS)}."
+            )
+
+
+def own_options(options: PlacementOptions, ray_options: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """Ray's options as they hold on a device."""
+    return {**ray_options, **(options.gpu_options if device == "gpu" else options.cpu_options)}

@@ -1,0 +1,156 @@
+"""How a placed function is called: decided, packed and submitted, with what calls have alike worked out once.
+
+Apart from `placement.submission.placed_function`, so that decorating a function brings in nothing of what a decision
+takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from placement.messages.envelope import Envelope, with_weighed
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.worker_hooks import can_retire
+from placement.scheduling.decision import Decision
+from placement.scheduling.explanation import Explanation
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.task import TaskSpec
+from placement.submission.map_results import Results, mapped
+from placement.submission.options import PlacementOptions
+from placement.submission.placer import Placer
+from placement.submission.ray_constraints import caller_context
+from placement.submission.recent_decisions import SentTask, remember
+from placement.submission.snapshot_client import caller
+
+if TYPE_CHECKING:
+    from ray.dag.function_node import FunctionNode
+
+    from placement.submission.placed_function import PlacedFunction
+    from placement.submission.public_function import PublicFunction
+    from placement.submission.variants import Way
+
+LARGEST_PLANS = 4_096
+
+
+class CallPlan(NamedTuple):
+    """How a task of one size is submitted while the snapshot stands. sent: what is remembered of it."""
+
+    task: TaskSpec
+    submit: Callable[..., Any]
+    packed: bytes
+    sent: SentTask
+
+
+class Handle:
+    """A placed function with options: what `.options()` returns and what the function itself submits through."""
+
+    def __init__(
+        self, function: PlacedFunction | PublicFunction, options: PlacementOptions, ray_options: dict[str, Any]
+    ) -> None:
+        self._function = function
+        self._options = options
+        self._ray_options = ray_options
+        self._placer = Placer(function.name, options, ray_options, function.check_arguments)
+        self._plans: dict[Any, CallPlan] = {}
+        self._planned_for: tuple[Any, Any] = (None, None)
+        self._submitters: dict[Any, Callable[..., Any]] = {}
+
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Decides and submits; an ObjectRef like any other."""
+        function = self._function
+        if client_mode_should_convert():
+            return function.submit_plainly(args, kwargs, **self._ray_options)
+        if function._decorator is not None:
+            return function._decorator(self._submit)(args, kwargs)
+        return self._submit(args, kwargs)
+
+    def _submit(self, args: Any, kwargs: Any) -> Any:
+        if not connection.connected:
+            auto_init_ray()
+            connection.check_connected()
+        plan = self._plan(args, kwargs)
+        refs = plan.submit(args, kwargs, plan.packed)
+        remember(refs, plan.sent)
+        return refs
+
+    def map(
+        self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
+        return_exceptions: bool = False,
+    ) -> Results:  # fmt: skip
+        """The results of one task for each item; see placement.submission.map_results."""
+        return mapped(self, iterable, ordered, in_flight, return_exceptions)
+
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
+        """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
+        return self._placer.explain(args, kwargs)
+
+    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
+        """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self._function.bind_plainly(args, kwargs)
+        from placement.submission.dag_nodes import PlacedNode
+
+        return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
+
+    def _plan(self, args: Any, kwargs: Any) -> CallPlan:
+        snapshot, around = caller().current(), caller_context()
+        planned_snapshot, planned_around = self._planned_for
+        if planned_snapshot is not snapshot or planned_around != around:
+            self._plans, self._planned_for = {}, (snapshot, around)
+        task = self._placer.task(args, kwargs)
+        plan = self._plans.get(id(task))
+        if plan is not None and plan.task is task:
+            return plan
+        placer = self._placer
+        decision = placer.prefer_local_data(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
+        placer.count(decision, snapshot)
+        sent = SentTask(placer, task, decision, snapshot, around)
+        repeats = placer.repeats(decision, snapshot)
+        # Where each task is decided anew, most come to the same all the same: what is sent is then packed already.
+        key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
+        plan = None if repeats else self._plans.get(key)
+        if plan is not None and plan.task is task:
+            return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
+        repeatable = not (self._options.strict or self._options.side_effects)
+        packed = Envelope(task, decision, repeatable).pack()
+        plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
+        if len(self._plans) >= LARGEST_PLANS:
+            self._plans.clear()
+        self._plans[key] = plan
+        return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
+
+    def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
+        """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
+        if connection.load_code_from_local:
+            # Workers then import the user's function by its name, and know nothing of an Envelope.
+            plainly = self._function.submit_plainly
+            return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
+        options = self._placer.ray_options_for(decision, snapshot, around, task)
+        way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
+        key = (way, str(options.get("label_selector")), str(options.get("fallback_strategy")))
+        submit = self._submitters.get(key)
+        if submit is None:
+            submit = self._function.variant(way).submitter(options)
+            self._submitters[key] = submit
+        return submit
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_plans": {}, "_planned_for": (None, None), "_submitters": {}}
+
+
+def envelope_key(decision: Decision) -> tuple[Any, ...]:
+    """What of a decision travels with its task and may change while the snapshot stands."""
+    return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
+
+
+def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
+    """The next task of a kept worker gets the device that this one gets, for its nodes have no other GPU to give.
+
+    CUDA stays with the first device that a process saw; a worker whose next task may get another must end.
+    """
+    if decision.device == "cpu":
+        return True
+    granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
+    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()

@@ -1,0 +1,139 @@
+"""PlacedFunction: a placed function, submitted the fast way.
+
+A placed function holds a RemoteFunction of Ray's for each way to run, because `max_calls` goes with the exported
+function and Ray restarts a worker after each call of a function exported with num_gpus. The caller sends an Envelope
+with the arguments of a placed task, the worker reads it. A function that is not placed is submitted as Ray does.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from placement.errors import OptionError
+from placement.ray_internals.connection import client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.options import extract_signature, task_options, validate_args
+from placement.submission.exported_function import ExportingFunction, Variant
+from placement.submission.fast_submit import Submit, submitter
+from placement.submission.map_results import Results, mapped
+from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.ordinary_handle import OrdinaryHandle
+from placement.submission.variants import Way, export_options, named_like
+
+if TYPE_CHECKING:
+    from ray.dag.function_node import FunctionNode
+
+    from placement.scheduling.explanation import Explanation
+    from placement.submission.placed_call import Handle
+
+
+class PlacedFunction(ExportingFunction):
+    """What placed_remote makes of a function: a RemoteFunction of Ray's that is placed where it may be."""
+
+    def __init__(self, function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any]) -> None:
+        self._placement_options = options
+        self._own_options = dict(ray_options)
+        super().__init__(function, dict(ray_options))
+        self._variants: dict[Way, Variant] = {}
+        self._submit: Submit | None = None
+        self.remote: Any = named_like(function, self._remote_placed if options.placeable else self._remote_unplaced)
+
+    @cached_property
+    def handle(self) -> Handle:
+        """What calls of a placeable function go through."""
+        from placement.submission.placed_call import Handle
+
+        return Handle(self, self._placement_options, self._own_options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        worked_out = ("handle", "check_arguments")
+        return {k: v for k, v in super().__getstate__().items() if k not in worked_out} | {"_submit": None}
+
+    @cached_property
+    def check_arguments(self) -> Callable[[Any, Any], None]:
+        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does.
+
+        It holds the signature alone: what is remembered of tasks sent must not keep the user's function alive.
+        """
+        return functools.partial(validate_args, extract_signature(self._function))
+
+    def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
+        """As an ordinary task of the user's own function."""
+        return super()._remote(args=args, kwargs=kwargs, **given)
+
+    def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self.handle.remote(*args, **kwargs)
+
+    def _remote_unplaced(self, /, *args: Any, **kwargs: Any) -> Any:
+        """An ordinary Ray task, submitted as Ray does."""
+        if self._decorator is not None or client_mode_should_convert() or not connection.connected:
+            return super()._remote(args, kwargs, self._serialized_base_runtime_env_info, **self._default_options)
+        if self._submit is None:
+            self._submit = submitter(self, self._default_options, self._serialized_base_runtime_env_info)
+        return self._submit(args, kwargs, None)
+
+    def _remote(
+        self, args: Any = None, kwargs: Any = None, serialized_runtime_env_info: str | None = None, **given: Any
+    ) -> Any:
+        """Ray's own way in, taken by all that hold this as a RemoteFunction."""
+        if not self._placement_options.placeable:
+            return super()._remote(args, kwargs, serialized_runtime_env_info, **given)
+        from placement.submission.placed_call import Handle
+
+        return Handle(self, self._placement_options, given).remote(*(args or ()), **(kwargs or {}))
+
+    def options(self, **given: Any) -> Any:
+        """A copy with other options, Ray's and ours alike; raises OptionError or ValueError on what is not valid."""
+        ours, rays = split(given)
+        options = self._placement_options.with_(ours)
+        reject_unknown(rays, task_options(), "remote functions")
+        wrapper = super().options(**rays)  # Ray's own checks, warnings and errors
+        if not options.placeable:
+            return OrdinaryHandle(self, wrapper)
+        from placement.submission.placed_call import Handle
+
+        return Handle(self, options, {**self._own_options, **rays})
+
+    def map(
+        self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
+        return_exceptions: bool = False,
+    ) -> Results:  # fmt: skip
+        """The results of one task for each item; see placement.submission.map_results."""
+        placed = self.handle if self._placement_options.placeable else self
+        return mapped(placed, iterable, ordered, in_flight, return_exceptions)
+
+    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
+        """As Handle.explain; a function that is not placeable says how to make it so."""
+        if not self._placement_options.placeable:
+            raise OptionError(
+                f'{self.name} is an ordinary Ray task: give placed_remote spec= or devices="any" to have it placed.'
+            )
+        return self.handle.explain(*args, **kwargs)
+
+    def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
+        """A node of Ray's own, whose task is not placed."""
+        return super().bind(*args, **kwargs)
+
+    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
+        """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self.bind_plainly(args, kwargs)
+        from placement.submission.dag_nodes import PlacedNode
+
+        return PlacedNode(
+            self.handle if self._placement_options.placeable else self,
+            self._function,
+            args,
+            kwargs,
+            self._default_options,
+        )
+
+    def variant(self, way: Way) -> Variant:
+        """The RemoteFunction of a way to run; all take the Envelope first."""
+        if way not in self._variants:
+            options = export_options(self._placement_options, self._own_options, way)
+            self._variants[way] = Variant(self._function, options, of=self, way=way)
+        return self._variants[way]

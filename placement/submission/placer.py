@@ -1,0 +1,210 @@
+"""Placer: decides for the calls of one function or class under one set of options."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import ray
+
+from placement.describe import of_arguments
+from placement.errors import NotServedError, PlacementError, SpecError
+from placement.ray_internals.connection import auto_init_ray
+from placement.scheduling.candidates import Policy
+from placement.scheduling.decision import Decision, decide, spare
+from placement.scheduling.explanation import Explanation, explain
+from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.balanced import shared_policy
+from placement.scheduling.policies.registry import BLIND, STATELESS, policy_of
+from placement.scheduling.queue_model import Backlog
+from placement.scheduling.snapshot import Snapshot
+from placement.spec.task import TaskSpec
+from placement.submission.data_locality import prefer_local_data, refs_in
+from placement.submission.options import PlacementOptions, own_options, spec_function
+from placement.submission.ray_constraints import caller_context, limits_of, narrowed
+from placement.submission.snapshot_client import caller
+
+NO_CANDIDATE = "no_candidate"
+UNKNOWN = TaskSpec()
+
+logger = logging.getLogger("placement")
+
+
+class Placer:
+    """The user's spec, options and limits, and the decision they come to on the cluster as it is.
+
+    check: raises the TypeError of arguments that do not fit the user's signature; asked where the spec failed on them.
+    """
+
+    def __init__(
+        self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.ray_options = ray_options
+        self._check = check
+        self._fixed = options.spec if type(options.spec) is TaskSpec else None
+        self._spec = spec_function(options.spec) or of_arguments
+        self._policy: Policy | None = None if options.policy is None else shared_policy(policy_of(options.policy))
+        self._own_limits = limits_of(options, ray_options)
+        self._limits: dict[Any, Limits] = {}
+        self._limits_before: dict[Any, Limits] = {}
+        self._looking = False
+        self._limits_for: Snapshot | None = None
+        self._told_unserved = False
+
+    def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
+        """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
+        if self._fixed is not None:
+            return self._fixed
+        try:
+            task = self._spec(*args, **kwargs)
+        except PlacementError:
+            raise
+        except Exception as error:
+            self._check(args, kwargs)
+            raise SpecError(self._spec_trouble(args, kwargs, error)) from error
+        if task is None:
+            return UNKNOWN
+        if type(task) is not TaskSpec:
+            raise SpecError(
+                f"the spec of {self.name} returned {task!r}; it must return a TaskSpec (placement.describe makes them) "
+                "or None for nothing known."
+            )
+        return task
+
+    def _spec_trouble(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> str:
+        text = f"the spec of {self.name} failed on the task's arguments: {type(error).__name__}: {error}."
+        if any(isinstance(value, ray.ObjectRef) for value in (*args, *kwargs.values())):
+            text += (
+                " An argument is an ObjectRef, which is passed to the spec as it is and never fetched: "
+                "pass the sizes the spec needs as arguments of their own."
+            )
+        return text
+
+    def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
+        """The decision for one task; around: what `caller_context()` said of the calling process."""
+        limits = self.limits(snapshot, around)
+        decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+        if decision.reason == NO_CANDIDATE:
+            self._tell_unserved(task, limits, snapshot)
+            if self.ray_options.get("num_gpus"):
+                return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
+        return decision
+
+    def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> None:
+        """Raises NotServedError where no node will ever do; else says once that the task waits, as under ray.remote."""
+        table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
+        reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
+        why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
+        if snapshot.inventory.complete:
+            raise NotServedError(
+                f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) was told of: "
+                "ask for less, or name a type (with its `config` label) that has it."
+            )
+        if not self._told_unserved:
+            self._told_unserved = True
+            logger.warning(
+                "%s. It waits for one that can, as under ray.remote. Name what your autoscaler could start by "
+                "placement.start(node_types=) ({} where there is none), and such a task fails at once instead.", why,
+            )  # fmt: skip
+
+    def looks(self, snapshot: Snapshot) -> bool:
+        """The policy may look at the queues."""
+        return not isinstance(self._policy or snapshot.policy, BLIND)
+
+    def prefer_local_data(
+        self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
+    ) -> Decision:
+        """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
+        if not self._looking or not (refs := refs_in(args, kwargs)):
+            return decision
+        return prefer_local_data(decision, refs, task, self.name, self.limits(snapshot, around), snapshot)
+
+    def count(self, decision: Decision, snapshot: Snapshot) -> None:
+        """Counts a task that is sent now, where the policy looks at the queues."""
+        if self._looking and decision.config is not None and isinstance(snapshot.backlog, Backlog):
+            slots = decision.gpus if decision.device == "gpu" else decision.cpus
+            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots)
+
+    def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
+        """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
+        auto_init_ray()
+        snapshot = caller().current()
+        task, limits = self.task(args, kwargs), self.limits(snapshot, caller_context())
+        return explain(task, self.name, limits, snapshot, policy=self._policy)
+
+    def limits(self, snapshot: Snapshot, around: Any) -> Limits:
+        """The user's limits on this snapshot, worked out once for it."""
+        if snapshot is not self._limits_for:
+            self._limits_before, self._limits, self._limits_for = self._limits, {}, snapshot
+            self._looking = self.looks(snapshot)
+            if self._looking:
+                caller().follow_load()
+        limits = self._limits.get(around)
+        if limits is None:
+            limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+            before = self._limits_before.get(around)
+            limits = before if limits == before else limits  # the same object: what is offered under it is kept
+            self._limits[around] = limits
+        return limits
+
+    def repeats(self, decision: Decision, snapshot: Snapshot) -> bool:
+        """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task.
+
+        Where there is one way only, no policy has a say.
+        """
+        if decision.reason == "only_device" and len(decision.configs) == 1:
+            return True
+        return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
+
+    def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
+        """The options under which Ray carries the decision out: the user's own, and what they leave open.
+
+        Configs are asked for softly: where they are taken or gone, a spare one that can run the task will do.
+        """
+        options = own_options(self.options, self.ray_options, decision.device)
+        if decision.device == "gpu":
+            options["num_gpus"] = options.get("num_gpus") or 1
+        else:
+            options.pop("num_gpus", None)
+        captured = around is not None and around[1] is not None
+        # A static policy leaves CPU tasks to Ray; but then Ray's autoscaler would start nodes with GPUs for them.
+        picks = decision.device == "gpu" or self.looks(snapshot) or bool(snapshot.planned)
+        if picks and not captured and self._leaves_node_open(options):
+            where = node_labels(decision, snapshot)
+            if where:
+                own = options.get("label_selector") or {}
+                options["label_selector"] = {**where, **own}
+                other = spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
+                if other:
+                    elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
+                    options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]
+        return options
+
+    def _leaves_node_open(self, options: Mapping[str, Any]) -> bool:
+        """No option of the user's picks the node by itself, so that a label may be added."""
+        return (
+            options.get("scheduling_strategy") in (None, "DEFAULT", "SPREAD")
+            and options.get("placement_group", "default") in ("default", None)
+            and not options.get("fallback_strategy")
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_limits": {}, "_limits_before": {}, "_limits_for": None}
+
+
+def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:
+    """What Ray must be told of the node: nothing where every node that could take the task will do.
+
+    A kind of node whose nodes carry no `config` label is named by their ids.
+    """
+    kinds = [k for k in snapshot.inventory.kinds if (k.grants_gpus if decision.device == "gpu" else k.grants_cpus)]
+    chosen = [k for k in kinds if k.spec.config in decision.configs]
+    if not chosen or len(chosen) == len(kinds):
+        return {}
+    if all(kind.labelled for kind in chosen):
+        return {"config": f"in({','.join(kind.spec.config for kind in chosen)})"}
+    return {"ray.io/node-id": f"in({','.join(node_id for kind in chosen for node_id in kind.node_ids)})"}

@@ -1,0 +1,25 @@
+"""The device of an actor, settled in its own process before its constructor runs."""
+
+from __future__ import annotations
+
+import ray
+
+from placement.ray_internals.connection import in_worker
+from placement.worker import device
+from placement.worker.traceback_filter import hide_own_frames
+
+
+def enter_actor() -> None:
+    """Makes current_device() right for the actor's whole life, and hides the GPUs that it was not given.
+
+    What Ray granted decides, so it also holds where the user's own options asked for a GPU.
+    """
+    if not in_worker():
+        return
+    hide_own_frames()
+    gpus = ray.get_gpu_ids()
+    device.enter(holds=bool(gpus))
+    if gpus and not device.on_emulated_node():
+        device.see_gpu()
+    else:
+        device.hide_gpus()

@@ -1,0 +1,207 @@
+"""The worker's outbox: finished runs become rows and leave in numbered batches, kept until the actor has them.
+
+One daemon thread for each worker process; a task's own time pays for an append to a deque.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from placement.control_plane.client import tell_actor
+from placement.log.lost_records import LOOK_EVERY_S, Counts, tell_of_the_dead
+from placement.messages.envelope import TaskRun
+from placement.messages.node_context import NodeContext
+from placement.messages.reports import Observation, Unfit
+from placement.spec.node import EMULATED
+from placement.spec.task_record import Rows
+from placement.worker.run_records import recorded
+
+if TYPE_CHECKING:
+    from placement.hardware.meters import Energy
+
+BATCH_ROWS = 2_000
+LARGEST_OUTBOX = 200_000  # rows kept while the actor cannot be reached; what is more is counted as lost
+FLUSH_EVERY_S = 0.25
+FLUSH_BUSY_S = 0.5
+PATIENCE_S = 30.0
+SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
+LAST_PATIENCE_S = 2.0
+CONTEXT_PATIENCE_S = 10.0
+CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
+
+logger = logging.getLogger("placement")
+
+
+class ReportBatch(NamedTuple):
+    """What one call carries. Made once, and sent again unchanged until the actor has it."""
+
+    number: int
+    runs: int
+    rows: list[Rows]
+    observations: list[Observation]
+    unfit: list[Unfit]
+    lost: int
+
+    @property
+    def empty(self) -> bool:
+        """It tells the actor nothing."""
+        return not (self.rows or self.observations or self.unfit or self.lost)
+
+
+class Outbox:
+    """The runs of this process on their way to the actor."""
+
+    def __init__(self) -> None:
+        from placement.control_plane.ray_context import own_folder
+
+        self.writer = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self.runs: deque[TaskRun] = deque()
+        self.lost = 0
+        self._number = 0
+        self._batch: ReportBatch | None = None
+        self._sending = threading.Lock()
+        self._folder = own_folder()
+        self._counts = Counts(self._folder, self.writer)
+        self._look_at = time.monotonic()
+        threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
+
+    def add(self, run: TaskRun) -> None:
+        """Called in the task's own time: an append. With the actor long gone the newest runs are lost, and counted."""
+        self._counts.added()
+        if len(self.runs) < LARGEST_OUTBOX:
+            self.runs.append(run)
+        else:
+            self.lost += 1
+
+    def _send_for_ever(self) -> None:
+        pause = FLUSH_EVERY_S
+        while True:
+            time.sleep(pause)
+            # A call costs both sides some milliseconds: while tasks keep coming, they are made fewer.
+            pause = min(2 * pause, FLUSH_BUSY_S) if self.runs else FLUSH_EVERY_S
+            try:
+                if self.runs:
+                    self.send(PATIENCE_S)
+                if time.monotonic() >= self._look_at:
+                    self._tell_of_the_dead()
+            except Exception as error:  # the actor restarts: what is unsent stays here and is sent again
+                logger.debug("records wait in the outbox: %s", error)
+
+    def _tell_of_the_dead(self) -> None:
+        """What killed workers of this machine had not sent; the more workers there are, the more seldom each looks."""
+        writers = tell_of_the_dead(self._folder.parent, self.writer, tell_actor)
+        self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
+
+    def send_last(self) -> None:
+        """A worker that retires sends what it still has; where the cluster is gone there is nobody to send it to."""
+        with contextlib.suppress(Exception):
+            self.send(LAST_PATIENCE_S)
+
+    def send(self, timeout_s: float) -> None:
+        """Sends what is there, in batches; one is dropped here only once the actor has it in a durable file."""
+        from placement.control_plane.client import actor_exists, call
+
+        with self._sending:
+            if all(run.packed is None for run in self.runs) and not actor_exists():
+                self._batch = None
+                self._drop(len(self.runs))  # ordinary tasks of a program without a control plane: nobody keeps a log
+                return
+            waiting = len(self.runs)  # what comes meanwhile goes with the next: a call for every few tasks costs more
+            while waiting > 0:
+                batch = self._batch or self._next()
+                self._batch = batch
+                if not batch.empty:
+                    self._counts.sending(batch.number, batch.runs + batch.lost)
+                    generation = call("report", self.writer, *batch[:1], *batch[2:], timeout_s=timeout_s)
+                    if generation != node_context().generation:
+                        forget_context()
+                self._drop(batch.runs, batch.lost)
+                waiting -= batch.runs
+                self._batch = None
+
+    def _drop(self, runs: int, lost: int = 0) -> None:
+        """The oldest runs are no longer this outbox's."""
+        for _ in range(runs):
+            self.runs.popleft()
+        self._counts.acknowledged(runs + lost)
+
+    def _next(self) -> ReportBatch:
+        runs = list(islice(self.runs, BATCH_ROWS))
+        lost, self.lost = self.lost, 0
+        self._number += 1
+        context = fresh_context()
+        name = f"{self.writer}:{self._number}"
+        return ReportBatch(self._number, len(runs), *recorded(runs, context, energies(runs, context), name), lost)
+
+
+def energies(runs: list[TaskRun], context: NodeContext) -> dict[int, Energy]:
+    """What the node's meters tell of the runs long enough to be told, by position."""
+    if context.emulated or context.node_id is None:
+        return {}
+    long = [i for i, run in enumerate(runs) if run.seconds >= SHORTEST_WINDOW_S]
+    if not long:
+        return {}
+    from placement.control_plane.node_agent import energies_of
+    from placement.messages.reports import Window
+
+    windows = [Window(r.began, r.began + r.seconds, r.cpu_seconds, r.visible) for r in (runs[i] for i in long)]
+    told = energies_of(context.node_id, windows, PATIENCE_S)
+    return {i: energy for i, energy in zip(long, told, strict=True) if energy is not None}
+
+
+_outbox: Outbox | None = None
+_context: NodeContext | None = None
+_context_until = 0.0
+_making = threading.Lock()
+
+
+def report(run: TaskRun, *, last: bool = False) -> None:
+    """Hands a finished run to the outbox. last: the process ends after this one, so the outbox is emptied at once."""
+    global _outbox
+    if _outbox is None:
+        with _making:
+            _outbox = _outbox or Outbox()
+    _outbox.add(run)
+    if last:
+        _outbox.send_last()
+
+
+def node_context() -> NodeContext:
+    """What this worker knows of its node. The first task asks the actor; later the outbox's thread does, now and then.
+
+    With no actor to be had a task must run all the same: its node's labels then say whether the node is emulated.
+    """
+    return _context or _ask_context()
+
+
+def fresh_context() -> NodeContext:
+    """The same, asked anew where what is known is old; not in a task's own time."""
+    return _context if _context is not None and time.monotonic() <= _context_until else _ask_context()
+
+
+def _ask_context() -> NodeContext:
+    global _context, _context_until
+    from placement.control_plane.client import call
+    from placement.control_plane.ray_context import own_label, own_node_id
+
+    try:
+        _context = call("context", own_node_id(), timeout_s=CONTEXT_PATIENCE_S)
+    except Exception as error:
+        logger.warning("the placement actor told nothing of this node: %s", error)
+        _context = _context or NodeContext(own_node_id(), emulated=own_label(EMULATED) == "true")
+    _context_until = time.monotonic() + CONTEXT_KEPT_S
+    return _context
+
+
+def forget_context() -> None:
+    """The next batch asks the actor anew."""
+    global _context_until
+    _context_until = 0.0

@@ -1,0 +1,66 @@
+"""`placement node-args` and `placement start`: what a cluster file calls on its machines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from placement.errors import OptionError
+
+
+def node_args_command(
+    config: Annotated[
+        str | None, typer.Option(envvar="PLACEMENT_CONFIG", help="This machine's kind; else a name of its hardware.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(envvar="PLACEMENT_CPUS", help="That Ray may grant; else all there are.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(envvar="PLACEMENT_GPUS", help="That Ray may grant; else those the driver tells of.")
+    ] = None,
+    emulated: Annotated[
+        bool,
+        typer.Option("--emulated", envvar="PLACEMENT_EMULATED", help="It plays the paper's config of that name."),
+    ] = False,
+) -> None:
+    """The arguments of `ray start` for the machine it runs on: ray start --address=HEAD:6379 $(placement node-args)."""
+    from placement.hardware.meters import cpu_name, find_gpus
+    from placement.hardware.probe import config_name
+    from placement.spec.node import paper_configs
+    from placement.spec.ray_start_args import ray_start_args
+
+    if emulated and config is None:
+        raise OptionError(f"--emulated: name the config to play by --config; valid are {sorted(paper_configs())}.")
+    if emulated and gpus is None:
+        spec = paper_configs().get(config or "")
+        gpus = spec.gpus if spec else 0
+    found = find_gpus() if gpus is None or config is None else []
+    own_cpus = os.cpu_count() or 1
+    name = config or config_name(cpu_name() or "machine", own_cpus, found[0].name if found else None)
+    words = ray_start_args(
+        name, own_cpus if cpus is None else cpus, len(found) if gpus is None else gpus, emulated=emulated
+    )
+    typer.echo(" ".join(words))
+
+
+def start_command(
+    log: Annotated[
+        str | None, typer.Option(help="Where production records go: a path on the head, or s3://bucket/log.")
+    ] = None,
+    selector: Annotated[str | None, typer.Option(help="A selector file or URI; else the shipped one.")] = None,
+    policy: Annotated[str | None, typer.Option(help="The whole cluster's.")] = None,
+    node_types: Annotated[
+        Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; found by itself where not given.")] = None,
+) -> None:
+    """Starts the placement actor of the running cluster, and sets what is to be set for the whole cluster."""
+    import placement
+    from profiling.cli.session import connect
+
+    connect(address)
+    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)
+    typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

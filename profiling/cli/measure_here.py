@@ -1,0 +1,123 @@
+"""Everything that a machine with a real NVIDIA GPU is needed for, in one call:
+
+    python -m profiling.cli.measure_here            (or: make measure)
+
+    sweep      the demo's and the paper's presets on this machine's CPUs (1, 4 and all) and its GPU, repeated, metered
+    log        compacted to one file under profiling/data/measured/NAME, a few hundred rows, ready to commit
+    tables     Table 2, Fig. 1 and Table 5 with the measured rows in them
+
+Killed and started again it goes on where it stopped. Without a GPU it says so and ends with 2; `--rehearse` then runs
+the same steps on the CPU alone, into a folder of yours, so that all but the GPU is tried.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from placement.errors import PlacementError
+from profiling.paper.source import MEASURED
+
+NO_GPU = (
+    "this machine has no NVIDIA GPU that its driver tells of (`nvidia-smi` lists none), so there is nothing to measure "
+    "here that is not measured already. Run it on a machine with one, or try its steps with --rehearse FOLDER."
+)
+SHOWN = ("table2", "fig1", "table5")
+WINDOW_S = 2.0
+"""Seconds of repeats of a cell: GPU energy counters move about every 100 ms."""
+
+
+def measure(
+    name: Annotated[str | None, typer.Option(help="Of the log's folder; else the GPU's.")] = None,
+    budget_s: Annotated[float | None, typer.Option(help="Seconds for the sweep; the next call does the rest.")] = None,
+    window_s: Annotated[float, typer.Option(help="A cell is repeated until it took so many seconds.")] = WINDOW_S,
+    data: Annotated[Path, typer.Option(help="Where data sets lie, or are generated.")] = Path("out/data"),
+    rehearse: Annotated[Path | None, typer.Option(help="No GPU: the same steps on the CPU, log in here.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
+) -> None:
+    """Measures this machine's GPU and CPU, and prints the paper's tables with the measured rows."""
+    console = Console()
+    found = gpu_names()
+    if not found and rehearse is None:
+        Console(stderr=True).print(f"[bold red]error:[/] {NO_GPU}")
+        raise typer.Exit(2)
+    folder = rehearse or Path(__file__).parents[1] / "data" / Path(MEASURED).name / (name or folder_name(found[0]))
+    try:
+        sweep_into(folder, data, window_s, budget_s, preset, console)
+        show(folder, console)
+    except PlacementError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}")
+        raise typer.Exit(2) from None
+    if rehearse is None:
+        console.print(f"To keep it: git add {folder} && git commit")
+
+
+def gpu_names() -> list[str]:
+    """Of this machine's NVIDIA GPUs."""
+    from placement.hardware.meters import find_gpus
+
+    return [gpu.name or "gpu" for gpu in find_gpus()]
+
+
+def folder_name(gpu: str) -> str:
+    """A GPU's name as a folder's: "NVIDIA GeForce RTX 4090" -> "geforce-rtx-4090"."""
+    return re.sub(r"[^a-z0-9]+", "-", gpu.lower().removeprefix("nvidia")).strip("-") or "gpu"
+
+
+def sweep_into(
+    folder: Path, data: Path, window_s: float, budget_s: float | None, names: list[str] | None, console: Console
+) -> None:
+    """The sweep on a Ray of this machine alone, and the log made one file."""
+    import ray
+
+    import workloads
+    from placement.log import compact
+    from profiling.emulation.emulated_cluster import environment_of
+    from profiling.report import console_tables
+    from profiling.sweep.measure_cell import Protocol
+    from profiling.sweep.sweep import sweep
+
+    wanted = names or dict.fromkeys(one.name for subset in ("paper", "demo") for one in workloads.presets(subset))
+    chosen = [workloads.preset(name) for name in wanted]
+    # Without the variable a task that asked for no GPU would see every GPU of the machine.
+    with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
+        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            done = sweep(
+                folder, chosen, data.absolute(), protocol=Protocol(window_s=window_s), budget_s=budget_s,
+                console=console,
+            )  # fmt: skip
+        finally:
+            ray.shutdown()
+    compact(folder)
+    console.print(console_tables.facts("Measured", done.to_dict()))
+
+
+def show(folder: Path, console: Console) -> None:
+    """The tables with the measured rows; where the log has no pairs yet, a line that says so."""
+    from placement.errors import LogError
+    from placement.log import read_log
+    from profiling.cli.paper import evaluated
+    from profiling.dataset.pairs import pairs
+    from profiling.paper import PaperOptions
+    from profiling.paper.source import everything
+
+    try:
+        found = pairs(read_log(folder))
+    except LogError as error:
+        console.print(str(error))
+        return
+    console.print(f"{len(found)} measured pairs.")
+    everything.cache_clear()
+    for part in SHOWN:
+        for table in evaluated(part, None, PaperOptions(part))[1].tables:
+            console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(measure)

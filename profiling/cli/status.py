@@ -1,0 +1,91 @@
+"""`placement status`: nodes, queues and the last decisions of the running cluster, live in the terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SHOWN = 10
+
+
+def status_command(
+    once: Annotated[bool, typer.Option("--once", help="Print it once instead of keeping it up to date.")] = False,
+    every_s: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; found by itself where not given.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="With --once: also write it to this JSON file.")] = None,
+) -> None:
+    """Nodes, queues and the last decisions of the running cluster; live until interrupted."""
+    from placement.control_plane.client import call
+    from placement.errors import OptionError
+    from profiling.cli.session import connect, console
+    from profiling.report import console_tables
+
+    if json is not None and not once:
+        raise OptionError("--json writes one look; give --once too.")
+    connect(address)
+    if once:
+        console_tables.show(rendered(found := call("view")), json, found)
+        return
+    from rich.live import Live
+
+    with Live(rendered(call("view")), console=console(), auto_refresh=False, screen=False) as live:
+        try:
+            while True:
+                time.sleep(every_s)
+                live.update(rendered(call("view")), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def rendered(view: dict[str, Any]) -> RenderableType:
+    """What the actor told, as tables; of the decisions the last SHOWN."""
+    from rich.console import Group
+    from rich.text import Text
+
+    log = view["log"] or "none"
+    head = (
+        f"policy {view['policy']}, selector {view['selector']}, snapshot {view['snapshot']}\n"
+        f"log {log}: {view['rows_written']} rows written, {view['rows_lost']} lost"
+    )
+    age = view["queues_age_s"]
+    polled = "never polled" if age is None else f"polled {age:.1f} s ago"
+    now = time.time()
+    return Group(
+        Text(head),
+        _table("Nodes", ["config", "count", "CPUs", "GPUs", "CPU", "GPU"], [
+            [n["config"], n["count"], f"{n['cpus']:g}", f"{n['gpus']:g}", n["cpu_name"], n["gpu_name"]]
+            for n in view["nodes"]
+        ]),
+        _table(f"Queues, {polled}", ["config", "device", "slots", "running, waiting", "expected wait"], [
+            [q["config"], q["device"], f"{q['slots']:g}", f"{q['tasks']:.4g}", seconds(q["wait_s"])]
+            for q in view["queues"]
+        ]),
+        _table("Last decisions", ["ago", "function", "ran on", "reason", "seconds"], [
+            [seconds(now - d["time_utc"]), d["function"].rsplit(".", 1)[-1], f"{d['config']} {d['device']}",
+             d["reason"] + (" (fell back)" if d["fallback"] else ""), seconds(d["compute_s"])]
+            for d in view["decisions"][:SHOWN]
+        ]),
+    )  # fmt: skip
+
+
+def seconds(value: float | None) -> str:
+    """For a cell; a dash for None."""
+    return "-" if value is None else f"{value:.3g} s"
+
+
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> RenderableType:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows or [["-", *[""] * (len(columns) - 1)]]:
+        table.add_row(*(escape("-" if cell is None else str(cell)) for cell in row))
+    return table

@@ -1,0 +1,134 @@
+"""Foreign measurements as rows of the log: a table of pairs, one piece of work timed on one CPU and on one GPU.
+
+| column of the table                 | goes to                            | unit, meaning                       |
+|-------------------------------------|------------------------------------|-------------------------------------|
+| task (required)                     | workload, function                 | the work's name                     |
+| cpu, gpu (required)                 | cpu_name, gpu_name; config is both | the devices' names                  |
+| cpu_seconds, gpu_seconds (required) | compute_s of the CPU and GPU row   | s, of one run, transfers included   |
+| source                              | source_name                        | whose measurement                   |
+| family, framework                   | the same                           |                                     |
+| cpu_peak_gflops, gpu_peak_gflops    | cpu_gflops, gpu_gflops             | GFLOP/s; gflops_basis says "peak"   |
+| gpu_memory_gb, cpu_tdp_w, gpu_tdp_w | the same                           | GB, W, W                            |
+| flops, batch_size, parameters       | the same                           | of the run, which is taken as 1 step |
+| input_elements                      | input_bytes                        | taken as 4 bytes each (FP32)        |
+| kernels                             | the same                           | launches of the run                 |
+| energy_ratio                        | pair_energy_ratio of the GPU row   | E_gpu / E_cpu, measured             |
+
+Each pair stays its own (`preset` carries its number): two measurements of the same work are two pairs.
+A missing value (null or NaN) stays unknown; so do columns that the table does not have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from placement.errors import LogError
+from placement.spec.task_record import TaskRecord
+
+REQUIRED = ("task", "cpu", "gpu", "cpu_seconds", "gpu_seconds")
+_SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops")
+_WHOLE = ("batch_size", "parameters", "kernels")
+_OTHERS = ("source", "cpu_peak_gflops", "gpu_peak_gflops", "input_elements", "energy_ratio")
+_TEXT = frozenset({"task", "cpu", "gpu", "source", "family", "framework"})
+_BYTES_AN_ELEMENT = 4.0
+_log = logging.getLogger(__name__)
+
+
+def import_pairs(path: str | os.PathLike[str]) -> list[TaskRecord]:
+    """The rows of a table of pairs (Parquet, or CSV by its name), two for each: the CPU's, then the GPU's.
+
+    Append them to the log in one call: they are one batch, named by the file's content, and count once if the same file
+    is imported twice. Pairs that lack a time, or have one that is not positive, are left out with a warning.
+
+    Raises LogError on a file that is no such table, OSError where it cannot be read.
+    """
+    with open(path, "rb") as source:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()[:16]
+    table = _table(path)
+    rows, left_out = [], 0
+    for number, entry in enumerate(table.to_pylist()):
+        pair = {name: _known(value) for name, value in entry.items()}
+        if any(pair[name] is None for name in REQUIRED) or min(pair["cpu_seconds"], pair["gpu_seconds"]) <= 0:
+            left_out += 1
+            continue
+        rows += _rows(pair, digest, number)
+    if left_out:
+        _log.warning(
+            "%s: %d of %d pairs left out: a name or a time is missing or not positive.", path, left_out, len(table)
+        )
+    if not rows:
+        raise LogError(f"{os.fspath(path)} has no pair with both times; nothing was imported.")
+    return rows
+
+
+def _table(path: str | os.PathLike[str]) -> pa.Table:
+    try:
+        reader = pyarrow.csv.read_csv if os.fspath(path).endswith(".csv") else pyarrow.parquet.read_table
+        table = reader(path)
+    except (pa.ArrowException, ValueError) as fault:
+        raise LogError(f"{os.fspath(path)} is no table of pairs: {fault}. Give Parquet or CSV.") from fault
+    missing = [name for name in REQUIRED if name not in table.column_names]
+    if missing:
+        raise LogError(
+            f"{os.fspath(path)} is no table of pairs: it lacks the columns {missing}. Required are {list(REQUIRED)}; "
+            f"also taken are {[*_SAME, *_WHOLE, *_OTHERS]}."
+        )
+    wanted = [name for name in (*REQUIRED, *_SAME, *_WHOLE, *_OTHERS) if name in table.column_names]
+    table = table.select(wanted)
+    for index, name in enumerate(wanted):
+        kind = pa.string() if name in _TEXT else pa.float64()
+        try:
+            table = table.set_column(index, name, table[name].cast(kind))
+        except pa.ArrowException as fault:
+            raise LogError(f"{os.fspath(path)}: column {name!r} is not {kind}: {fault}") from fault
+    return table
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]:
+    elements = pair.get("input_elements")
+    common: dict[str, Any] = {name: pair.get(name) for name in _SAME}
+    common |= {name: None if pair.get(name) is None else round(pair[name]) for name in _WHOLE}
+    common |= {
+        "run_id": f"import-{digest}",
+        "batch_id": f"import-{digest}:0",
+        "source": "import",
+        "source_name": pair.get("source"),
+        "function": pair["task"],
+        "workload": pair["task"],
+        "preset": f"pair-{number}",
+        "config": f"{pair['cpu']} + {pair['gpu']}",
+        "cpu_name": pair["cpu"],
+        "gpu_name": pair["gpu"],
+        "emulated": False,
+        "steps": 1,
+        "cpu_gflops": pair.get("cpu_peak_gflops"),
+        "gpu_gflops": pair.get("gpu_peak_gflops"),
+        "gflops_basis": "peak",
+        "input_bytes": None if elements is None else elements * _BYTES_AN_ELEMENT,
+        "censored": False,
+        "time_provenance": "measured",
+    }
+    ratio = pair.get("energy_ratio")
+    cpu = TaskRecord(device="cpu", compute_s=pair["cpu_seconds"], **common)
+    gpu = TaskRecord(
+        device="gpu",
+        gpus=1.0,
+        compute_s=pair["gpu_seconds"],
+        pair_energy_ratio=ratio,
+        energy_provenance=None if ratio is None else "measured",
+        **common,
+    )
+    return [cpu, gpu]

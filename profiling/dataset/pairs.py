@@ -1,0 +1,272 @@
+"""From the log to what is learned from: pairs of a CPU and a GPU run of the same work, labelled as they are read.
+
+    rows -> pairs -> labelled (a pandas DataFrame)          import_pairs: a foreign table of pairs -> rows
+
+The label is never stored: thresholds can change without measuring again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from placement.errors import LogError
+from placement.spec.features import FEATURES, Features
+from placement.spec.joint_threshold import DeviceRun, JointThreshold, Label
+from placement.spec.task_record import PROVENANCES, Provenance
+from profiling.dataset.import_pairs import import_pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Pair", "import_pairs", "labelled", "pairs"]
+
+IDENTITY = ("source", "source_name", "function", "workload", "family", "preset", "kind", "framework", "config", "cpus",
+            "emulated", "synthetic", "cpu_name", "gpu_name", "gflops_basis", "flops", "batch_size", "parameters",
+            "input_bytes", "steps", "kernels", "memory_bytes")  # fmt: skip
+"""What a CPU row and a GPU row must have in common to be a pair (null equals null)."""
+
+HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb")
+"""Probed anew on each node: the mean over a pair's rows is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One piece of work on a CPU and on a GPU of one config: the means of the runs of each.
+
+    cpu, gpu: warm seconds (transfer and compute) and joules of one run; a GPU run's joules include the CPU's (Eq. 2).
+    cpu_runs, gpu_runs: how many runs each is the mean of.  gpus: granted to the GPU run.
+    time_provenance, energy_provenance: the worse of the two devices'.  energy_error: the larger of the two, relative.
+    stated_energy_ratio: E_gpu / E_cpu of an imported pair whose source tells the ratio alone.
+    All other fields: as the log's columns of the same name.
+    """
+
+    source: str
+    source_name: str | None
+    function: str
+    workload: str | None
+    family: str | None
+    preset: str | None
+    kind: str | None
+    framework: str | None
+    config: str | None
+    cpus: float | None
+    emulated: bool | None
+    synthetic: bool | None
+    cpu_name: str | None
+    gpu_name: str | None
+    gflops_basis: str | None
+    flops: float | None
+    batch_size: int | None
+    parameters: int | None
+    input_bytes: float | None
+    steps: int | None
+    kernels: int | None
+    memory_bytes: float | None
+    cpu_gflops: float | None
+    gpu_gflops: float | None
+    gpu_memory_gb: float | None
+    cpu_tdp_w: float | None
+    gpu_tdp_w: float | None
+    ram_gb: float | None
+    gpus: float | None
+    cpu: DeviceRun
+    gpu: DeviceRun
+    cpu_runs: int
+    gpu_runs: int
+    time_provenance: Provenance | None
+    energy_provenance: Provenance | None
+    energy_error: float | None
+    stated_energy_ratio: float | None = None
+
+    @property
+    def features(self) -> Features | None:
+        """The selector's vector, in the order of FEATURES; None where any is unknown (FLOPs of 0 are)."""
+        values = [getattr(self, name) for name in FEATURES]
+        return tuple(float(value) for value in values) if self.flops and None not in values else None
+
+    @property
+    def speedup(self) -> float | None:
+        """T_cpu / T_gpu; None where a run did not finish."""
+        finished = not self.cpu.censored and not self.gpu.censored
+        return self.cpu.seconds / self.gpu.seconds if finished and self.cpu.seconds and self.gpu.seconds else None
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """E_gpu / E_cpu; None where it was not measured or a run did not finish."""
+        if self.cpu.censored or self.gpu.censored:
+            return None
+        return self.gpu.joules / self.cpu.joules if self.cpu.joules and self.gpu.joules else self.stated_energy_ratio
+
+    def label(self, rule: JointThreshold) -> Label | None:
+        """What the rule says of the pair; None where neither run finished."""
+        if self.speedup is None:
+            return rule.label(self.cpu, self.gpu)
+        return rule.decide(self.speedup, self.energy_ratio)
+
+
+def pairs(table: pa.Table) -> list[Pair]:
+    """Every pair of the log (see `placement.log.read_log`), in the order of their first rows.
+
+    A CPU and a GPU row belong together where all of IDENTITY is equal. Means are over runs (`repeats`). Runs that
+    failed or fell back to another device are left out; finished runs are preferred to those cut off by their budget,
+    and measured values to estimated and emulated ones: they are not mixed.
+
+    Raises LogError where there is none, with what the log has.
+    """
+    sides: dict[tuple[Any, ...], dict[str, dict[float | None, list[dict[str, Any]]]]] = {}
+    for group in _grouped(_usable(table)):
+        key = tuple(group[name] for name in IDENTITY)
+        side = sides.setdefault(key, {"cpu": {}, "gpu": {}})[group["device"]]
+        side.setdefault(group["gpus_granted"], []).append(group)
+    found = [_pair(cpu, gpu) for side in sides.values() for cpu in side["cpu"].values() for gpu in side["gpu"].values()]
+    if not found:
+        raise LogError(_why_no_pairs(table))
+    return found
+
+
+def labelled(pairs: Iterable[Pair], rule: JointThreshold | None = None, *, both_classes: bool = False) -> pd.DataFrame:
+    """Pairs as a DataFrame with a label by the rule (default: JointThreshold()); pairs that have none are left out.
+
+    Columns: those of Pair, with `cpu` and `gpu` as `cpu_seconds, cpu_joules, cpu_censored, gpu_seconds, ...`, and
+    `speedup`, `energy_ratio`, `label` ("cpu" | "gpu"), `reason`. Unknown numbers are NaN.
+
+    both_classes: raise LogError unless both labels are there, as learning needs.
+    """
+    import pandas as pd
+
+    rule = rule or JointThreshold()
+    rows = [_flat(pair, label) for pair in pairs if (label := pair.label(rule)) is not None]
+    names = [row["label"] for row in rows]
+    if both_classes and len(set(names)) < 2:
+        raise LogError(
+            f"nothing to learn from: of {len(names)} pairs, {names.count('cpu')} are labelled cpu and "
+            f"{names.count('gpu')} gpu at speedup >= {rule.speedup}, energy ratio <= {rule.energy_ratio}. Sweep "
+            "smaller and larger work (both answers must occur), or choose other thresholds."
+        )
+    return pd.DataFrame(rows)
+
+
+def _flat(pair: Pair, label: Label) -> dict[str, Any]:
+    row = {f.name: getattr(pair, f.name) for f in fields(pair) if f.name not in ("cpu", "gpu")}
+    for device in ("cpu", "gpu"):
+        run: DeviceRun = getattr(pair, device)
+        row |= {f"{device}_seconds": run.seconds, f"{device}_joules": run.joules, f"{device}_censored": run.censored}
+    return row | {
+        "speedup": pair.speedup,
+        "energy_ratio": pair.energy_ratio,
+        "label": label.device,
+        "reason": label.reason,
+    }
+
+
+def _usable(table: pa.Table) -> pa.Table:
+    """Rows that ran where they were meant to and have a time, with `seconds`, `joules` and `runs`."""
+    ran = pc.field("error").is_null() & pc.field("fallback").is_null() & (pc.field("compute_s") > 0)
+    table = table.filter(ran & pc.field("device").isin(["cpu", "gpu"]))
+    on_gpu = pc.equal(table["device"], "gpu")
+    seconds = pc.add(table["compute_s"], pc.coalesce(table["transfer_s"], pa.scalar(0.0)))
+    joules = pc.coalesce(table["cpu_joules"], pc.multiply(table["cpu_watts"], seconds))
+    gpu_joules = pc.coalesce(table["gpu_joules"], pc.multiply(table["gpu_watts"], seconds))
+    runs = pc.coalesce(table["repeats"], pa.scalar(1, pa.int64()))
+    joules = pc.if_else(on_gpu, pc.add(joules, gpu_joules), joules)
+    known = pc.if_else(pc.is_valid(joules), runs, pa.scalar(None, pa.int64()))
+    derived = {
+        "gpus_granted": pc.if_else(on_gpu, table["gpus"], pa.scalar(None, pa.float64())),
+        "cut": pc.coalesce(table["censored"], pa.scalar(False)),
+        "runs": runs,
+        "second_runs": pc.multiply(seconds, runs),
+        "joule_runs": pc.multiply(joules, runs),
+        "energy_runs": known,
+    }
+    for name, column in derived.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def _grouped(table: pa.Table) -> list[dict[str, Any]]:
+    """Sums over the rows of one work, device, ending and provenance."""
+    keys = [*IDENTITY, "device", "gpus_granted", "cut", "time_provenance", "energy_provenance"]
+    sums = [(name, "sum") for name in ("runs", "second_runs", "joule_runs", "energy_runs")]
+    means = [(name, "mean") for name in (*HARDWARE, "pair_energy_ratio")]
+    groups = table.group_by(keys, use_threads=False).aggregate([*sums, *means, ("energy_error", "max")])
+    return groups.to_pylist()
+
+
+def _rank(provenance: str | None) -> int:
+    return PROVENANCES.index(provenance) if provenance in PROVENANCES else len(PROVENANCES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One device's half of a pair."""
+
+    run: DeviceRun
+    runs: int
+    time_provenance: Provenance | None
+    energy_provenance: Provenance | None
+    energy_error: float | None
+
+
+def _side(groups: Sequence[dict[str, Any]]) -> _Side:
+    """The mean of the best groups: finished before cut off, then by provenance of the time, then of the energy."""
+    best = min((group["cut"], _rank(group["time_provenance"])) for group in groups)
+    groups = [group for group in groups if (group["cut"], _rank(group["time_provenance"])) == best]
+    runs = sum(group["runs_sum"] for group in groups)
+    seconds = sum(group["second_runs_sum"] for group in groups) / runs
+    with_energy = [group for group in groups if group["joule_runs_sum"] and group["energy_runs_sum"]]
+    energy = min(with_energy, key=lambda group: _rank(group["energy_provenance"]), default=None)
+    stated = next((group for group in groups if group["pair_energy_ratio_mean"] is not None), None)
+    told = energy or stated
+    return _Side(
+        DeviceRun(seconds, energy["joule_runs_sum"] / energy["energy_runs_sum"] if energy else None, groups[0]["cut"]),
+        runs,
+        groups[0]["time_provenance"],
+        told["energy_provenance"] if told else None,
+        told["energy_error_max"] if told else None,
+    )
+
+
+def _pair(cpu_groups: Sequence[dict[str, Any]], gpu_groups: Sequence[dict[str, Any]]) -> Pair:
+    cpu, gpu = _side(cpu_groups), _side(gpu_groups)
+    both = (*cpu_groups, *gpu_groups)
+    energy_known = cpu.run.joules is not None and gpu.run.joules is not None
+    ratio = _mean(group["pair_energy_ratio_mean"] for group in gpu_groups)
+    errors = [error for error in (cpu.energy_error, gpu.energy_error) if error is not None]
+    energy_provenance = _worse(cpu.energy_provenance, gpu.energy_provenance) if energy_known else gpu.energy_provenance
+    return Pair(
+        **{name: cpu_groups[0][name] for name in IDENTITY},
+        **{name: _mean(group[f"{name}_mean"] for group in both) for name in HARDWARE},
+        gpus=gpu_groups[0]["gpus_granted"],
+        cpu=cpu.run,
+        gpu=gpu.run,
+        cpu_runs=cpu.runs,
+        gpu_runs=gpu.runs,
+        time_provenance=_worse(cpu.time_provenance, gpu.time_provenance),
+        energy_provenance=energy_provenance if energy_known or ratio is not None else None,
+        energy_error=max(errors) if errors and energy_known else None,
+        stated_energy_ratio=ratio,
+    )
+
+
+def _worse(first: Provenance | None, second: Provenance | None) -> Provenance | None:
+    return max(first, second, key=_rank)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _why_no_pairs(table: pa.Table) -> str:
+    usable = _usable(table)
+    counts = {device: pc.sum(pc.equal(usable["device"], device)).as_py() or 0 for device in ("cpu", "gpu")}
+    return (
+        f"the log has no pairs: of {table.num_rows} rows, {counts['cpu']} are finished CPU runs and {counts['gpu']} "
+        "finished GPU runs, and none of them are of the same work on the same config. `placement sweep` runs each cell "
+        "on both devices; `placement import` takes a table of pairs."
+    )

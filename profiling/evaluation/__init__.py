@@ -1,0 +1,1 @@
+"""Evaluation: policies and learners on what they have not seen."""

@@ -1,0 +1,166 @@
+"""The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
+
+curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: 1, unless another of SHARES errs less in the
+log speed-up of work held out of a fit of both, by a standard error: trees are tens of times faster to ask. Each part of
+the work is held out once: one part alone tells too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from placement.errors import LogError
+from placement.prediction.boosted_trees import TreeModel, both, mixed
+from placement.prediction.estimate import Spread
+from placement.prediction.gaussian_process import INPUTS, Prediction, RatioModel
+from profiling.learning.fit_boosted_trees import (
+    fit_trees,
+    log_speedups,
+    logs_of,
+    parts_of_work,
+    speedups_by_trees,
+    work_of,
+)
+from profiling.learning.fit_gaussian_process import fit_ratio
+from profiling.learning.learner import Fold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from placement.prediction.speedup_selector import SpeedupSelector
+    from placement.spec.joint_threshold import JointThreshold
+
+SHARES = (0.0, 0.25, 0.5, 1.0)  # trees alone last
+MOST_TESTED = 1000  # rows of each part on which the share is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What serves. curves: None where the trees have it all.  share: of the trees."""
+
+    curves: RatioModel | None
+    trees: TreeModel | None
+    share: float
+
+    def p_gpu(self, frame: pd.DataFrame, rule: JointThreshold) -> np.ndarray:
+        """P(GPU) of each row of a frame."""
+        curves = None if self.curves is None else predictions(self.curves, frame)
+        if self.trees is None:
+            assert self.curves is not None
+            assert curves is not None
+            return np.array([self.curves.p_gpu(each, rule)[0] for each in curves])
+        speedups, powers, outside = self.trees.predict(logs_of(frame), frame["framework"].to_list())
+        found = []
+        for row, (speedup, power, beyond) in enumerate(zip(speedups, powers, outside, strict=True)):
+            told = Spread(float(speedup), self.trees.spread(bool(beyond)))
+            if curves is not None:
+                told = mixed(curves[row], told, self.share)
+            known = None if self.trees.power_std is None else Spread(float(power), self.trees.power_std)
+            found.append(both(told, known, rule)[0])
+        return np.array(found)
+
+
+def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
+    """Curves, trees and their share. Raises LogError where there is too little to learn from."""
+    trees = fit_trees(frame, seed)
+    try:
+        curves = fit_ratio(frame, seed)
+    except LogError:
+        if trees is None:
+            raise
+        return Fitted(None, trees, 1.0)
+    share = 0.0 if trees is None else _share(frame, curves, seed)
+    return Fitted(None if share == 1 else curves, trees, share)
+
+
+def _share(frame: pd.DataFrame, curves: RatioModel, seed: int) -> float:
+    """Of SHARES that with the least squared error, of those surely better than trees alone. The curves' few amplitudes
+    are those of all the work."""
+    target, chance = log_speedups(frame), np.random.default_rng(seed)
+    gaps: list[list[float]] = []  # of each piece of work, for each share: squared errors less those of trees alone
+    for held in parts_of_work(frame, seed):
+        tested = np.flatnonzero(held & np.isfinite(target))
+        if len(tested) > MOST_TESTED:
+            tested = np.sort(chance.choice(tested, MOST_TESTED, replace=False))
+        test = frame.iloc[tested]
+        try:
+            of_curves = [one.log_speedup for one in predictions(fit_ratio(frame[~held], seed, curves), test)]
+            of_trees = speedups_by_trees(frame[~held], test)
+        except LogError:
+            continue
+        of_shares = np.stack([(1 - share) * np.array(of_curves) + share * of_trees for share in SHARES], axis=1)
+        errors = (of_shares - target[tested, None]) ** 2
+        works = work_of(test)
+        gaps += [(errors - errors[:, -1:])[works == one].sum(0).tolist() for one in np.unique(works)]
+    if len(gaps) < 2:
+        return 0.0
+    mean, error = np.mean(gaps, axis=0), np.std(gaps, axis=0, ddof=1) / np.sqrt(len(gaps))
+    better = np.flatnonzero(mean < -error)
+    return SHARES[better[np.argmin(mean[better])]] if len(better) else 1.0
+
+
+class Ratio:
+    """See `placement.prediction.gaussian_process` and `placement.prediction.boosted_trees`."""
+
+    name = "ratio"
+
+    def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
+        """As Learner. The folds share the machine's cores: each fit takes a second or more."""
+        from joblib import Parallel, cpu_count, delayed
+
+        each = (delayed(_answers)(frame.iloc[fold.train], frame.iloc[fold.test], fold.seed, rule) for fold in folds)
+        found: list[np.ndarray] = Parallel(n_jobs=max(1, min(len(folds), cpu_count())))(each)
+        return found
+
+
+def _answers(train: pd.DataFrame, test: pd.DataFrame, seed: int, rule: JointThreshold) -> np.ndarray:
+    """P(GPU) of the test rows, (n,); of too few timings for a curve the majority's."""
+    try:
+        return fit_both(train, seed).p_gpu(test, rule)
+    except LogError:
+        return np.full(len(test), (train["label"] == "gpu").mean())
+
+
+def predictions(model: RatioModel, frame: pd.DataFrame) -> list[Prediction]:
+    """The model's prediction of each row of a frame."""
+    known = frame[["cpu_gflops", "gpu_gflops"]].astype(float)
+    names = [frame[name] for name in ("framework", "cpu_device", "gpu_device")]
+    asked: dict[tuple[object, ...], Prediction] = {}
+    found = []
+    columns = (frame[list(INPUTS)].to_numpy(float).tolist(), *names, *(known[name] for name in known))
+    for work, framework, cpu, gpu, cpu_gflops, gpu_gflops in zip(*columns, strict=True):
+        framework = framework if isinstance(framework, str) else None
+        hardware = [value if value > 0 else None for value in (cpu_gflops, gpu_gflops)]
+        work = [value if value > 0 else None for value in work]
+        key = (*work, framework, cpu, gpu, *hardware)
+        if key not in asked:  # published tables time the same work on the same devices under many names
+            asked[key] = model.predict(work, framework, cpu, gpu, *hardware)
+        found.append(asked[key])
+    return found
+
+
+def fit_ratio_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
+    """The selector of a frame (see `profiling.dataset.frames`), with its metrics; its version names its weights.
+
+    Raises LogError where there is too little to learn from.
+    """
+    import hashlib
+    import json
+
+    from placement.prediction.speedup_selector import SpeedupSelector
+
+    fitted = fit_both(frame, seed)
+    gpu = (frame["label"] == "gpu").to_numpy()
+    p_gpu = fitted.p_gpu(frame, rule)
+    made = SpeedupSelector(
+        "ratio", fitted.curves, rule,
+        training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
+        metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "share_of_trees": fitted.share},
+        trees=fitted.trees, share=fitted.share,
+    )  # fmt: skip
+    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share")}, sort_keys=True)
+    return replace(made, version=f"ratio-{hashlib.sha256(text.encode()).hexdigest()[:12]}")

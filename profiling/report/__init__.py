@@ -1,0 +1,1 @@
+"""The report, its figures, and tables for the terminal."""

@@ -1,0 +1,113 @@
+"""What the command line prints, as rich tables, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from placement.scheduling.explanation import Explanation
+from placement.spec.node import Inventory, NodeSpec
+
+
+def show(table: Table, path: Path | None, data: Mapping[str, Any]) -> None:
+    """Prints a table, and writes `data` to a JSON file where one is asked for."""
+    Console().print(table)
+    if path is not None:
+        write_json(path, data)
+
+
+def say(text: str) -> None:
+    """Prints a line."""
+    Console(soft_wrap=True).print(text, highlight=False)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes plain data as JSON; NaN and infinity, which JSON does not have, become null. OSError where it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def nodes(inventory: Inventory) -> Table:
+    """The kinds of node of a cluster."""
+    table = Table(title="Nodes", title_justify="left", header_style="bold")
+    names = (
+        "config", "nodes", "CPUs", "CPU", "CPU GFLOP/s", "CPU TDP W", "GPUs", "GPU", "GPU GFLOP/s", "GPU GB", "GPU TDP W",
+        "figures",
+    )  # fmt: skip
+    for name in names:
+        table.add_column(name, justify="left" if name in ("config", "CPU", "GPU", "figures") else "right")
+    for kind in inventory.kinds:
+        s = kind.spec
+        table.add_row(
+            s.config, str(kind.count), str(s.cpus), s.cpu_name or "–", _number(s.cpu_gflops), _number(s.cpu_tdp_w),
+            str(s.gpus), s.gpu_name or "–", _number(s.gpu_gflops), _number(s.gpu_memory_gb), _number(s.gpu_tdp_w),
+            origin(s),
+        )  # fmt: skip
+    return table
+
+
+def origin(spec: NodeSpec) -> str:
+    """Where a NodeSpec's figures come from."""
+    if spec.emulated:
+        return "emulated"
+    return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
+
+
+def explanation(found: Explanation) -> Table:
+    """Every candidate of a task, with the reason it was or was not taken."""
+    d = found.decision
+    table = Table(
+        title=f"{d.device.upper()}: {d.reason}",
+        caption=f"policy {d.policy}, selector {d.selector_version}, snapshot {d.snapshot_version}",
+        title_justify="left", caption_justify="left", header_style="bold",
+    )  # fmt: skip
+    for name in ("config", "device", "CPUs", "P(GPU)", "taken", "reason"):
+        table.add_column(name, justify="right" if name in ("CPUs", "P(GPU)") else "left")
+    for c in found.considered:
+        p_gpu = "–" if c.estimate is None else f"{c.estimate.p_gpu:.3f}"
+        table.add_row(c.config, c.device, f"{c.cpus:g}", p_gpu, "yes" if c.taken else "", c.reason)
+    return table
+
+
+def explanation_data(found: Explanation) -> dict[str, Any]:
+    """An explanation as plain data."""
+    return {
+        "task": {name: value for name, value in asdict(found.task).items() if name != "operations"},
+        "decision": asdict(found.decision),
+        "candidates": [asdict(considered) for considered in found.considered],
+    }
+
+
+def facts(title: str, values: Mapping[str, Any]) -> Table:
+    """A two-column table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    return table
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

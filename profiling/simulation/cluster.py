@@ -1,0 +1,136 @@
+"""The simulated cluster: nodes with CPUs and GPUs, and the tasks that wait for them, as Ray would have them wait.
+
+A task waits for a device of certain configs and takes the first node of them that has room; a node that has room again
+takes whoever waited longest of those that fit (Ray serves tasks that ask for the same in their order, but who asks for
+something else in none that could be told). Nodes of a kind are alike, so that which one is taken does not matter: each
+kind keeps a stack of nodes that have room.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from placement.spec.node import Inventory
+from placement.spec.task import DEVICES, Device
+
+Demand = tuple[Device, tuple[str, ...]]
+"""What a task waits for: a device of one of these configs."""
+EPSILON = 1e-9
+
+
+class Line:
+    """Tasks that wait for the same."""
+
+    __slots__ = ("demand", "kinds", "tasks")
+
+    def __init__(self, demand: Demand, kinds: Sequence[int]) -> None:
+        self.demand = demand
+        self.kinds = kinds
+        self.tasks: deque[int] = deque()
+
+
+class Cluster:
+    """Free CPUs and GPUs by node; lines of waiting tasks by kind and device."""
+
+    def __init__(self, inventory: Inventory, cpus: Mapping[Device, float]) -> None:
+        self.needs = cpus
+        self.kind_at = {kind.spec.config: k for k, kind in enumerate(inventory.kinds)}
+        self.kind_of: list[int] = []
+        self.free_cpus: list[float] = []
+        self.free_gpus: list[float] = []
+        for k, kind in enumerate(inventory.kinds):
+            for _ in range(kind.count):
+                self.kind_of.append(k)
+                self.free_cpus.append(float(kind.grants_cpus))
+                self.free_gpus.append(float(kind.grants_gpus))
+        kinds = range(len(inventory.kinds))
+        self._room: dict[Device, list[list[int]]] = {"cpu": [[] for _ in kinds], "gpu": [[] for _ in kinds]}
+        self._listed: dict[Device, bytearray] = {d: bytearray(len(self.kind_of)) for d in ("cpu", "gpu")}  # type: ignore[misc]
+        self._lines: dict[Demand, Line] = {}
+        self._waiting: dict[Device, list[dict[Demand, Line]]] = {"cpu": [{} for _ in kinds], "gpu": [{} for _ in kinds]}
+        for node in reversed(range(len(self.kind_of))):
+            self._list(node)
+
+    def take(self, demand: Demand) -> int | None:
+        """A node for a task that has just come, its room taken; None where it must wait."""
+        device, configs = demand
+        for config in configs:
+            node = self._node(device, self.kind_at[config])
+            if node is not None:
+                self._occupy(node, device)
+                return node
+        return None
+
+    def wait(self, task: int, demand: Demand) -> None:
+        """Puts a task at the end of its line."""
+        key = (demand[0], tuple(sorted(demand[1])))
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line(key, [self.kind_at[config] for config in key[1]])
+        if not line.tasks:
+            for kind in line.kinds:
+                self._waiting[key[0]][kind][key] = line
+        line.tasks.append(task)
+
+    def release(self, node: int, device: Device) -> list[tuple[int, Device]]:
+        """Gives a node's room back; the (task, device) that start there now."""
+        self.free_cpus[node] += self.needs[device]
+        if device == "gpu":
+            self.free_gpus[node] += 1
+        started: list[tuple[int, Device]] = []
+        while (found := self._next(node)) is not None:
+            self._occupy(node, found[1])
+            started.append(found)
+        self._list(node)
+        return started
+
+    def _fits(self, node: int, device: Device) -> bool:
+        if self.free_cpus[node] + EPSILON < self.needs[device]:
+            return False
+        return device == "cpu" or self.free_gpus[node] >= 1
+
+    def _next(self, node: int) -> tuple[int, Device] | None:
+        kind = self.kind_of[node]
+        first: Line | None = None
+        for device in DEVICES:
+            lines = self._waiting[device][kind]
+            if lines and self._fits(node, device):
+                line = min(lines.values(), key=_head) if len(lines) > 1 else next(iter(lines.values()))
+                if first is None or _head(line) < _head(first):
+                    first = line
+        return None if first is None else (self._pop(first), first.demand[0])
+
+    def _pop(self, line: Line) -> int:
+        task = line.tasks.popleft()
+        if not line.tasks:
+            for kind in line.kinds:
+                del self._waiting[line.demand[0]][kind][line.demand]
+            del self._lines[line.demand]
+        return task
+
+    def _node(self, device: Device, kind: int) -> int | None:
+        stack = self._room[device][kind]
+        while stack:
+            node = stack[-1]
+            if self._fits(node, device):
+                return node
+            stack.pop()
+            self._listed[device][node] = 0
+        return None
+
+    def _occupy(self, node: int, device: Device) -> None:
+        self.free_cpus[node] -= self.needs[device]
+        if device == "gpu":
+            self.free_gpus[node] -= 1
+
+    def _list(self, node: int) -> None:
+        devices: tuple[Device, Device] = ("cpu", "gpu")
+        for device in devices:
+            if not self._listed[device][node] and self._fits(node, device):
+                self._listed[device][node] = 1
+                self._room[device][self.kind_of[node]].append(node)
+
+
+def _head(line: Line) -> int:
+    return line.tasks[0]

@@ -1,0 +1,1 @@
+"""Sweeps: workloads measured on every kind of node, into the log."""

@@ -1,0 +1,116 @@
+"""The full grid of presets on the paper's configs A-D, emulated in seconds: what `placement paper` stands on without a
+log.
+
+    work_of_presets()      what each preset is (a TaskSpec), from data/presets.json
+    table2_tasks()         likewise the runs of the paper's Table 2, as `profiling.emulation.table2_check` assumes them
+    emulated_table()       the rows that `placement sweep --emulate-only --subset full` writes, in memory
+
+Tracing the networks of all presets takes minutes, and their specs change only when a preset or `placement.describe`
+does: so they are committed, and a test holds some of them against a fresh trace. To make them anew:
+
+    python -m profiling.sweep.preset_grid
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import Operation, TaskSpec
+from profiling.sweep.sweep_rows import Anchor, Work
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE = "data/presets.json"
+SPEC = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "framework", "kind", "steps")
+RUN_ID = "emulated-grid"
+NOTE = "What each preset is, one step of it, and the runs of Table 2. operations: [kind, flops, bytes, launches]."
+
+
+@cache
+def committed() -> dict[str, Any]:
+    """The file's content."""
+    return dict(json.loads(resources.files("profiling").joinpath(FILE).read_text("utf-8")))
+
+
+@cache
+def work_of_presets() -> tuple[Work, ...]:
+    """Every preset of the full grid, one step of it."""
+    return tuple(
+        Work(name, one["workload"], one["family"], one["framework"], one["has_gpu"], spec_of(one))
+        for name, one in committed()["presets"].items()
+    )
+
+
+@cache
+def table2_tasks() -> dict[str, TaskSpec]:
+    """Name of a run of Table 2 -> its task; see `profiling.emulation.table2_check` for what is assumed."""
+    return {name: spec_of(one) for name, one in committed()["table2"].items()}
+
+
+def emulated_table(works: Sequence[Work] | None = None, nodes: Sequence[NodeSpec] | None = None) -> pa.Table:
+    """The log's rows of `works` (None: the full grid) on `nodes` (None: A-D), all by the emulator, and marked so."""
+    from placement.log.schema import table_of
+    from profiling.sweep.sweep import cells_of, computed_rows
+
+    nodes = list(paper_configs().values()) if nodes is None else list(nodes)
+    rows = []
+    for work in work_of_presets() if works is None else works:
+        cells = [(cell, node) for node in nodes for cell in cells_of(work.preset, work.has_gpu, node)]
+        rows += computed_rows(work, cells, Anchor(), RUN_ID)
+    return table_of(rows)
+
+
+def spec_of(data: Mapping[str, Any]) -> TaskSpec:
+    """The TaskSpec of an entry."""
+    operations = data["operations"]
+    told = None if operations is None else tuple(Operation(*operation) for operation in operations)
+    return TaskSpec(**{name: data[name] for name in SPEC}, operations=told)
+
+
+def entry_of(spec: TaskSpec) -> dict[str, Any]:
+    """A TaskSpec's entry in the file."""
+    operations = spec.operations
+    told = None if operations is None else [[one[0], *map(_short, one[1:])] for one in operations]
+    return {**{name: _short(getattr(spec, name)) for name in SPEC}, "operations": told}
+
+
+def work_entry(work: Work) -> dict[str, Any]:
+    """A preset's entry in the file."""
+    own = {"workload": work.workload, "family": work.family, "has_gpu": work.has_gpu}
+    return {**own, **entry_of(work.spec), "framework": work.framework}
+
+
+def _short(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def main() -> None:
+    """Traces every preset and writes the file; some ten minutes."""
+    import workloads
+    from profiling.emulation.table2_check import tasks
+
+    presets = {one.name: work_entry(Work.of(one)) for one in workloads.presets("full")}
+    write(presets, {name: entry_of(task) for name, task in tasks().items()})
+
+
+def write(presets: Mapping[str, Any], table2: Mapping[str, Any]) -> None:
+    """Writes the file, a line for each entry."""
+    parts = [
+        f'"{title}": {{\n'
+        + ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in entries.items())
+        + "\n}"
+        for title, entries in (("table2", table2), ("presets", presets))
+    ]
+    text = "{\n" + f'"note": {json.dumps(NOTE)},\n' + ",\n".join(parts) + "\n}\n"
+    (Path(__file__).parents[1] / "data" / "presets.json").write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Rows of the log from what a sweep measured or the emulator predicts. No Ray, no clock.
+
+Rows of an emulated config: GPU rows are the emulator's own figures. CPU rows are the emulator's too, times how much
+slower or faster than the emulator's figure the real code ran on this machine (`Anchor`): the seconds measured here
+times emulate(config) / emulate(here). All of them are marked `emulated`, the anchored ones too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from placement.spec.features import FEATURES, granted_gflops
+from placement.spec.node import NodeSpec
+from placement.spec.task import Device, TaskSpec
+from placement.spec.task_record import TaskRecord
+from profiling.emulation.emulator import emulate
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCell:
+    """What is measured apart: one preset on one device of one config, with so many CPUs granted."""
+
+    preset: str
+    config: str
+    device: Device
+    cpus: float
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """As `placement.log.done_cells` names it."""
+        return self.preset, self.config, self.device, self.cpus
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a preset is, as far as a row tells it."""
+
+    preset: str
+    workload: str
+    family: str
+    framework: str
+    has_gpu: bool
+    spec: TaskSpec
+
+    @classmethod
+    def of(cls, preset: Any, steps: int = 1) -> Work:
+        """Of a `workloads.base.Preset`."""
+        return cls(preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a worker measured of one cell: means of one run. None = not measured.
+
+    seconds: warm, of one run; the budget where `censored`.  cold_s: the first run's.  repeats: runs in the mean.
+    """
+
+    seconds: float
+    repeats: int
+    began: float
+    seconds_std: float | None = None
+    transfer_s: float | None = None
+    cold_s: float | None = None
+    censored: bool = False
+    synthetic: bool | None = None
+    cpu_joules: float | None = None
+    gpu_joules: float | None = None
+    cpu_utilisation: float | None = None
+    gpu_utilisation: float | None = None
+    energy_provenance: Any = None
+    energy_error: float | None = None
+    peak_memory_bytes: float | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """How the machine itself took a preset on its CPU: what ties emulated CPU times to a measured one.
+
+    residual: seconds measured / seconds emulated, here.  synthetic: its input was generated.
+    """
+
+    residual: float = 1.0
+    synthetic: bool | None = None
+    repeats: int | None = field(default=None)
+
+
+def anchor_of(work: Work, measured: Measured, here: NodeSpec, cpus: float) -> Anchor | None:
+    """The anchor of a CPU run on this machine; None where it did not finish or the emulator cannot tell."""
+    predicted = emulate(work.spec, here, "cpu", cpus=cpus).seconds
+    if measured.censored or measured.error or not predicted:
+        return None
+    return Anchor(measured.seconds / predicted, measured.synthetic, measured.repeats)
+
+
+def measured_row(cell: SweepCell, work: Work, node: NodeSpec, measured: Measured, run_id: str) -> TaskRecord:
+    """The row of a cell that ran."""
+    transfer = measured.transfer_s if cell.device == "gpu" else 0.0
+    seconds, failed = measured.seconds, measured.error is not None
+    return TaskRecord(
+        **_common(cell, work, node, run_id),
+        emulated=False,
+        time_utc=measured.began,
+        repeats=measured.repeats,
+        transfer_s=None if failed else transfer,
+        compute_s=None if failed else seconds - (transfer or 0.0),
+        seconds_std=measured.seconds_std,
+        censored=measured.censored,
+        cpu_joules=measured.cpu_joules,
+        gpu_joules=measured.gpu_joules,
+        cpu_watts=_over(measured.cpu_joules, seconds),
+        gpu_watts=_over(measured.gpu_joules, seconds),
+        cpu_utilisation=measured.cpu_utilisation,
+        gpu_utilisation=measured.gpu_utilisation,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        time_provenance=None if failed else "measured",
+        energy_provenance=measured.energy_provenance,
+        energy_error=measured.energy_error,
+        synthetic=measured.synthetic,
+        reason=measured.reason,
+        error=measured.error,
+    )
+
+
+def emulated_row(cell: SweepCell, work: Work, node: NodeSpec, anchor: Anchor, run_id: str) -> TaskRecord | None:
+    """The row of a cell of a config that is not here; None where it does not fit its memory, or cannot be told."""
+    told = emulate(work.spec, node, cell.device, cpus=cell.cpus)
+    if not told.fits or told.compute_s is None:
+        return None
+    factor = anchor.residual if cell.device == "cpu" else 1.0
+    finite = math.isfinite(told.energy_error)
+    return TaskRecord(
+        **_common(cell, work, node, run_id),
+        emulated=True,
+        time_utc=time.time(),
+        startup_s=told.startup_s,
+        transfer_s=told.transfer_s,
+        compute_s=told.compute_s * factor,
+        censored=False,
+        cpu_joules=_times(told.cpu_joules, factor),
+        gpu_joules=told.gpu_joules,
+        cpu_watts=told.cpu_watts,
+        gpu_watts=told.gpu_watts,
+        time_provenance="emulated",
+        energy_provenance="emulated" if told.cpu_joules is not None else None,
+        energy_error=told.energy_error if finite and told.cpu_joules is not None else None,
+        synthetic=anchor.synthetic,
+    )
+
+
+def _common(cell: SweepCell, work: Work, node: NodeSpec, run_id: str) -> dict[str, Any]:
+    spec = work.spec
+    hardware = {name: getattr(node, name) for name in (*list(FEATURES)[1:5], "ram_gb", "cpu_name", "gpu_name")}
+    hardware["probes"] = node.probes_json
+    described = {
+        name: getattr(spec, name)
+        for name in ("flops", "batch_size", "parameters", "input_bytes", "memory_bytes", "kernels", "steps", "kind")
+    }
+    return {
+        "run_id": run_id,
+        "source": "sweep",
+        "function": f"workloads.{work.workload}",
+        "workload": work.workload,
+        "family": work.family,
+        "framework": work.framework,
+        "preset": work.preset,
+        "config": cell.config,
+        "device": cell.device,
+        "cpus": cell.cpus,
+        "gpus": 1.0 if cell.device == "gpu" else 0.0,
+        "cpu_gflops": granted_gflops(node, cell.cpus),
+        "gflops_basis": "sustained",
+        **hardware,
+        **described,
+    }
+
+
+def _over(joules: float | None, seconds: float) -> float | None:
+    return joules / seconds if joules is not None and seconds else None
+
+
+def _times(joules: float | None, factor: float) -> float | None:
+    return None if joules is None else joules * factor
+
+
+def measured_of(data: Mapping[str, Any]) -> Measured:
+    """From what a worker sent."""
+    return Measured(**data)
