@@ -16,6 +16,7 @@ from placement.prediction.selector_file import selector_of
 from placement.ray_internals.cluster import on_head
 from placement.ray_internals.connection import auto_init_ray
 from placement.ray_internals.options import make_remote
+from placement.ray_internals.way import FORCE, places
 
 START_TIMEOUT_S = 60.0
 DEAD_WRITER_TIMEOUT_S = 30.0
@@ -43,8 +44,16 @@ def call(method: str, *args: Any, timeout_s: float = START_TIMEOUT_S) -> Any:
 
 
 def actor() -> Any:
-    """The cluster's PlacementActor, started where there is none."""
+    """The cluster's PlacementActor, started where there is none.
+
+    Raises ControlPlaneError on a Ray on which nothing can be placed.
+    """
     global _handle, _handle_session
+    if not places():
+        raise ControlPlaneError(
+            f"Ray {ray.__version__} lacks what placing takes, or {FORCE}=plain is set: there is no placement actor. "
+            "Tasks and actors run as under ray.remote."
+        )
     auto_init_ray()
     session = session_id()
     if _handle is None or _handle_session != session:
