@@ -17,7 +17,7 @@ import placement
 from placement import TaskSpec, placed_remote
 from placement.control_plane.client import actor, forget_actor
 from placement.errors import ControlPlaneError
-from placement.prediction.selector import shipped_selector
+from placement.prediction.selector_file import shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
 
