@@ -52,12 +52,12 @@ def _one_line(text: str) -> str:
 class NamedFields(griffe.Extension):
     """Rewrites the docstrings of functions and classes before they are rendered."""
 
-    def on_function(self, *, func: griffe.Function, **kwargs: Any) -> None:
+    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
         """Fields are the parameters."""
         if func.docstring:
             func.docstring.value = listed(func.docstring.value, {p.name for p in func.parameters})
 
-    def on_class(self, *, cls: griffe.Class, **kwargs: Any) -> None:
+    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Fields are the members, and the parameters of __init__."""
         if cls.docstring:
             names = set(cls.members) | {p.name for p in cls.parameters}

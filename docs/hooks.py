@@ -80,8 +80,8 @@ def metrics() -> str:
         what = ast.literal_eval(call.args[1])
         tags = ", ".join(f"`{tag}`" for tag in ast.literal_eval(call.args[2])) if len(call.args) > 2 else ""
         own = isinstance(call.args[0], ast.BinOp) and isinstance(call.args[0].right, ast.Constant)
-        for name in [call.args[0].right.value] if own else names:  # type: ignore[attr-defined]
-            rows.append((f"`ray_placement_{name}`", kind, tags, what))
+        called = [call.args[0].right.value] if own else names  # type: ignore[attr-defined]
+        rows += [(f"`ray_placement_{name}`", kind, tags, what) for name in called]
     return table(("metric", "type", "tags", "meaning"), rows)
 
 
