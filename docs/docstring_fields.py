@@ -15,7 +15,10 @@ FIELD = re.compile(r"(?:^|(?<=\s\s)|(?<=[;.] ))([a-z_]+(?:, \*?[a-z_]+)*): ", re
 
 
 def listed(text: str, names: set[str]) -> str:
-    """The docstring with each field of `names` as an item of a list; other lines stay as they are."""
+    """The docstring with each field as an item of a list; other lines stay as they are.
+
+    A field is one of `names`, or stands in a paragraph that begins with a field.
+    """
     blocks = re.split(r"(\n\s*\n)", text)
     return "".join(block if block.isspace() else _listed_block(block, names) for block in blocks)
 
@@ -23,7 +26,8 @@ def listed(text: str, names: set[str]) -> str:
 def _listed_block(block: str, names: set[str]) -> str:
     if block.startswith("    "):
         return block  # code
-    found = [m for m in FIELD.finditer(block) if set(re.split(r", \*?", m[1])) & names]
+    of_known = [m for m in FIELD.finditer(block) if set(re.split(r", \*?", m[1])) & names]
+    found = list(FIELD.finditer(block)) if FIELD.match(block) else of_known
     if not found:
         return block
     before = block[: found[0].start()].rstrip()

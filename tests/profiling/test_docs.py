@@ -141,6 +141,6 @@ def test_fields_of_a_docstring_become_a_list() -> None:
     spec.loader.exec_module(module)
     text = "One line.\n\nsize: in bytes,\n    of one.  name, kind: two.  other: text.\nRaises ValueError."
     assert module.listed(text, {"size", "name", "kind"}) == (
-        "One line.\n\n- **`size`**: in bytes, of one.\n- **`name, kind`**: two.  other: text.\n\nRaises ValueError."
+        "One line.\n\n- **`size`**: in bytes, of one.\n- **`name, kind`**: two.\n- **`other`**: text.\n\nRaises ValueError."
     )
-    assert module.listed("note: nothing of this.", {"size"}) == "note: nothing of this."
+    assert module.listed("There is one note: nothing of this.", {"size"}) == "There is one note: nothing of this."
