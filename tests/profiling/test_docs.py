@@ -140,7 +140,6 @@ def test_fields_of_a_docstring_become_a_list() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     text = "One line.\n\nsize: in bytes,\n    of one.  name, kind: two.  other: text.\nRaises ValueError."
-    assert module.listed(text, {"size", "name", "kind"}) == (
-        "One line.\n\n- **`size`**: in bytes, of one.\n- **`name, kind`**: two.\n- **`other`**: text.\n\nRaises ValueError."
-    )
+    items = "- **`size`**: in bytes, of one.\n- **`name, kind`**: two.\n- **`other`**: text."
+    assert module.listed(text, {"size", "name", "kind"}) == f"One line.\n\n{items}\n\nRaises ValueError."
     assert module.listed("There is one note: nothing of this.", {"size"}) == "There is one note: nothing of this."
