@@ -1,4 +1,4 @@
-"""What the tests of the README and of the pages share: the scripts and commands that a page holds, and how one is run."""
+"""What the tests of the README and of the pages share: a page's scripts and commands, and how one is run."""
 
 from __future__ import annotations
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from placement.node import Inventory, Kind, paper_configs
 from rich.console import Console
 from rich.table import Table
 
-from profiling import tables
-from profiling.responsive_table import ResponsiveTable, console, natural_width
+from placement.spec.node import Inventory, NodeKind, paper_configs
+from profiling.report import console_tables as tables
+from profiling.terminal import TerminalConsole, natural_width
 
-INVENTORY = Inventory(tuple(Kind(spec, (name,)) for name, spec in paper_configs().items()))
+INVENTORY = Inventory(tuple(NodeKind(spec, (name,)) for name, spec in paper_configs().items()))
 NAMES = {spec.gpu_name for spec in paper_configs().values()}
 
 
 def printed(table: Table, width: int) -> str:
     """What a terminal of that width shows."""
     out = StringIO()
-    Console(file=out, force_terminal=True, width=width, color_system=None).print(ResponsiveTable(table))
+    TerminalConsole(file=out, force_terminal=True, width=width, color_system=None).print(table)
     return out.getvalue()
 
 
@@ -50,7 +50,7 @@ def test_a_cell_that_is_empty_makes_no_line_and_markup_none_either() -> None:
 def test_no_line_is_wrapped_where_the_output_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out = StringIO()
-    console(file=out).print(ResponsiveTable(tables.nodes(INVENTORY)))
+    TerminalConsole(file=out).print(tables.nodes(INVENTORY))
     lines = [line for line in out.getvalue().splitlines() if "│" in line]
     assert len(lines) == len(INVENTORY.kinds)
     assert all(line.count("│") == len(tables.nodes(INVENTORY).columns) + 1 for line in lines)

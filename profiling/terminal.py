@@ -14,15 +14,20 @@ from rich.table import Table
 from rich.text import Text
 
 UNBOUNDED = 10_000
-"""Columns of an output that is no terminal: no line is as long."""
+"""Columns where the output is no terminal: no line is as long."""
 
 
-def console(**options: Any) -> Console:
-    """The console of standard output, unbounded where that is no terminal; `options` are rich's."""
-    found = Console(**options)
-    if not found.is_terminal:
-        found.width = UNBOUNDED
-    return found
+class TerminalConsole(Console):
+    """rich's console of standard output, whose tables fit; unbounded where the output is no terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if not self.is_terminal:
+            self.width = UNBOUNDED
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich prints, each table in the form that fits."""
+        super().print(*(ResponsiveTable(one) if isinstance(one, Table) else one for one in objects), **options)
 
 
 class ResponsiveTable:
