@@ -53,6 +53,14 @@ def frame(file):
     return published(file)
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Enough pairs for what a learner may look at; how well it learns, `frame` tells."""
+    path = tmp_path_factory.mktemp("few") / "pairs.parquet"
+    table(works=24).to_parquet(path)
+    return published(path)
+
+
 @pytest.mark.parametrize("by", COLUMNS)
 def test_folds_leak_nothing(frame, by):
     tested = np.concatenate([fold.test for fold in folds(frame, by)])
@@ -80,23 +88,23 @@ def test_the_seed_fixes_the_folds_and_names_play_no_part(frame):
 
 
 @pytest.mark.parametrize("name", list(learners()))
-def test_no_learner_looks_at_who_the_work_is(frame, name):
-    fold = [next(folds(frame, "cpu"))]
-    shuffled = frame.assign(
-        **{c: np.random.default_rng(0).permutation(frame[c]) for c in ("workload", "family", "source_name")}
+def test_no_learner_looks_at_who_the_work_is(few, name):
+    fold = [next(folds(few, "cpu"))]
+    shuffled = few.assign(
+        **{c: np.random.default_rng(0).permutation(few[c]) for c in ("workload", "family", "source_name")}
     )
     rule = JointThreshold()
-    one, other = (learners()[name].held_out(each, fold, rule)[0] for each in (frame, shuffled))
+    one, other = (learners()[name].held_out(each, fold, rule)[0] for each in (few, shuffled))
     assert one == pytest.approx(other, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", list(learners()))
-def test_no_learner_looks_at_the_answer(frame, name):
-    fold = next(folds(frame, "workload"))
-    spoiled = frame.copy()
+def test_no_learner_looks_at_the_answer(few, name):
+    fold = next(folds(few, "workload"))
+    spoiled = few.copy()
     spoiled.loc[fold.test, ["cpu_seconds", "gpu_seconds"]] = 1e9
     spoiled.loc[fold.test, "label"] = "cpu"
-    one, other = (learners()[name].held_out(each, [fold], JointThreshold())[0] for each in (frame, spoiled))
+    one, other = (learners()[name].held_out(each, [fold], JointThreshold())[0] for each in (few, spoiled))
     assert one == pytest.approx(other, abs=1e-9)
 
 
@@ -120,8 +128,8 @@ def test_the_flops_rule_finds_the_threshold(frame):
     assert ((answers >= 0.5) == (clean["label"] == "gpu")[half]).all()
 
 
-def test_one_class_and_unknown_features_are_survived(frame):
-    poor = frame.assign(kernels=np.nan, framework=None, cpu_gflops=np.nan)
+def test_one_class_and_unknown_features_are_survived(few):
+    poor = few.assign(kernels=np.nan, framework=None, cpu_gflops=np.nan)
     for name, learner in learners().items():
         fold = next(folds(poor, "workload"))
         assert np.isfinite(learner.held_out(poor, [fold], JointThreshold())[0]).all(), name
