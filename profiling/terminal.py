@@ -1,6 +1,7 @@
 """Tables that fit the terminal: where it is too narrow for one, each row is a record, one figure a line.
 
-The last column may be wrapped at its words: it is the one of reasons and remarks. Where the output is not a terminal, a table has the width that it needs: a program that reads it finds whole lines.
+The last column may be wrapped at its words: it has the reasons and remarks. Where the output is not a terminal, a table
+has the width that it needs: a program that reads it finds whole lines.
 """
 
 from __future__ import annotations
