@@ -66,9 +66,3 @@ def test_a_command_works(command: str, folder: Path, request: pytest.FixtureRequ
 
 def test_the_readme_names_the_targets_that_a_newcomer_needs() -> None:
     assert {"make demo", "make test", "make setup"} <= make_targets_in(README)
-
-
-def test_make_lint_passes() -> None:
-    if not (PROJECT / ".venv" / ".ready").exists():
-        pytest.skip("the environment was not made by `make setup`, which `make lint` would do now")
-    run(["make", "lint"], PROJECT)
