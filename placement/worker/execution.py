@@ -17,7 +17,7 @@ from placement.errors import DeviceError
 from placement.messages.envelope import ANOTHERS_CUDA, TaskRun, unpack
 from placement.spec.task import Device
 from placement.worker import device, outbox
-from placement.worker.gpu_errors import is_gpu_failure
+from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process
 from placement.worker.kept_worker import ProcessState
 from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
 from placement.worker.thread_limits import ThreadLimits
@@ -47,9 +47,9 @@ def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any
         try:
             return function(*args, **kwargs)
         except Exception as raised:
-            if not (attempt.may_fall_back and is_gpu_failure(raised)):
+            why = attempt.reason_to_fall_back(raised)
+            if why is None:
                 raise
-            why = f"{type(raised).__name__}: {raised}"[:200]
         # Outside the except block, so that the failed run's tensors are not kept alive by its traceback.
         attempt.fall_back(why)
         return function(*args, **kwargs)
@@ -102,10 +102,14 @@ class PlacedRun:
         self._process: ProcessState | None = None
         self._cuda_was_up = False
 
-    @property
-    def may_fall_back(self) -> bool:
-        """A failure of the GPU may be followed by a run on the CPU."""
-        return self._envelope.repeatable and self.device == "gpu" and not self._context.emulated
+    def reason_to_fall_back(self, error: Exception) -> str | None:
+        """Why this error is followed by a run on the CPU; None where it is the user's own, or nothing may run twice."""
+        if not self._envelope.repeatable or self.device != "gpu" or self._context.emulated:
+            return None
+        why = f"{type(error).__name__}: {error}"[:200]
+        if self._cuda_was_up and needs_fresh_process(error):
+            return f"{ANOTHERS_CUDA} an earlier task. {why}"
+        return why if is_gpu_failure(error, self._visible) else None
 
     def fall_back(self, why: str) -> None:
         """From the GPU to the CPU: cached memory is given back, the GPU is hidden, and no task comes after this one."""

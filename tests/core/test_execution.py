@@ -64,6 +64,35 @@ def retired(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
+class Cuda:
+    """torch.cuda as a user's code meets it: initialised at first use, with the settings found then."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.reserved = 0
+        self.initialised = False
+
+    def is_initialized(self) -> bool:
+        return self.initialised
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: Any) -> int:
+            self.calls.append(name)
+            if not self.initialised:
+                raise AssertionError(f"torch.cuda.{name} was called before the user's code initialised CUDA")
+            return {"memory_reserved": self.reserved, "max_memory_reserved": 7, "device_count": 1}.get(name, 0)
+
+        return call
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    made = Cuda()
+    torch = SimpleNamespace(cuda=made, get_num_threads=lambda: 1, set_num_threads=lambda n: None)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    return made
+
+
 def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
     return run_placed(function, "f", which.pack(), args, {})
 
@@ -143,6 +172,22 @@ def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[TaskRun], retired: list[
     assert unfit[0][1] == "here"
 
 
+def test_a_process_whose_cuda_is_up_too_early_for_a_task_is_to_blame_and_not_the_gpu(
+    runs: list[TaskRun], retired: list[bool], cuda: Cuda
+) -> None:
+    def forks() -> str:
+        if current_device() != "cpu":
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess.")
+        return current_device()
+
+    with pytest.raises(RuntimeError, match="forked"):  # nobody but the task itself has initialised CUDA
+        run(forks, envelope("gpu"))
+    cuda.initialised = True
+    assert run(forks, envelope("gpu")) == "cpu"
+    assert retired == [True]
+    assert recorded(runs, NodeContext("n1", REAL), {}).unfit == []
+
+
 @pytest.mark.parametrize("error", [ValueError("CUDA out of memory"), RuntimeError("shapes differ"), MemoryError()])
 def test_another_error_is_the_users_own(error: Exception, runs: list[TaskRun], retired: list[bool]) -> None:
     def fails() -> None:
@@ -192,35 +237,6 @@ def test_the_first_run_in_a_process_is_cold_and_no_observation(
     rows, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
     assert rows[0].same["probes"] == '{"cpu_launch": 1e-06, "cpu_matmul_large": 0.1}'
     assert ([some.number for some in rows], [len(samples) for _, _, samples in observations]) == ([2], [1])
-
-
-class Cuda:
-    """torch.cuda as a user's code meets it: initialised at first use, with the settings found then."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.reserved = 0
-        self.initialised = False
-
-    def is_initialized(self) -> bool:
-        return self.initialised
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*_: Any) -> int:
-            self.calls.append(name)
-            if not self.initialised:
-                raise AssertionError(f"torch.cuda.{name} was called before the user's code initialised CUDA")
-            return {"memory_reserved": self.reserved, "max_memory_reserved": 7, "device_count": 1}.get(name, 0)
-
-        return call
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
-    made = Cuda()
-    torch = SimpleNamespace(cuda=made, get_num_threads=lambda: 1, set_num_threads=lambda n: None)
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    return made
 
 
 def test_cuda_is_left_to_the_users_code_whose_first_run_is_cold_and_its_startup_unknown(

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from placement.hardware.meters.gpu import nvml_answer, nvml_module
+from placement.hardware.meters.gpu import find_gpus, nvml_answer, nvml_module, visible_gpus
 
 NOT_AVAILABLE = 2**63
 """Older bindings give NVML's "not available" as a number of this size or more."""
@@ -69,12 +69,15 @@ def cuda_driver_loaded() -> bool:
     return True
 
 
-def almost_full() -> bool:
-    """The memory of one of this node's GPUs is used up to a twentieth; False where NVML does not tell."""
+def almost_full(visible: str | None = None) -> bool:
+    """The memory of a GPU that is visible is used up to a twentieth; False where NVML does not tell.
+
+    visible: as CUDA_VISIBLE_DEVICES has it; None: all of the node's.
+    """
     nvml = nvml_module()
     if nvml is None:
         return False
-    for index in range(_count(nvml)):
+    for index in _indexes(nvml, visible):
         handle = nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)
         memory = None if handle is None else nvml_answer(nvml, "nvmlDeviceGetMemoryInfo", handle)
         if memory is not None and memory.used >= ALMOST_FULL * memory.total > 0:
@@ -82,13 +85,13 @@ def almost_full() -> bool:
     return False
 
 
-def lost() -> bool:
-    """NVML says that one of this node's GPUs is lost or needs a reset; False where NVML does not tell."""
+def lost(visible: str | None = None) -> bool:
+    """NVML says that a GPU that is visible is lost or needs a reset; False where NVML does not tell."""
     nvml = nvml_module()
     if nvml is None:
         return False
     faults = {getattr(nvml, name, None) for name in ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED")} - {None}
-    return any(_fault(nvml, index) in faults for index in range(_count(nvml)))
+    return any(_fault(nvml, index) in faults for index in _indexes(nvml, visible))
 
 
 def _fault(nvml: Any, index: int) -> int | None:
@@ -102,5 +105,11 @@ def _fault(nvml: Any, index: int) -> int | None:
     return None
 
 
-def _count(nvml: Any) -> int:
-    return nvml_answer(nvml, "nvmlDeviceGetCount") or 0
+def _indexes(nvml: Any, visible: str | None) -> list[int]:
+    """The indexes of the GPUs that are visible; a lost one has no UUID to be known by, so that indexes stand for it."""
+    count = nvml_answer(nvml, "nvmlDeviceGetCount") or 0
+    names = None if visible is None else [name.strip() for name in visible.split(",")]
+    if names is None or not all(name.isdecimal() for name in names):
+        named = None if visible is None else visible_gpus(visible, find_gpus())[0]
+        return [gpu.index for gpu in find_gpus() if gpu.uuid in named] if named else list(range(count))
+    return [int(name) for name in names if int(name) < count]
