@@ -17,7 +17,7 @@ import ray
 
 from placement.prediction.runtime_history import size_of
 from placement.scheduling.feasibility import CandidateTable
-from placement.scheduling.policies.balanced import Balanced, shared_policy
+from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.map_order import End, Gain, Order
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import DEVICES, Device
@@ -35,7 +35,7 @@ class DeviceQueues:
     def __init__(self, handle: Any) -> None:
         self._placer, self._around = handle._placer, caller_context()
         self._snapshot: Snapshot | None = None
-        self._ends = {device: shared_policy(End(device=device)) for device in DEVICES}
+        self._ends = {device: End(device=device) for device in DEVICES}
         self.remote = {
             device: type(handle)(handle._function, replace(handle._options, policy=end), handle._ray_options).remote
             for device, end in self._ends.items()

@@ -12,12 +12,11 @@ from ray._private.auto_init_hook import auto_init_ray
 
 from placement.describe import of_arguments
 from placement.errors import NotServedError, PlacementError, SpecError
-from placement.scheduling.candidates import Policy
+from placement.scheduling.candidates import Policy, has
 from placement.scheduling.decision import Decision, decide, spare
 from placement.scheduling.explanation import Explanation, explain
 from placement.scheduling.feasibility import Limits
-from placement.scheduling.policies.balanced import shared_policy
-from placement.scheduling.policies.registry import BLIND, STATELESS, policy_of
+from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
@@ -47,7 +46,7 @@ class Placer:
         self._check = check
         self._fixed = options.spec if type(options.spec) is TaskSpec else None
         self._spec = spec_function(options.spec) or of_arguments
-        self._policy: Policy | None = None if options.policy is None else shared_policy(policy_of(options.policy))
+        self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._own_limits = limits_of(options, ray_options)
         self._limits: dict[Any, Limits] = {}
         self._limits_before: dict[Any, Limits] = {}
@@ -113,7 +112,7 @@ class Placer:
 
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""
-        return not isinstance(self._policy or snapshot.policy, BLIND)
+        return not has(self._policy or snapshot.policy, "ignores_queues")
 
     def prefer_local_data(
         self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
@@ -127,7 +126,7 @@ class Placer:
         """Counts a task that is sent now, where the policy looks at the queues."""
         if self._looking and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
-            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots)
+            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
@@ -158,7 +157,7 @@ class Placer:
         """
         if decision.reason == "only_device" and len(decision.configs) == 1:
             return True
-        return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
+        return decision.propensity == 1.0 and has(self._policy or snapshot.policy, "stateless")
 
     def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.

@@ -212,7 +212,10 @@ class SimulationRun:
         if self.counts_queues:
             self.sent_to[task] = decision.configs[0]
             self.backlog.sent(
-                decision.configs[0], decision.device, self._expects(task, decision.configs[0], decision.device)
+                decision.configs[0],
+                decision.device,
+                self._expects(task, decision.configs[0], decision.device),
+                gpu_price=decision.gpu_price,
             )
         node = self.cluster.take(demand)
         if node is None:
