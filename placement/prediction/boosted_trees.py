@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -104,6 +104,27 @@ class TreeModel:
         """What counts as seen, for each of NUMBERS."""
         margin = MARGIN * (self.high - self.low) + SLACK
         return (self.low - margin).tolist(), (self.high + margin).tolist()
+
+    @cached_property
+    def steps(self) -> list[_Steps]:
+        """The inputs of a task, each cut where anything changes; some 10 ms to make, and the same for all nodes."""
+        low, high = self.ranges
+        return [_Steps.of(*self.forest.tables[i], low[i], high[i]) for i in range(len(HARDWARE), len(NUMBERS))]
+
+    @cached_property
+    def framework_masks(self) -> dict[str | None, int]:
+        """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
+        import numpy as np
+
+        whole, masks = np.full(len(self.forest.trees), 0xFFFFFFFF, np.uint32), dict[str | None, int]()
+        for name in (*self.frameworks, None):
+            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(self.frameworks)}
+            masks[name] = _whole(self.forest.left(ones) if ones else whole)
+        return masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was worked out, as `Forest`."""
+        return {f.name: self.__dict__[f.name] for f in fields(self)}
 
     @property
     def without_kernels(self) -> int:
@@ -198,12 +219,8 @@ class Ready:
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(whole)), np.uint32)
         self.sums, self.frombuffer, self.size = forest.sums, np.frombuffer, 4 * len(whole)
-        steps = [_Steps.of(*forest.tables[i], low[i], high[i]) for i in range(len(HARDWARE), len(NUMBERS))]
-        self.steps, self.edges = steps, tuple(one.edges for one in steps)
-        self.frameworks: dict[str | None, int] = {}
-        for name in (*model.frameworks, None):
-            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(model.frameworks)}
-            self.frameworks[name] = _whole(forest.left(ones) if ones else whole)
+        self.steps, self.frameworks = model.steps, model.framework_masks
+        self.edges = tuple(one.edges for one in self.steps)
         self.nothing = TreeCell([None] * self.count, [], False)
         self.cells: dict[tuple[Any, ...], TreeCell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))

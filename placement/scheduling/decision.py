@@ -61,10 +61,17 @@ def decide(
     task: what it is.  function: its name, under which history keeps it.  policy: instead of the snapshot's.
     chance: uniform numbers in [0, 1), asked only where the decision explores.
     """
-    policy = policy or snapshot.policy
     history = snapshot.history
     seen = history.get((function, size_of(task))) if len(history) else None
-    candidates = snapshot.offer(limits).field(task, seen)
+    candidates = snapshot.candidate_table(limits).candidates(task, seen)
+    return decide_among(candidates, task, seen, limits, snapshot, policy or snapshot.policy, chance)
+
+
+def decide_among(
+    candidates: CandidateSet, task: TaskSpec, seen: RunHistory | None, limits: Limits, snapshot: Snapshot,
+    policy: Policy, chance: Callable[[], float],
+) -> Decision:  # fmt: skip
+    """The decision for one task whose candidates are known. seen: its earlier runs."""
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
     elif has(policy, "needs_estimates") and not candidates.known():
@@ -101,14 +108,12 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
     )  # fmt: skip
 
 
-def spare(task: TaskSpec, function: str, decision: Decision, limits: Limits, snapshot: Snapshot) -> str | None:
+def spare(decision: Decision, offered: CandidateSet) -> str | None:
     """The config beside those chosen where the same device takes the least seconds; None where there is none other.
 
     Ray is told of it, so that a task does not wait for ever for a config that has gone. Ray also takes it where it is
     free while the chosen ones are not; with one spare alone that made 2 % of the makespan in simulation.
     """
-    seen = snapshot.history.get((function, size_of(task)))
-    offered = snapshot.offer(limits).field(task, seen)
     chosen, best = set(decision.configs), (math.inf, math.inf, "")
     for i, one in enumerate(offered.lots):
         configs = one.cpu if decision.device == "cpu" else one.gpu if i in offered.gpu else ()
