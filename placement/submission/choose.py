@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from ray._common import ray_option_utils
@@ -18,7 +19,7 @@ from ray._private.auto_init_hook import auto_init_ray
 from placement.prediction.selector import Selector
 from placement.scheduling.decision import Decision
 from placement.spec.task import TaskSpec
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.snapshot_client import caller
@@ -74,12 +75,19 @@ def choose(
     """
     ours, rays = split(options)
     reject_unknown(rays, ray_option_utils.task_options, "placement.choose")
-    ray_option_utils.validate_task_options(rays, in_options=False)
+    validate = partial(ray_option_utils.validate_task_options, in_options=False)
+    validate(rays)
+    check_device_options(ours, ray_option_utils.task_options, "placement.choose", validate)
     auto_init_ray()
     snapshot, around = caller().current(), caller_context()
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
-    placer = Placer("placement.choose", PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays, _takes_anything)
+    placer = Placer(
+        "placement.choose",
+        PlacementOptions(spec=TaskSpec() if spec is None else spec).with_(ours),
+        rays,
+        _takes_anything,
+    )
     task = placer.task(args, {})
     decision = placer.decide(task, snapshot, around)
     return Chosen(

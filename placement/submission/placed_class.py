@@ -17,7 +17,7 @@ from ray.util.tracing.tracing_helper import _inject_tracing_into_class
 
 from placement.errors import OptionError
 from placement.scheduling.explanation import Explanation
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.snapshot_client import caller
@@ -33,12 +33,23 @@ OURS = "_placement"
 
 def placed_class(user_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> Any:
     """What placed_remote makes of a class: an ActorClass of Ray's, placed where it may be."""
-    declared = getattr(user_class, CLASS_SPEC, None)
-    if options.spec is None and declared is not None:
+    if options.spec is None and (declared := _declared_spec(user_class)) is not None:
         options = options.with_({"spec": declared})
     reject_unknown(ray_options, ray_option_utils.actor_options, "actors")
+    check_device_options(options.by_device, ray_option_utils.actor_options, "actors", _at_decoration)
     ray_option_utils.validate_actor_options(ray_options, in_options=False)
     return PlacedClass.of(user_class, options, ray_options)
+
+
+def _declared_spec(user_class: Any) -> Any:
+    """The spec in the body of the class or of a base; a metaclass that answers to any name declares none."""
+    if any(CLASS_SPEC in vars(base) for base in user_class.__mro__):
+        return getattr(user_class, CLASS_SPEC)
+    return None
+
+
+_at_decoration = functools.partial(ray_option_utils.validate_actor_options, in_options=False)
+_in_options = functools.partial(ray_option_utils.validate_actor_options, in_options=True)
 
 
 class PlacedClass(ActorClass):
@@ -70,6 +81,7 @@ class PlacedClass(ActorClass):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, ray_option_utils.actor_options, "actors")
+        check_device_options(ours, ray_option_utils.actor_options, "actors", _in_options)
         wrapper = super().options(**rays)  # Ray's own checks and errors
         if not options.placeable:
             return wrapper

@@ -25,7 +25,7 @@ from placement.ray_version import check_ray_version
 from placement.submission.exported_function import ExportingFunction, Variant, Way
 from placement.submission.fast_submit import Submit, submitter
 from placement.submission.map_results import Results, mapped
-from placement.submission.options import PlacementOptions, own_options, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.worker.worker_retirement import MAX_CALLS
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class PlacedFunction(ExportingFunction):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, ray_option_utils.task_options, "remote functions")
+        check_device_options(ours, ray_option_utils.task_options, "remote functions", _in_options)
         wrapper = super().options(**rays)  # Ray's own checks, warnings and errors
         if not options.placeable:
             return _Plain(self, wrapper)
@@ -207,9 +208,14 @@ def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict
     if not function_or_class.__module__:
         function_or_class.__module__ = "global"
     reject_unknown(ray_options, ray_option_utils.task_options, "remote functions")
+    check_device_options(options.by_device, ray_option_utils.task_options, "remote functions", _at_decoration)
     is_generator = inspect.isgeneratorfunction(function_or_class) or inspect.isasyncgenfunction(function_or_class)
     ray_option_utils.validate_task_options(ray_options, in_options=False, is_generator_callable=is_generator)
     return PlacedFunction(function_or_class, options, ray_options)
+
+
+_in_options = functools.partial(ray_option_utils.validate_task_options, in_options=True)
+_at_decoration = functools.partial(ray_option_utils.validate_task_options, in_options=False)
 
 
 def export_options(options: PlacementOptions, ray_options: dict[str, Any], way: Way) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Placer:
         self.options = options
         self.ray_options = ray_options
         self._check = check
-        self._fixed = options.spec if type(options.spec) is TaskSpec else None
+        self._fixed = options.spec if isinstance(options.spec, TaskSpec) else None
         self._spec = spec_function(options.spec) or of_arguments
         self._policy: Policy | None = None if options.policy is None else shared_policy(policy_of(options.policy))
         self._own_limits = limits_of(options, ray_options)
@@ -68,7 +68,7 @@ class Placer:
             raise SpecError(self._spec_trouble(args, kwargs, error)) from error
         if task is None:
             return UNKNOWN
-        if type(task) is not TaskSpec:
+        if not isinstance(task, TaskSpec):
             raise SpecError(
                 f"the spec of {self.name} returned {task!r}; it must return a TaskSpec (placement.describe makes them) "
                 "or None for nothing known."
