@@ -25,7 +25,15 @@ from placement.spec.node import Inventory
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.submission.data_locality import prefer_local_data, refs_in
 from placement.submission.options import PlacementOptions, own_options, spec_function
-from placement.submission.ray_constraints import WISHES, all_known, caller_context, has_wishes, limits_of, narrowed
+from placement.submission.ray_constraints import (
+    WISHES,
+    all_known,
+    caller_context,
+    has_wishes,
+    limits_of,
+    names_node,
+    narrowed,
+)
 from placement.submission.snapshot_client import caller
 
 NO_CANDIDATE = "no_candidate"
@@ -103,12 +111,22 @@ class Placer:
         return self._without_candidate(decision, task, limits, snapshot)
 
     def _without_candidate(self, decision: Decision, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> Decision:
-        """The task waits as under ray.remote, and that is said once; NotServedError where it would wait for ever."""
+        """The task waits as under ray.remote, and that is said once; NotServedError where it would wait for ever.
+
+        A task that must run on a named node is left to Ray, which fails it by itself where that node cannot.
+        """
+        possible = possible_devices(task, limits, snapshot.inventory)
+        if not names_node(self.ray_options):
+            self._tell_unserved(task, limits, snapshot, never=not possible)
+        if "cpu" in self._own_limits.excluded or possible == {"gpu"}:
+            return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
+        return decision
+
+    def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot, *, never: bool) -> None:
         table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
         reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
         why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
-        possible = possible_devices(task, limits, snapshot.inventory)
-        if snapshot.inventory.complete and not possible and all_known(snapshot):
+        if never and snapshot.inventory.complete and all_known(snapshot):
             raise NotServedError(
                 f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) was told of: "
                 "ask for less, or name a type (with its `config` label) that has it."
@@ -119,9 +137,6 @@ class Placer:
                 "%s. It waits for one that can, as under ray.remote. Name what your autoscaler could start by "
                 "placement.start(node_types=) ({} where there is none), and such a task fails at once instead.", why,
             )  # fmt: skip
-        if "cpu" in self._own_limits.excluded or possible == {"gpu"}:
-            return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
-        return decision
 
     def _weaker_limits(self, snapshot: Snapshot, around: Any) -> Iterator[Limits]:
         """The limits without soft wishes, then without demands that a node not started yet may meet."""

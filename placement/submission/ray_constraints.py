@@ -145,6 +145,12 @@ def has_wishes(options: PlacementOptions, ray_options: Mapping[str, Any], snapsh
     return soft or (bool(snapshot.planned) and any(_tests(one, "hard") for one in by_device))
 
 
+def names_node(ray_options: Mapping[str, Any]) -> bool:
+    """The task must run on one named node or fail."""
+    strategy = ray_options.get("scheduling_strategy")
+    return isinstance(strategy, NodeAffinitySchedulingStrategy) and not strategy.soft
+
+
 def _alive_nodes() -> list[Node]:
     return [node for node in ray.nodes() if node["Alive"]]
 

@@ -147,6 +147,16 @@ def test_a_soft_wish_that_this_very_task_cannot_have_gives_way() -> None:
     assert "A" not in decision.configs
 
 
+@pytest.mark.parametrize("types_known", [False, True])
+def test_a_task_for_a_node_that_has_gone_fails_as_ray_has_it(types_known: bool, caplog: Any) -> None:
+    f = where.options(scheduling_strategy=NodeAffinitySchedulingStrategy(GONE, soft=False))
+    snapshot = complete() if types_known else caller().current()
+    assert f._placer.decide(SMALL, snapshot, None).reason == "no_candidate"
+    with pytest.raises(ray.exceptions.TaskUnschedulableError):
+        ray.get(f.remote(), timeout=60)
+    assert "waits for one" not in caplog.text
+
+
 def test_soft_labels_are_wishes() -> None:
     def labels(hard: Any, wish: Any) -> Any:
         return where.options(scheduling_strategy=NodeLabelSchedulingStrategy(hard=hard, soft=wish))
