@@ -24,7 +24,8 @@ from placement.errors import OptionError
 from placement.ray_version import check_ray_version
 from placement.submission.exported_function import ExportingFunction, Variant, Way
 from placement.submission.fast_submit import Submit, submitter
-from placement.submission.map_results import Results, mapped
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.worker.worker_retirement import MAX_CALLS
 
