@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.actor import ActorClass
-from ray.dag.class_node import ClassNode
-from ray.dag.function_node import FunctionNode
-from ray.remote_function import RemoteFunction
+from placement.ray_internals.dag import ClassNode, FunctionNode
 
 
 class _Bound:
@@ -26,7 +23,7 @@ class _Bound:
     def _execute_impl(self, *_args: Any, **_kwargs: Any) -> Any:
         node: Any = self
         placed = self._placed
-        if isinstance(placed, RemoteFunction | ActorClass):
+        if hasattr(placed, "options"):  # not where `.options()` has been called already
             placed = placed.options(**node._bound_options)
         return placed.remote(*node._bound_args, **node._bound_kwargs)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.errors import OptionError
+from placement.ray_internals.connection import auto_init_ray
 from placement.submission.map_results import IN_FLIGHT_PER_CPU, Results
 
 LEAST_IN_FLIGHT = 256

@@ -102,8 +102,13 @@ def spec_function(spec: Any) -> Callable[..., Any] | None:
     return lambda *args, **kwargs: spec  # noqa: ARG005
 
 
-def reject_unknown(ray_options: Iterable[str], known: Iterable[str], of: str) -> None:
-    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours."""
+def reject_unknown(ray_options: Iterable[str], known: Iterable[str] | None, of: str) -> None:
+    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours.
+
+    known: Ray's options; None: not known here, so that ray.remote itself will say.
+    """
+    if known is None:
+        return
     for name in ray_options:
         if name not in known:
             raise OptionError(
@@ -112,12 +117,10 @@ def reject_unknown(ray_options: Iterable[str], known: Iterable[str], of: str) ->
             )
 
 
-def check_device_options(
-    given: Mapping[str, Any], known: Iterable[str], of: str, validate: Callable[[dict[str, Any]], None]
-) -> None:
+def check_device_options(given: Mapping[str, Any], check: Callable[..., None], **how: bool) -> None:
     """Raises OptionError on what Ray would refuse at the submission in a cpu_options= or gpu_options= of `given`.
 
-    known: Ray's options.  of: "remote functions" or "actors".  validate: Ray's own check of a dict of options.
+    check: Ray's own check of a dict of options, which is called with `how`.
     """
     for name in ("cpu_options", "gpu_options"):
         options = dict(given.get(name, {}))
@@ -125,9 +128,8 @@ def check_device_options(
         if ours:
             raise OptionError(f"{name}: {ours} are placed_remote's own; give them beside {name}, not in it.")
         try:
-            reject_unknown(options, known, of)
-            validate(options)
-        except (TypeError, ValueError) as error:  # OptionError is a ValueError
+            check(options, **how)
+        except (TypeError, ValueError) as error:
             raise OptionError(f"{name}={options!r}: {error}") from error
 
 
