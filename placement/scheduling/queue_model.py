@@ -138,7 +138,7 @@ class Backlog:
 
     def _wait(self, line: _Line, need: float, now: float) -> float:
         full = line.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
-        if line.tasks >= full and line.slots:
+        if need and line.tasks >= full and line.slots:  # what takes no slot waits for none
             self._advance(line, now)
             k = line.tasks
             if k >= full:

@@ -7,7 +7,7 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from placement.messages.envelope import Envelope, with_weighed
 from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
@@ -17,7 +17,8 @@ from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
-from placement.submission.map_results import Results, mapped
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
@@ -27,8 +28,6 @@ from placement.submission.snapshot_client import caller
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
-    from placement.submission.placed_function import PlacedFunction
-    from placement.submission.public_function import PublicFunction
     from placement.submission.variants import Way
 
 
@@ -41,12 +40,31 @@ class CallPlan(NamedTuple):
     sent: SentTask
 
 
+class Target(Protocol):
+    """The placed function that a Handle submits."""
+
+    name: str
+    _function: Any
+    _decorator: Any
+
+    @property
+    def check_arguments(self) -> Callable[[Any, Any], None]:
+        """Raises the TypeError of arguments that do not fit the user's signature."""
+
+    def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
+        """An ordinary task of the user's own function."""
+
+    def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
+        """A node of Ray's own, whose task is not placed."""
+
+    def variant(self, way: Way) -> Any:
+        """The function in a way to run; its `submitter(options)` gives submit(args, kwargs, packed)."""
+
+
 class Handle:
     """A placed function with options: what `.options()` returns and what the function itself submits through."""
 
-    def __init__(
-        self, function: PlacedFunction | PublicFunction, options: PlacementOptions, ray_options: dict[str, Any]
-    ) -> None:
+    def __init__(self, function: Target, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._function = function
         self._options = options
         self._ray_options = ray_options
