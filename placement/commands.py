@@ -1,4 +1,4 @@
-"""The control plane as a user meets it: start, swap, rollback, flush, read_log; and the way to the actor."""
+"""The commands of a user to the control plane: start, swap, rollback, flush, status, inventory, read_log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from placement.control_plane.client import START_TIMEOUT_S, call
 from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
@@ -32,7 +33,10 @@ def start(
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
-    """Sets what is to be set for the whole cluster, and waits until its nodes are known.
+    """Sets the settings of the whole cluster, and starts the placement actor where there is none.
+
+    It waits two seconds at most for nodes that are being probed; they serve meanwhile, and `wait_for_probes` waits
+    longer.
 
     log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
     selector: a selector file; nothing given: the one in service, at first the shipped one.
@@ -54,28 +58,28 @@ def start(
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
     types = None if node_types is None else read_node_types(node_types)
     data = None if selector is None else read_selector(selector).to_dict()
-    from placement.messages.control import Settings
-
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
     )
     settings = replace(settings, keep_days=keep_days)
     call("configure", settings, data, timeout_s=timeout_s)
-    deadline = time.monotonic() + timeout_s
-    while True:
-        update = call("update", None, 0.0, timeout_s=timeout_s)
-        if not update.pending_nodes:
-            break
-        if time.monotonic() > deadline:
-            raise ControlPlaneError(
-                f"{update.pending_nodes} nodes of the cluster were not probed within {timeout_s:g} s; see the warnings "
-                "in Ray's log of the actor `placement`, or give a longer timeout_s."
-            )
+    deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
+    while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
     from placement.submission.snapshot_client import caller
 
     caller().renew()
     return str(call("ready", timeout_s=timeout_s))
+
+
+def wait_for_probes(timeout_s: float = START_TIMEOUT_S) -> int:
+    """Waits until the first probe of every node has ended, and returns the number of those that still run."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        pending = int(call("status", timeout_s=timeout_s)["pending_nodes"])
+        if not pending or time.monotonic() > deadline:
+            return pending
+        time.sleep(0.1)
 
 
 def swap(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> str:

@@ -6,6 +6,8 @@ The energy counter (Volta and later) is read where there is one, else power is r
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,35 +52,58 @@ class NvmlMeter:
         if nvml is None:
             raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
         try:
-            value = getattr(nvml, self.function)(nvml.nvmlDeviceGetHandleByUUID(self.uuid))
-        except nvml.NVMLError as fault:
+            value = getattr(nvml, self.function)(_handle(nvml, self.uuid))
+        except Exception as fault:  # NVML's error, or a binding of another package without this function
             raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
         return float(getattr(value, "gpu", value)) * self.scale
 
 
 def _nvml() -> Any | None:
-    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver."""
+    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver.
+
+    Several packages bring a module of this name: what one of them raises, or lacks, is taken for no driver.
+    """
     try:
         import pynvml
-    except ImportError:
-        return None
-    try:
+
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except Exception:
         return None
     return pynvml
 
 
+def _handle(nvml: Any, uuid: str) -> Any:
+    """A GPU's handle. Older bindings hand the UUID to C as it is, which takes bytes alone."""
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except (TypeError, ctypes.ArgumentError):
+        return nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+
+
 def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
-    """What NVML says, or None where this GPU or driver does not tell it."""
+    """NVML's answer, or None where this GPU, driver or binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
-    except (nvml.NVMLError, AttributeError):
+    except Exception:
         return None
 
 
-def find_gpus() -> tuple[Gpu, ...]:
-    """The node's GPUs, by index; those that do not answer are left out. Empty without a driver."""
+_OF_PROCESS: Any = object()
+
+
+def find_gpus(visible: str | None = _OF_PROCESS) -> tuple[Gpu, ...]:
+    """The GPUs that a CUDA_VISIBLE_DEVICES names, in its order; by default this process's own, None: all of the node.
+
+    GPUs that do not answer are left out. Empty without a driver.
+    """
+    gpus = _all_gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is _OF_PROCESS else visible
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    return tuple(by_uuid[uuid] for uuid in visible_gpus(visible, gpus)[0])
+
+
+def _all_gpus() -> tuple[Gpu, ...]:
+    """The GPUs of the node, by index."""
     nvml = _nvml()
     if nvml is None:
         return ()
@@ -111,17 +136,25 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
 
 
-def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
-    """What a GPU's memory has beside what other programs hold, 1e9 bytes; None where NVML does not tell.
+def _told_handle(nvml: Any, uuid: str) -> Any | None:
+    try:
+        return _handle(nvml, uuid)
+    except Exception:
+        return None
 
-    ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
+
+def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
+    """The memory of a GPU beside that of other programs, 1e9 bytes; None where NVML does not tell.
+
+    ours: whether a process is one of Ray's, whose memory is free again when its task ends; None where the process
+    cannot be looked up. Memory counts as another program's only where that is certain.
     """
     nvml = _nvml()
-    handle = nvml and _told(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
+    handle = nvml and _told_handle(nvml, gpu.uuid)
     running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
     if running is None or gpu.memory_gb is None:
         return None
-    held = [process.usedGpuMemory for process in running if not ours(process.pid)]
+    held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
     return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
@@ -129,7 +162,7 @@ def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str
     """The meters of the GPUs' energy and load (default: of all), and UUID -> reason for those that have none."""
     meters: list[Meter] = []
     unmeasured = {}
-    for gpu in find_gpus() if gpus is None else gpus:
+    for gpu in find_gpus(None) if gpus is None else gpus:
         if gpu.mig:
             unmeasured[gpu.uuid] = MIG_REASON
             continue
