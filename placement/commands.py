@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
 from placement.scheduling.policies.registry import policy_of
-from placement.spec.autoscaler_types import checked
+from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
 
 QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
@@ -57,11 +56,12 @@ def start(
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
     types = None if node_types is None else read_node_types(node_types)
+    complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
-        None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
-    )
-    settings = replace(settings, keep_days=keep_days)
+        None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
+        None if types is None else checked(types), complete,
+    )  # fmt: skip
     call("configure", settings, data, timeout_s=timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
@@ -159,16 +159,18 @@ def _read_file(path: str) -> bytes:
     return read_whole(path)
 
 
-def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """The types of a cluster file, or those given. Raises OptionError."""
-    if isinstance(node_types, Mapping):
-        return checked(node_types)
-    import yaml
+def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The content of a cluster file, or the types as they are; checked. Raises OptionError."""
+    types: Any = node_types
+    if isinstance(node_types, str | os.PathLike):
+        import yaml
 
-    try:
-        return checked(yaml.safe_load(Path(node_types).expanduser().read_text()))
-    except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+        try:
+            types = yaml.safe_load(Path(node_types).expanduser().read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+    checked(types)
+    return dict(types)
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:

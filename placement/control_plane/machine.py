@@ -8,12 +8,23 @@ from pathlib import Path
 from ray._common.utils import get_system_memory
 from ray._private.utils import get_num_cpus
 
-from placement.hardware.probe import MachineShare, granted_devices
+from placement.hardware.probe import MachineShare, granted_devices, probe
+from placement.spec.node import NodeSpec
 
 
 def machine_share(cpus: float, gpus: float) -> MachineShare:
     """The share of a node that may grant so many CPUs and GPUs, from inside a worker of that node."""
     return MachineShare(cpus, gpus, granted_devices(raylet_visible_devices(), gpus), usable_memory_gb())
+
+
+def this_machine_share() -> MachineShare:
+    """The share that a node would have that `ray start` starts in this process's environment."""
+    return MachineShare(detected_cpus(), None, os.environ.get("CUDA_VISIBLE_DEVICES"), usable_memory_gb())
+
+
+def probe_node(config: str | None, cpus: float, gpus: float) -> NodeSpec:
+    """Probes the node that this worker runs on, of which Ray may grant so many CPUs and GPUs."""
+    return probe(config, machine_share(cpus, gpus))
 
 
 def detected_cpus() -> int:

@@ -12,11 +12,10 @@ from ray._private.worker import _make_remote
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from placement.control_plane.actor_lookup import find_actor, report_lost_records
-from placement.control_plane.machine import machine_share
+from placement.control_plane.machine import machine_share, probe_node
 from placement.control_plane.ray_context import NAMESPACE, own_folder
 from placement.control_plane.task_energy import TaskEnergy
 from placement.hardware.foreign_gpu_memory import report_changes
-from placement.hardware.probe import probe
 from placement.log.lost_records import LOOK_EVERY_S, tell_of_the_dead
 from placement.messages.reports import Window
 from placement.spec.node import NodeSpec
@@ -44,13 +43,12 @@ class NodeAgent:
         The hardware is probed at the first call (a few seconds, kept on the node's disk), and again where that left
         figures unmeasured.
         """
-        share = machine_share(cpus, gpus)
         self._start("lost_records", self._report_lost_records())
         async with self._probing:
             if self._spec is None or self._spec.not_measured:
-                self._spec = await asyncio.to_thread(probe, config, share)
+                self._spec = await asyncio.to_thread(probe_node, config, cpus, gpus)
         if await self._energy.open():
-            devices = self._energy.granted(share.visible_devices)
+            devices = self._energy.granted(machine_share(cpus, gpus).visible_devices)
             self._start("gpu_memory", report_changes(devices, self._report_gpu_free), anew=True)  # the actor may be new
         return self._spec
 

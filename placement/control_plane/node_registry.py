@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from placement.control_plane.idle_nodes import IdleNodes, Resources
 from placement.messages.control import NODES_WAIT_S
-from placement.spec.autoscaler_types import is_complete, planned
+from placement.spec.autoscaler_types import planned
 from placement.spec.node import CONFIG, EMULATED, Inventory, NodeKind, NodeSpec, paper_configs
 
 PROBE_TIMEOUT_S = 240.0  # over the probe's own limit, which gives the better reason
@@ -135,15 +135,18 @@ class NodeRegistry:
         joining = [node for node in self.nodes.values() if not node.settled and now - node.joined < NODES_WAIT_S]
         return sum(not (measured_gpus if _has_gpu(node) else measured) for node in joining)
 
-    def inventory(self, node_types: Mapping[str, Any] | None) -> Inventory:
-        """The kinds of node that run, and those that the autoscaler could start; node_types: of `checked()`."""
+    def inventory(self, node_types: Mapping[str, Any] | None, *, complete: bool = False) -> Inventory:
+        """The kinds of node that run, and those that the autoscaler could start.
+
+        node_types: of `checked()`.  complete: nothing else can be started; see `is_complete`.
+        """
         groups: dict[str, list[Node]] = {}
         for node in self.nodes.values():
             if node.spec is not None:
                 groups.setdefault(node.spec.config, []).append(node)
         kinds = [_kind(config, nodes) for config, nodes in groups.items()]
         kinds += planned(node_types or {}, groups, self._measured)
-        return Inventory(tuple(kinds), complete=node_types is not None and is_complete(node_types, groups))
+        return Inventory(tuple(kinds), complete=complete)
 
     def release_idle(self, node_types: Mapping[str, Any], free: Mapping[str, Resources]) -> list[str]:
         """Ends the agents of idle nodes that the autoscaler may take away, and returns these nodes.

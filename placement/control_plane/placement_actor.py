@@ -163,7 +163,8 @@ class PlacementActor:
     @property
     def inventory(self) -> Inventory:
         """The kinds of node that run, and those that the autoscaler could start; largest GPU first."""
-        return self.registry.inventory(self.settings.node_types)
+        types, complete = self.settings.node_types, self.settings.node_types_complete
+        return self.registry.inventory(types, complete=bool(complete))
 
     @property
     def policy(self) -> Policy:

@@ -9,7 +9,7 @@ from typing import Any
 
 from placement.messages.control import Settings
 
-STORED = ("log", "emulator", "compression", "keep_days", "node_types")
+STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete")
 """The settings that are plain data; a policy is stored where it is a name, since an object of the user's is no data."""
 KEY = "settings"
 

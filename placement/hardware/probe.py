@@ -28,6 +28,7 @@ from placement.errors import SpecError
 from placement.hardware import kernels
 from placement.hardware.meters import Gpu, cpu_name, cpu_tdp_w, find_gpus
 from placement.spec.node import NodeSpec
+from placement.spec.ray_start_args import device_entries
 
 VERSION = 2
 PROBE_TIMEOUT_S = 180.0
@@ -72,7 +73,14 @@ def granted_devices(visible_devices: str | None, gpus: float) -> str:
     count = math.ceil(gpus)
     if visible_devices is None:
         return ",".join(str(index) for index in range(count))
-    return ",".join(visible_devices.split(",")[:count])
+    return ",".join(device_entries(visible_devices)[:count])
+
+
+def visible_gpu_count(visible_devices: str | None) -> int:
+    """The number of GPUs and MIG slices that a CUDA_VISIBLE_DEVICES names and the driver knows; None: of the node."""
+    gpus = find_gpus(visible_devices)
+    slices = [entry for entry in device_entries(visible_devices or "") if entry.strip().startswith("MIG-")]
+    return len(gpus) + (len(slices) if slices and any(gpu.mig for gpu in find_gpus(None)) else 0)
 
 
 def probe(config: str | None = None, share: MachineShare | None = None, *, fresh: bool = False) -> NodeSpec:
@@ -108,7 +116,7 @@ def parts(share: MachineShare) -> Iterator[tuple[str, Part]]:
     threads = share.threads
     for name, part in (
         ("cpu kernels", lambda: _prefixed("cpu", kernels.numpy_kernels())),
-        ("gpus", lambda: _gpu_figures(find_gpus(share.visible_devices))),
+        ("gpus", lambda: _gpu_figures(find_gpus(share.visible_devices), share)),
         ("torch on the CPU", lambda: _prefixed("cpu", kernels.torch_kernels(threads))),
         ("XGBoost on the CPU", lambda: _prefixed("cpu", kernels.tree_kernels("cpu", threads))),
         ("gpu kernels", lambda: _prefixed("gpu", _gpu_kernels(share))),
@@ -203,14 +211,12 @@ def _granted_gpus(visible: int | None, share: MachineShare) -> int:
     return min(counts, default=0)
 
 
-def _gpu_figures(gpus: tuple[Gpu, ...]) -> dict[str, Any]:
-    """Of the first GPU, which Ray grants first."""
+def _gpu_figures(gpus: tuple[Gpu, ...], share: MachineShare) -> dict[str, Any]:
+    """The number of GPUs, and the figures of the first, which Ray grants first. Of MIG slices only the number."""
     if not gpus:
-        return {"gpus": 0}
-    first = gpus[0]
-    return {
-        "gpus": len(gpus), "name": first.name, "memory_gb": first.memory_gb, "power_limit_w": first.power_limit_w
-    }  # fmt: skip
+        return {"gpus": visible_gpu_count(share.visible_devices)}
+    first, count = gpus[0], visible_gpu_count(share.visible_devices)
+    return {"gpus": count, "name": first.name, "memory_gb": first.memory_gb, "power_limit_w": first.power_limit_w}
 
 
 def _gpu_kernels(share: MachineShare) -> dict[str, float]:

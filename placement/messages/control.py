@@ -21,6 +21,7 @@ class Settings:
 
     log: URI of the log; without one none is kept.  emulator: "module:function".  compression: see `placement.start`.
     node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() returns them.
+    node_types_complete: as its is_complete() says of them.
     """
 
     log: str | None = None
@@ -29,6 +30,7 @@ class Settings:
     compression: float | None = None
     keep_days: float | None = None
     node_types: dict[str, dict[str, Any]] | None = None
+    node_types_complete: bool | None = None
 
 
 @dataclass(frozen=True)

