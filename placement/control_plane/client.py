@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray._common.constants import HEAD_NODE_RESOURCE_NAME
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.worker import _make_remote
+import ray
 
 from placement.control_plane.actor_lookup import CALL_TIMEOUT_S, actor_exists, call_actor, find_actor, forget_actor
 from placement.control_plane.key_value_store import RayKeyValueStore
 from placement.control_plane.ray_context import NAME, NAMESPACE
 from placement.control_plane.selector_store import stored_selector
+from placement.errors import ControlPlaneError
 from placement.prediction.selector import Selector
+from placement.ray_internals.cluster import on_head
+from placement.ray_internals.connection import auto_init_ray
+from placement.ray_internals.options import make_remote
+from placement.ray_internals.way import FORCE, places
 
 __all__ = ["START_TIMEOUT_S", "actor", "actor_exists", "call", "forget_actor", "served_selector"]
 
@@ -25,7 +28,15 @@ def call(method: str, *args: Any, timeout_s: float = START_TIMEOUT_S) -> Any:
 
 
 def actor() -> Any:
-    """The cluster's PlacementActor, started where there is none."""
+    """The cluster's PlacementActor, started where there is none.
+
+    Raises ControlPlaneError on a Ray on which nothing can be placed.
+    """
+    if not places():
+        raise ControlPlaneError(
+            f"Ray {ray.__version__} lacks what placing takes, or {FORCE}=plain is set: there is no placement actor. "
+            "Tasks and actors run as under ray.remote."
+        )
     auto_init_ray()
     return find_actor(_start_actor)
 
@@ -43,7 +54,7 @@ def _start_actor() -> Any:
     options: dict[str, Any] = {
         "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
         "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
-        "resources": {HEAD_NODE_RESOURCE_NAME: 0.001},
+        "resources": on_head(),
     }  # fmt: skip
     # Not ray.remote, in whose place somebody may have put placed_remote.
-    return _make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
+    return make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ray._common.utils import get_system_memory
-from ray._private.utils import get_num_cpus
-
 from placement.hardware.probe import MachineShare, granted_devices, probe
+from placement.ray_internals.machine import detected_cpus, system_memory_bytes
 from placement.spec.node import NodeSpec
 
 
@@ -27,14 +25,9 @@ def probe_node(config: str | None, cpus: float, gpus: float) -> NodeSpec:
     return probe(config, machine_share(cpus, gpus))
 
 
-def detected_cpus() -> int:
-    """The CPUs that `ray start` would count on this machine: a container's quota and cpuset hold."""
-    return max(1, int(get_num_cpus(override_docker_cpu_warning=True)))
-
-
 def usable_memory_gb() -> float:
     """The memory of this machine, or of this container where that has less, 1e9 bytes."""
-    return float(get_system_memory()) / 1e9
+    return system_memory_bytes() / 1e9
 
 
 def raylet_visible_devices(proc: Path = Path("/proc")) -> str | None:

@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 import ray
-from ray._private.worker import _make_remote
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from placement.control_plane.actor_lookup import find_actor, report_lost_records
@@ -18,6 +17,7 @@ from placement.control_plane.task_energy import TaskEnergy
 from placement.hardware.foreign_gpu_memory import report_changes
 from placement.log.lost_records import LOOK_EVERY_S, tell_of_the_dead
 from placement.messages.reports import Window
+from placement.ray_internals.options import make_remote
 from placement.spec.node import NodeSpec
 
 AgentHandle = Any
@@ -111,7 +111,7 @@ class RayNodeAgents:
 def agent_of(node_id: str) -> AgentHandle:
     """The agent of a node, started where there is none."""
     return (
-        _make_remote(NodeAgent, {})  # not ray.remote, in whose place somebody may have put placed_remote
+        make_remote(NodeAgent, {})  # not ray.remote, in whose place somebody may have put placed_remote
         .options(
             name=f"agent-{node_id}", namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
             max_restarts=-1, max_task_retries=3,

@@ -21,7 +21,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.state import available_resources_per_node
 
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.key_value_store import RayKeyValueStore
@@ -42,6 +41,7 @@ from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import History
 from placement.prediction.selector_file import selector_of, shipped_selector
+from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
 from placement.scheduling.policies.registry import name_of, policy_of
 from placement.spec.node import Inventory
@@ -196,8 +196,8 @@ class PlacementActor:
     async def _update_nodes(self) -> None:
         self.registry.update(await asyncio.to_thread(ray.nodes))
         if self.settings.node_types:
-            free = await asyncio.to_thread(available_resources_per_node)
-            released = self.registry.release_idle(self.settings.node_types, free)
+            free = await asyncio.to_thread(free_resources_by_node)
+            released = self.registry.release_idle(self.settings.node_types, free or {})
             self.generation += bool(released)  # workers there ask anew once they have work again
 
     # --- records ------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from placement.control_plane.key_value_store import KeyValueStore
 from placement.errors import ControlPlaneError, SelectorError
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
@@ -24,7 +25,7 @@ class SelectorStore:
     store: where their content lies by `selector_key`; those that can no longer be rolled back to are deleted there.
     """
 
-    def __init__(self, store: MutableMapping[str, bytes]) -> None:
+    def __init__(self, store: KeyValueStore) -> None:
         self._store = store
         self._selectors: list[Selector] = []
         self._digests: dict[str, bytes] = {}
@@ -80,7 +81,7 @@ def selector_key(version: str) -> str:
     return f"selector:{version}"
 
 
-def stored_selector(store: Mapping[str, bytes], version: str) -> Selector:
+def stored_selector(store: KeyValueStore, version: str) -> Selector:
     """The selector of a version in service. Raises ControlPlaneError where it has left service since."""
     data = store.get(selector_key(version))
     if data is None:

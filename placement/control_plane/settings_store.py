@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
+from placement.control_plane.key_value_store import KeyValueStore
 from placement.messages.control import Settings
 
 STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete")
@@ -14,7 +14,7 @@ STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_typ
 KEY = "settings"
 
 
-def save_settings(store: MutableMapping[str, bytes], settings: Settings, selectors: list[dict[str, Any]]) -> None:
+def save_settings(store: KeyValueStore, settings: Settings, selectors: list[dict[str, Any]]) -> None:
     """Stores the settings and the selectors, as `SelectorStore.to_list` gives them."""
     data: dict[str, Any] = {name: getattr(settings, name) for name in STORED}
     data["selectors"] = selectors
@@ -23,7 +23,7 @@ def save_settings(store: MutableMapping[str, bytes], settings: Settings, selecto
     store[KEY] = json.dumps(data).encode()
 
 
-def load_settings(store: Mapping[str, bytes], settings: Settings) -> tuple[Settings, list[dict[str, Any]]] | None:
+def load_settings(store: KeyValueStore, settings: Settings) -> tuple[Settings, list[dict[str, Any]]] | None:
     """`settings` changed to those stored, and the selectors; None where nothing is stored."""
     stored = store.get(KEY)
     if not stored:
@@ -33,11 +33,11 @@ def load_settings(store: Mapping[str, bytes], settings: Settings) -> tuple[Setti
     return replace(settings, **data), selectors
 
 
-def load_count(store: Mapping[str, bytes], name: str) -> int:
+def load_count(store: KeyValueStore, name: str) -> int:
     """A counter; 0 where none was stored."""
     return int(store.get(name) or 0)
 
 
-def save_count(store: MutableMapping[str, bytes], name: str, count: int) -> None:
+def save_count(store: KeyValueStore, name: str, count: int) -> None:
     """Stores a counter."""
     store[name] = str(count).encode()

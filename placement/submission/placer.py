@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.describe import of_arguments
 from placement.errors import NotServedError, PlacementError, SpecError
+from placement.ray_internals.connection import auto_init_ray
 from placement.scheduling.candidates import Policy
 from placement.scheduling.decision import Decision, decide, spare
 from placement.scheduling.explanation import Explanation, explain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ray
 
+from placement.ray_internals.connection import in_worker
 from placement.worker import device
 from placement.worker.traceback_filter import hide_own_frames
 
@@ -13,7 +14,7 @@ def enter_actor() -> None:
 
     What Ray granted decides, so it also holds where the user's own options asked for a GPU.
     """
-    if ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+    if not in_worker():
         return
     hide_own_frames()
     gpus = ray.get_gpu_ids()

@@ -14,14 +14,15 @@ from time import perf_counter, process_time, thread_time, time
 from typing import Any
 
 import ray
-from ray._private.worker import global_worker
 
 from placement.errors import DeviceError
 from placement.messages.envelope import ANOTHERS_CUDA, TaskRun, unpack
+from placement.ray_internals.connection import running_task_id
+from placement.ray_internals.worker_hooks import worker_retires
 from placement.spec.task import Device
 from placement.worker import device, outbox
 from placement.worker.gpu_errors import is_gpu_failure
-from placement.worker.worker_retirement import retire_worker, worker_retires
+from placement.worker.worker_retirement import retire_worker
 
 OMP, LAUNCHERS = b"OMP_NUM_THREADS", b"1"
 
@@ -153,7 +154,7 @@ class PlacedRun:
         visible = (self._visible or "") if on_gpu else None
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, self._cold,
-            self.fallback, error, _task_id(), visible, memory_bytes,
+            self.fallback, error, running_task_id(), visible, memory_bytes,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
         outbox.report(run, last=worker_retires())
@@ -230,9 +231,3 @@ def _gpu_memory_peak() -> float | None:
     peak = float(torch.cuda.max_memory_reserved())
     torch.cuda.reset_peak_memory_stats()
     return peak
-
-
-def _task_id() -> bytes:
-    core: Any = global_worker.core_worker  # type: ignore[attr-defined]
-    task_id: bytes = core.get_current_task_id().binary()
-    return task_id

@@ -31,9 +31,9 @@ def node_args_command(
     ] = False,
 ) -> None:
     """The arguments of `ray start` for the machine it runs on: ray start --address=HEAD:6379 $(placement node-args)."""
-    from placement.control_plane.machine import detected_cpus
     from placement.hardware.meters import cpu_name, find_gpus
     from placement.hardware.probe import config_name, visible_gpu_count
+    from placement.ray_internals.machine import detected_cpus
     from placement.spec.node import paper_configs
     from placement.spec.ray_start_args import ray_start_args
 

@@ -74,8 +74,9 @@ def as_dict(found: Simulation) -> dict[str, Any]:
 
 def show(found: Simulation, report: dict[str, Any]) -> None:
     """The table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from profiling.terminal import TerminalConsole
 
     title = f"{found.trace}: {found.tasks:,} tasks on {found.nodes:,} nodes, times emulated; no schedule ends before "
     speed = Table(title=f"{title}{found.bound_seconds:,.0f} s", title_justify="left")
@@ -96,7 +97,7 @@ def show(found: Simulation, report: dict[str, Any]) -> None:
             name, f"{o.joules / 1e6:.3f}", f"{o.cluster_joules / 1e6:.3f}", f"{o.gpu_hours:.2f}",
             f"{o.regret_seconds:,.0f}", f"{o.gpu_share:.2f}",
         )  # fmt: skip
-    console = Console()
+    console = TerminalConsole()
     console.print(speed)
     console.print(cost)
     gain = found.gain_share()

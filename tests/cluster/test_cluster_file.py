@@ -112,15 +112,13 @@ def test_a_machine_may_be_named_by_its_environment() -> None:
 
 
 def test_a_machine_names_the_cpus_that_ray_counts_and_the_gpus_that_ray_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from placement.control_plane import machine
-
     gpus = [SimpleNamespace(name="display"), SimpleNamespace(name="compute")]
     fake = SimpleNamespace(
         nvmlInit=lambda: None, nvmlDeviceGetCount=lambda: 2, nvmlDeviceGetHandleByIndex=lambda i: gpus[i],
         nvmlDeviceGetUUID=lambda gpu: f"GPU-{gpu.name}", nvmlDeviceGetName=lambda gpu: gpu.name,
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setattr(machine, "get_num_cpus", lambda **_: 6)  # a container's quota
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **_: 6)  # a container's quota
     done = node_args(CUDA_VISIBLE_DEVICES="1")
     assert re.fullmatch(r"--labels=config=[a-z0-9-]+-6cpu-compute --num-cpus=6 --num-gpus=1\n", done.output)
     assert node_args(CUDA_VISIBLE_DEVICES="").output.endswith(" --num-gpus=0\n")

@@ -2,9 +2,9 @@
 
 import json
 import os
-import time
 
 import ray
+from conditions import wait_until
 
 import placement
 from placement import TaskSpec, current_device, placed_remote
@@ -32,18 +32,16 @@ def strict_error() -> str:
     return ""
 
 
-def wait_for_unfit() -> str:
-    deadline = time.monotonic() + 30
-    while "failed there before" not in (table := str(hungry.explain(False))) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return table
+def unfit() -> str:
+    """The explanation, once it tells of the failure."""
+    return table if "failed there before" in (table := str(hungry.explain(False))) else ""
 
 
 ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
 placement.start(log=os.environ["LOG"])
 warm = [ray.get(hungry.remote(False)) for _ in range(3)]
 failed = ray.get([hungry.remote(True)])[0]
-table = wait_for_unfit()
+table = wait_until(unfit, "the failure is not heard of")
 after = ray.get(hungry.options(device="gpu").remote(False)) if "gpu" in table else None
 message = strict_error()
 placement.flush(20)
