@@ -16,9 +16,9 @@ from placement.ray_internals.classes import (
 )
 from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert
 from placement.ray_internals.names import has_nodes
-from placement.ray_internals.options import actor_options
+from placement.ray_internals.options import actor_options, check_actor_options
 from placement.scheduling.explanation import Explanation
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.snapshot_client import caller
@@ -60,6 +60,7 @@ class PlacedClass(ActorClass):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, actor_options(), "actors")
+        check_device_options(ours, check_actor_options, in_options=True)
         wrapper = super().options(**rays)  # Ray's own checks and errors
         if not options.placeable:
             return wrapper

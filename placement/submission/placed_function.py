@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from placement.errors import OptionError
 from placement.ray_internals.connection import client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
-from placement.ray_internals.options import extract_signature, task_options, validate_args
+from placement.ray_internals.options import check_task_options, extract_signature, task_options, validate_args
 from placement.submission.exported_function import ExportingFunction, Variant
 from placement.submission.fast_submit import Submit, submitter
-from placement.submission.map_results import Results, mapped
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.ordinary_handle import OrdinaryHandle
 from placement.submission.variants import Way, export_options, named_like
 
@@ -90,6 +91,7 @@ class PlacedFunction(ExportingFunction):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, task_options(), "remote functions")
+        check_device_options(ours, check_task_options, in_options=True)
         wrapper = super().options(**rays)  # Ray's own checks, warnings and errors
         if not options.placeable:
             return OrdinaryHandle(self, wrapper)

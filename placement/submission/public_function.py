@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 from placement.errors import OptionError
 from placement.ray_internals.connection import client_mode_should_convert
 from placement.ray_internals.names import has_nodes
-from placement.ray_internals.options import extract_signature, make_remote, task_options, validate_args
-from placement.submission.map_results import Results, mapped
-from placement.submission.options import PlacementOptions, own_options, reject_unknown, split
+from placement.ray_internals.options import (
+    check_task_options,
+    extract_signature,
+    make_remote,
+    task_options,
+    validate_args,
+)
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
+from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.submission.ordinary_handle import OrdinaryHandle
 from placement.submission.public_proxy import RemoteProxy
 from placement.submission.variants import Way, export_options, named_like
@@ -101,6 +108,7 @@ class PublicFunction(RemoteProxy):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, task_options(), "remote functions")
+        check_device_options(ours, check_task_options, in_options=True)
         wrapper = self._ray_object.options(**rays)  # Ray's own checks, warnings and errors
         if self._places and options.placeable:
             from placement.submission.placed_call import Handle

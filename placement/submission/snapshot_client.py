@@ -19,7 +19,6 @@ from placement.errors import ControlPlaneError
 from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
-from placement.scheduling.policies.balanced import shared_policy
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.submission.load_client import Following
@@ -91,7 +90,7 @@ class Caller:
             update.version,
             update.inventory,
             selector,
-            shared_policy(update.policy),
+            update.policy,
             selector.thresholds,
             self.history,
             update.unix_time,

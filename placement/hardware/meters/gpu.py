@@ -19,6 +19,8 @@ _MILLI = 1e-3
 _ERROR = 0.05
 _COUNTER_RESOLUTION_S = 0.1
 """The counter moves about every 100 ms."""
+NOT_AVAILABLE = 2**63
+"""Older bindings give NVML's "not available" as a number of this size or more."""
 MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 
 
@@ -48,20 +50,20 @@ class NvmlMeter:
 
     def read(self) -> float:
         """The figure, in the channel's unit. Raises MeterLostError where the GPU or the driver is gone."""
-        nvml = _nvml()
+        nvml = nvml_module()
         if nvml is None:
             raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
         try:
-            value = getattr(nvml, self.function)(_handle(nvml, self.uuid))
+            value = getattr(nvml, self.function)(nvml_handle(nvml, self.uuid))
         except Exception as fault:  # NVML's error, or a binding of another package without this function
             raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
         return float(getattr(value, "gpu", value)) * self.scale
 
 
-def _nvml() -> Any | None:
-    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver.
+def nvml_module() -> Any | None:
+    """The `pynvml` module, initialised (NVML counts how often, and it costs nothing again); None without a driver.
 
-    Several packages bring a module of this name: what one of them raises, or lacks, is taken for no driver.
+    Several packages bring a module of this name: where one of them raises or lacks a function, there is no driver.
     """
     try:
         import pynvml
@@ -72,7 +74,7 @@ def _nvml() -> Any | None:
     return pynvml
 
 
-def _handle(nvml: Any, uuid: str) -> Any:
+def nvml_handle(nvml: Any, uuid: str) -> Any:
     """A GPU's handle. Older bindings hand the UUID to C as it is, which takes bytes alone."""
     try:
         return nvml.nvmlDeviceGetHandleByUUID(uuid)
@@ -80,8 +82,8 @@ def _handle(nvml: Any, uuid: str) -> Any:
         return nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
 
 
-def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
-    """NVML's answer, or None where this GPU, driver or binding has none."""
+def nvml_answer(nvml: Any, function: str, *arguments: Any) -> Any | None:
+    """The answer of one of NVML's functions; None where the GPU, the driver or the binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
     except Exception:
@@ -104,16 +106,16 @@ def find_gpus(visible: str | None = _OF_PROCESS) -> tuple[Gpu, ...]:
 
 def _all_gpus() -> tuple[Gpu, ...]:
     """The GPUs of the node, by index."""
-    nvml = _nvml()
+    nvml = nvml_module()
     if nvml is None:
         return ()
     found = []
-    for index in range(_told(nvml, "nvmlDeviceGetCount") or 0):
-        handle = _told(nvml, "nvmlDeviceGetHandleByIndex", index)
-        uuid = handle is not None and _told(nvml, "nvmlDeviceGetUUID", handle)
+    for index in range(nvml_answer(nvml, "nvmlDeviceGetCount") or 0):
+        handle = nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)
+        uuid = handle is not None and nvml_answer(nvml, "nvmlDeviceGetUUID", handle)
         if not uuid:
             continue
-        tell = partial(_told, nvml)
+        tell = partial(nvml_answer, nvml)
         memory = tell("nvmlDeviceGetMemoryInfo", handle)
         limit = tell("nvmlDeviceGetPowerManagementDefaultLimit", handle) or tell(
             "nvmlDeviceGetPowerManagementLimit", handle
@@ -136,9 +138,9 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
 
 
-def _told_handle(nvml: Any, uuid: str) -> Any | None:
+def _known_handle(nvml: Any, uuid: str) -> Any | None:
     try:
-        return _handle(nvml, uuid)
+        return nvml_handle(nvml, uuid)
     except Exception:
         return None
 
@@ -149,13 +151,15 @@ def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
     ours: whether a process is one of Ray's, whose memory is free again when its task ends; None where the process
     cannot be looked up. Memory counts as another program's only where that is certain.
     """
-    nvml = _nvml()
-    handle = nvml and _told_handle(nvml, gpu.uuid)
-    running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    nvml = nvml_module()
+    handle = nvml and _known_handle(nvml, gpu.uuid)
+    running = handle and nvml_answer(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
     if running is None or gpu.memory_gb is None:
         return None
     held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
-    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
+    if any(used is None or used >= NOT_AVAILABLE for used in held):
+        return None
+    return max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
 def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:
