@@ -19,6 +19,8 @@ _MILLI = 1e-3
 _ERROR = 0.05
 _COUNTER_RESOLUTION_S = 0.1
 """The counter moves about every 100 ms."""
+NOT_AVAILABLE = 2**63
+"""Older bindings give NVML's "not available" as a number of this size or more."""
 MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 
 
@@ -155,7 +157,9 @@ def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
     if running is None or gpu.memory_gb is None:
         return None
     held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
-    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
+    if any(used is None or used >= NOT_AVAILABLE for used in held):
+        return None
+    return max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
 def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:
