@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from placement.log.files import Place
-from placement.log.reader import PARTS_KEY, counted_once, read_files
+from placement.log.log_file import PARTS_KEY
+from placement.log.reader import counted_once, read_files
 from placement.log.schema import SCHEMA, table_of
 from placement.spec.task_record import Rows, TaskRecord
 

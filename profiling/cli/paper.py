@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from placement.errors import OptionError
+from profiling.cli.options import Json, file_to_write
 from profiling.paper import EPOCHS, PARTS, PaperOptions, Part
 
 Which = StrEnum("Which", {name: name for name in PARTS})  # type: ignore[misc]
@@ -27,8 +28,10 @@ def paper_command(
     beside: Annotated[
         str, typer.Option(help="Learners beside the net in Table 5: boosted_trees, ratio (slower), logistic; NAME,...")
     ] = "boosted_trees",
-    plot: Annotated[Path | None, typer.Option(help="Draw Fig. 1 or 3-5 to this file (.png, .svg, .pdf).")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this JSON file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=file_to_write, help="Draw Fig. 1 or 3-5 to this file (.png, .svg, .pdf).")
+    ] = None,
+    json: Json = None,
 ) -> None:
     """One part of the paper's evaluation: the published figures, ours beside them, and why they differ."""
     from profiling.report import console_tables

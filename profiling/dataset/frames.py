@@ -10,14 +10,15 @@ Columns used: `label`; INPUTS of `placement.prediction.gaussian_process` and `fr
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from placement.errors import LogError
 from placement.prediction.gaussian_process import cpu_device, gpu_device
 from placement.spec.joint_threshold import JointThreshold
-from profiling.dataset.import_pairs import REQUIRED
+from profiling.dataset.import_pairs import REQUIRED, read_pair_table
+from profiling.dataset.table_file import is_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,12 +52,7 @@ def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) 
 
     Raises LogError where columns are missing.
     """
-    import pandas as pd
-
-    table = pd.read_csv(path) if os.fspath(path).endswith(".csv") else pd.read_parquet(path)
-    if missing := [name for name in REQUIRED if name not in table.columns]:
-        raise LogError(f"{os.fspath(path)} is no table of pairs: it lacks the columns {missing}.")
-    frame = table.rename(columns=_RENAMED)
+    frame = read_pair_table(path).to_pandas().rename(columns=_RENAMED)
     frame["input_bytes"] = frame.pop("input_elements") * BYTES_AN_ELEMENT if "input_elements" in frame else np.nan
     for name in _NUMBERS:
         frame[name] = frame[name].astype(float) if name in frame else np.nan
@@ -81,7 +77,7 @@ def read_frame(log: str | os.PathLike[str], rule: JointThreshold | None = None) 
     Raises LogError where there is no pair, or one label only.
     """
     path = os.fspath(log)
-    if os.path.isfile(path) and (path.endswith(".csv") or _is_table(path)):
+    if os.path.isfile(path) and (not is_parquet(Path(path)) or _is_table(path)):
         return published(path, rule)
     from placement.log import read_log
     from profiling.dataset.pairs import labelled, pairs

@@ -274,11 +274,10 @@ def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, i
 
 def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> None:
     """Prints what went where and why, Table 5, the accuracies, and where the files are."""
-    from profiling.demo import demo_tables
-    from profiling.report import figure_data
+    from profiling.report import evaluation_tables, figure_data
 
     console = stages.console
-    console.print(demo_tables.placed(figure_data.placed(table), emulated=True))
+    console.print(evaluation_tables.placed(figure_data.placed(table), emulated=True))
     for name, what in sent.streamed.failures[:MOST_FAILURES]:
         console.print(f"[red]{name}[/] {what}", highlight=False)
     if not sent.recorded:
@@ -286,8 +285,8 @@ def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation
     for device, share in sent.devices.items():
         if share < LEAST_SHARE:
             console.print(f"[yellow]only {share:.0%} of the placeable tasks were sent to a {device.upper()}[/]")
-    console.print(demo_tables.policies(evaluation))
-    console.print(demo_tables.accuracy(evaluation))
+    console.print(evaluation_tables.policies(evaluation))
+    console.print(evaluation_tables.accuracy(evaluation))
     for note in evaluation.notes:
         console.print(f"[dim]{note}[/]")
     for name in ("log", "selector", "report", "summary"):

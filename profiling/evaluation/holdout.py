@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,6 @@ from profiling.learning.learners import SELECTORS, learners
 if TYPE_CHECKING:
     import pandas as pd
 
-Holdout = Literal["gpu", "cpu", "config", "workload", "family", "source", "random"]
 COLUMNS: dict[str, str] = {
     "gpu": "gpu_device", "cpu": "cpu_device", "config": "config", "workload": "workload", "family": "family",
     "source": "source_name", "random": "config",

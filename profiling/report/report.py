@@ -41,6 +41,8 @@ def gather(
     name = "" if selector is None else os.fspath(selector)
     served = parse_selector(Path(name).read_bytes(), name) if name else shipped_selector()
     found = readout(log)
+    if found.skipped and not found.files:
+        raise LogError(f"the log at {os.fspath(log)} has no readable file: {': '.join(found.skipped[0])}.")
     if not found.table.num_rows:
         raise LogError(f"the log at {os.fspath(log)} has no rows. `placement sweep -o {os.fspath(log)}` writes some.")
     rule = getattr(served, "thresholds", JointThreshold())

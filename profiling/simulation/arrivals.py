@@ -16,6 +16,7 @@ import numpy as np
 import workloads
 from placement.errors import LogError, OptionError
 from placement.spec.task import Device, TaskSpec
+from profiling.dataset.table_file import read_table_file
 
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LONGEST_QUANTILE = 0.99
@@ -171,16 +172,9 @@ def alibaba_types(
 def trace_of_file(path: Path, tasks: int) -> ArrivalTrace:
     """The first `tasks` rows of a file with columns arrival_s (s), preset (a name of `workloads`) and steps."""
     import pyarrow as pa
-    from pyarrow import csv
-    from pyarrow import parquet as pq
 
-    try:
-        table = csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LogError(f"simulate: {path} is neither Parquet nor CSV: {str(error)[:200]}") from None
-    missing = {"arrival_s", "preset"} - set(table.column_names)
-    if missing:
-        raise LogError(f"simulate: {path} has no columns {sorted(missing)}; a trace has arrival_s, preset and steps.")
+    types = {"arrival_s": pa.float64(), "preset": pa.string(), "steps": pa.int64()}
+    table = read_table_file(path, "trace", types, ("arrival_s", "preset"))
     rows = table.sort_by("arrival_s").slice(0, tasks).to_pydict()
     if not rows["preset"]:
         raise LogError(f"simulate: {path} has no rows.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,8 +185,3 @@ def _over(joules: float | None, seconds: float) -> float | None:
 
 def _times(joules: float | None, factor: float) -> float | None:
     return None if joules is None else joules * factor
-
-
-def measured_of(data: Mapping[str, Any]) -> Measured:
-    """From what a worker sent."""
-    return Measured(**data)

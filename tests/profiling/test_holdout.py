@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from placement.errors import LogError, OptionError
 from placement.prediction.selector_file import selector_of
 from placement.spec.joint_threshold import JointThreshold
-from profiling.cli.evaluate_holdout import _app, show
+from profiling.cli.evaluate_holdout import _app
 from profiling.dataset.frames import published
 from profiling.evaluation.holdout import COLUMNS, WITH_PROBES, folds, holdout
 from profiling.evaluation.holdout_scores import Answers, balanced_accuracy, calibration_error, score
@@ -19,6 +19,7 @@ from profiling.learning.history_replay import after_runs
 from profiling.learning.learner import Fold
 from profiling.learning.learners import learners
 from profiling.learning.speedup import fit_ratio_selector
+from profiling.report.holdout_tables import show
 
 CPUS = {"old": 4e9, "slow": 6e9, "quick": 3e10}  # FLOP/s
 GPUS = {"small": 3e11, "middle": 6e11, "large": 1.2e12}
