@@ -9,7 +9,7 @@ import typer
 from placement.errors import OptionError
 from profiling.cli.options import Address, EnergyRatio, Json, Log, Seed, Speedup, file_to_write
 from profiling.cli.session import connect
-from profiling.learning.learners import DEFAULT
+from profiling.learning.registry import DEFAULT
 
 
 def refit_command(

@@ -65,7 +65,7 @@ def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, P
 
 def names_of(text: str) -> tuple[str, ...]:
     """Learners of a list NAME,...; OptionError on one that is none."""
-    from profiling.learning.learners import learners
+    from profiling.learning.registry import learners
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if missing := [name for name in names if name not in learners()]:

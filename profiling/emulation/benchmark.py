@@ -18,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from profiling.emulation.calibrate import SETS, TEST_PARTS, Set, part_of, terms
+from profiling.emulation.roofline_fit import SETS, TEST_PARTS, CoefficientSet, part_of, terms
 from profiling.emulation.step_cost import calibration
 from profiling.emulation.table2_check import TOLERANCE, Table2Row, iris_explained, table2
 from profiling.emulation.timm_traces import data_folder, measured_rows
@@ -31,7 +31,7 @@ BY_HARDWARE = {
 """The rows that the targets are about; both memory layouts together."""
 
 
-def predicted(one: Set, rows: pd.DataFrame) -> np.ndarray:
+def predicted(one: CoefficientSet, rows: pd.DataFrame) -> np.ndarray:
     """Seconds of a step by the committed coefficients."""
     costs = calibration()["costs"][one.name]
     columns = terms(rows, one.roof())

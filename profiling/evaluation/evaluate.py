@@ -22,8 +22,8 @@ from profiling.dataset.pairs import labelled, pairs
 from profiling.evaluation.policy_scores import PairCosts, PolicyScore, policy_scores
 from profiling.learning.descent import TrainingOptions
 from profiling.learning.learner import Fold
-from profiling.learning.learners import DEFAULT, SELECTORS, learners
 from profiling.learning.mlp_training import FEWEST_ROWS, Examples, examples, fit_many
+from profiling.learning.registry import DEFAULT, SELECTORS, learners
 
 if TYPE_CHECKING:
     import pandas as pd

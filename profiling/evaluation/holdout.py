@@ -27,7 +27,7 @@ from placement.spec.joint_threshold import JointThreshold
 from profiling.evaluation.holdout_scores import Answers, LearnerScore, score
 from profiling.learning.history_replay import NOISE, RUNS, after_runs
 from profiling.learning.learner import Fold
-from profiling.learning.learners import SELECTORS, learners
+from profiling.learning.registry import SELECTORS, learners
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ MOST_ROWS = 2000
 OPTIONS = TrainingOptions(epochs=800, patience=60)
 
 
-class Paper:
+class MlpLearner:
     """9-16-16-1. A feature that is unknown counts as the table's median."""
 
     name = "paper"

@@ -3,7 +3,7 @@
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
 The fit itself is `profiling.learning.mlp_training.fit` (the paper's net) or
-`profiling.learning.speedup.fit_ratio_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
+`profiling.learning.speedup.fit_speedup_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
 says which of the two is better on a log.
 """
 
@@ -31,8 +31,8 @@ from placement.spec.joint_threshold import JointThreshold
 from profiling.dataset.pairs import labelled, pairs
 from profiling.emulation.emulated_cluster import environment_of
 from profiling.learning.descent import TrainingOptions
-from profiling.learning.learners import DEFAULT, SELECTORS
 from profiling.learning.mlp_training import environment, examples, fit
+from profiling.learning.registry import DEFAULT, SELECTORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: s
     frame = labelled(pairs(read_log(log)), rule, both_classes=True)
     if learner == "ratio":
         from profiling.dataset.frames import of_labelled
-        from profiling.learning.fit_gaussian_process import check_timings, timings_of
+        from profiling.learning.timings import check_timings, timings_of
 
         flops = frame["flops"].to_numpy(float) > 0
         if not flops.any():
@@ -174,9 +174,9 @@ def train_loop(config: Mapping[str, Any]) -> str:
     frame = pd.concat(list(shard.iter_batches(batch_size=None, batch_format="pandas")), ignore_index=True)
     rule, options = JointThreshold(**config["rule"]), TrainingOptions(**config["options"])
     if config["learner"] == "ratio":
-        from profiling.learning.speedup import fit_ratio_selector
+        from profiling.learning.speedup import fit_speedup_selector
 
-        return json.dumps(fit_ratio_selector(frame, rule, options.seed).to_dict())
+        return json.dumps(fit_speedup_selector(frame, rule, options.seed).to_dict())
     fitted = fit(
         frame,
         rule,

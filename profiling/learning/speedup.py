@@ -103,7 +103,7 @@ def _share(frame: pd.DataFrame, curves: RatioModel, seed: int) -> float:
     return SHARES[better[np.argmin(mean[better])]] if len(better) else 1.0
 
 
-class Ratio:
+class SpeedupLearner:
     """See `placement.prediction.gaussian_process` and `placement.prediction.boosted_trees`."""
 
     name = "ratio"
@@ -143,7 +143,7 @@ def predictions(model: RatioModel, frame: pd.DataFrame) -> list[Prediction]:
     return found
 
 
-def fit_ratio_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
+def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
     """The selector of a frame (see `profiling.dataset.frames`), with its metrics; its version names its weights.
 
     Raises LogError where there is too little to learn from.

@@ -46,7 +46,7 @@ they gained 0.4 points of accuracy over 200, for four times the time."""
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
     """part: of PARTS.  seeds: how many; intervals are over them.  epochs: of each net, at most.  beside: learners of
-    `profiling.learning.learners` beside the net in Table 5."""
+    `profiling.learning.registry` beside the net in Table 5."""
 
     part: str = "table5"
     seeds: int = 3

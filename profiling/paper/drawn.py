@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from profiling.report.figure_data import PAPER_POLICIES
-from profiling.report.plots import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
+from profiling.report.plot_style import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
 
 
 @styled

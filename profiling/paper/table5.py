@@ -18,7 +18,7 @@ from profiling.dataset.frames import of_labelled
 from profiling.evaluation.evaluate import SPLITS, folds_of
 from profiling.evaluation.policy_scores import policy_scores
 from profiling.learning.learner import Fold
-from profiling.learning.learners import learners
+from profiling.learning.registry import learners
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.held_out_nets import held_out, interval, known
 from profiling.paper.mix import mixes

@@ -17,7 +17,7 @@ class Site:
     """A node that cells are measured on, one at a time.
 
     ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: what its cells run with, None: as
-    `profiling.sweep.sweep.cpus_of` says.  emulates: configs whose rows are computed from what is measured here.
+    `profiling.sweep.sweep_rows.cpus_of` says.  emulates: configs whose rows are computed from what is measured here.
     others: nodes of the same kind, for when this one goes.
     """
 

@@ -57,7 +57,7 @@ def table2_tasks() -> dict[str, TaskSpec]:
 def emulated_table(works: Sequence[Work] | None = None, nodes: Sequence[NodeSpec] | None = None) -> pa.Table:
     """The log's rows of `works` (None: the full grid) on `nodes` (None: A-D), all by the emulator, and marked so."""
     from placement.log.schema import table_of
-    from profiling.sweep.sweep import cells_of, computed_rows
+    from profiling.sweep.sweep_rows import cells_of, computed_rows
 
     nodes = list(paper_configs().values()) if nodes is None else list(nodes)
     rows = []

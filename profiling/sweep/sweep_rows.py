@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,3 +186,26 @@ def _over(joules: float | None, seconds: float) -> float | None:
 
 def _times(joules: float | None, factor: float) -> float | None:
     return None if joules is None else joules * factor
+
+
+def cpus_of(node: NodeSpec) -> tuple[float, ...]:
+    """The CPUs a cell is run with: one, a few between and all. Ray gives a task one, the paper's CPU is all of it."""
+    return tuple(sorted({1.0, float(min(4, node.cpus)), float(node.cpus)}))
+
+
+def cells_of(preset: str, has_gpu: bool, node: NodeSpec, cpus: Sequence[float] | None = None) -> list[SweepCell]:
+    """A preset's cells on a kind of node: a CPU's and, where both have one, a GPU's, for each number of CPUs."""
+    devices = ("cpu", "gpu") if has_gpu and node.gpus else ("cpu",)
+    return [
+        SweepCell(preset, node.config, device, granted)
+        for granted in (cpus or cpus_of(node))
+        for device in devices  # type: ignore[misc]
+    ]
+
+
+def computed_rows(
+    work: Work, cells: Sequence[tuple[SweepCell, NodeSpec]], anchor: Anchor, run_id: str
+) -> list[TaskRecord]:
+    """The rows of emulated configs; cells that would not fit their memory have none."""
+    rows = [emulated_row(cell, work, node, anchor, run_id) for cell, node in cells]
+    return [row for row in rows if row is not None]
