@@ -48,7 +48,8 @@ def of_labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) -> pd.DataFrame:
-    """The frame of a table of pairs (columns in `profiling.dataset.import_pairs`), as if imported into a log.
+    """The frame of a table of pairs (columns in `profiling.dataset.import_pairs`), as if it had been imported into a
+    log.
 
     Raises LogError where columns are missing.
     """
@@ -72,7 +73,7 @@ def _labels(frame: pd.DataFrame, rule: JointThreshold) -> list[str]:
 
 
 def read_frame(log: str | os.PathLike[str], rule: JointThreshold | None = None) -> pd.DataFrame:
-    """The frame of a log (a path or URI), or of a table of pairs (a .csv file, or a .parquet file with its columns).
+    """The frame of a log (a path or URI), or of a table of pairs (a text file, or a Parquet file with its columns).
 
     Raises LogError where there is no pair, or one label only.
     """

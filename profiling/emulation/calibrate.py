@@ -2,8 +2,12 @@
 
     python -m profiling.emulation.calibrate [--check]      reads PLACEMENT_DATA, by default ../shared/data
 
-Calibrated on three fifths of the model families, tested on the rest: no coefficient is learnt from a family it is
-tested on. What no measurement at hand can tell is kept apart under "assumed", each with its reason.
+    roofline_fit         times of networks, from thousands of measured steps
+    small_sample_fits    launches, trees, power and training on a CPU, from few measurements
+    assumptions          figures that no measurement at hand gives, under "assumed", each with its reason
+
+The roofline is calibrated on three fifths of the model families and tested on the rest: no coefficient is fitted to a
+family it is tested on.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ OUTPUT = Path(__file__).parents[1] / "data" / "emulator.json"
 
 
 def calibrate(folder: Path) -> dict[str, Any]:
-    """All of data/emulator.json."""
+    """The whole content of data/emulator.json, from the folder of measurements."""
     measured = measured_rows(folder)
     pairs = pd.read_parquet(folder / "pairs.parquet")
     launch_us = launch_of_small_networks(pairs)

@@ -15,11 +15,11 @@ from profiling.emulation.step_cost import KINDS
 from profiling.emulation.timm_traces import at_batch
 
 TEST_PARTS = (3, 4)
-"""Of FAMILY_PARTS parts of the families, by the hash of their names: those that the coefficients are tested on."""
+"""Parts of the families on which the coefficients are tested. A name's hash puts it into one of FAMILY_PARTS."""
 
 
 LEAST_TRAFFIC = 0.3
-"""Of an operation's bytes, the least that must reach memory: caches hold some of it, and AMP halves most."""
+"""Least share of an operation's bytes that reaches memory: caches hold some of them, and AMP halves most."""
 
 
 CPU_LAUNCH_US = (5.0, 40.0)
@@ -101,7 +101,7 @@ def fit(design: pd.DataFrame, rows: pd.DataFrame, launch_us: tuple[float, float]
 
 
 def residuals(predicted: np.ndarray, seconds: np.ndarray, rows: pd.DataFrame) -> dict[str, float]:
-    """How far off: median and 90th percentile of the absolute relative error, and the bias (median signed error)."""
+    """Median and 90th percentile of the absolute relative error, and the bias (median signed error)."""
     relative = predicted / seconds - 1
     return {
         "rows": len(seconds),
@@ -146,7 +146,7 @@ def by_kind(coefficients: dict[str, float], term: str) -> dict[str, float]:
 
 
 def guess_without_operations(measured: pd.DataFrame) -> dict[str, float]:
-    """What is typical of a network of which only FLOPs are known: FLOPs a byte and launches of a forward pass."""
+    """Median FLOPs a byte and launches of a forward pass, for networks of which only FLOPs are known."""
     rows = measured[measured["mode"] == "infer"].drop_duplicates("model")
     sizes = at_batch(rows.assign(batch_size=8))
     flops, moved, launches = (sum(sizes[f"{name}_{kind}"] for kind in KINDS) for name in ("flops", "bytes", "launches"))

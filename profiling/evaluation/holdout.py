@@ -36,7 +36,7 @@ COLUMNS: dict[str, str] = {
     "gpu": "gpu_device", "cpu": "cpu_device", "config": "config", "workload": "workload", "family": "family",
     "source": "source_name", "random": "config",
 }  # fmt: skip
-"""What is held out -> the column that names it."""
+"""Kind of part that is held out -> the column that names the parts."""
 
 FOLDS = 5
 SEEDS = (0, 1, 2)
@@ -47,7 +47,7 @@ WITH_PROBES = ("gpu", "cpu", "config", "source")
 
 @dataclass(frozen=True)
 class Result:
-    """What `holdout` finds. rows: pairs tested, each once a seed.  learners: by name, weakest first.
+    """The result of `holdout`. rows: pairs tested, each once a seed.  learners: by name, weakest first.
 
     history: of the default with the runs that `profiling.learning.history_replay` replays; no learner, for it knows
     tasks by name, and shown apart. None where the default was not asked.
@@ -65,11 +65,11 @@ class Result:
 
     @property
     def default(self) -> str:
-        """The selector that serves by this evidence: of SELECTORS the one right more often."""
+        """The learner of SELECTORS that is right more often: the default by this evidence."""
         return better(self.learners)
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """Plain data for `--json`."""
         return {
             "holdout": self.holdout,
             "sources": list(self.sources) if self.sources else None,
@@ -86,7 +86,7 @@ class Result:
 
 
 def better(scores: Mapping[str, LearnerScore]) -> str:
-    """Of SELECTORS the one with the higher accuracy; where they are level, the lower Brier score."""
+    """The learner of SELECTORS with the higher accuracy; among equals, with the lower Brier score."""
     asked = [name for name in SELECTORS if name in scores]
     return max(asked or scores, key=lambda name: (scores[name].accuracy, -scores[name].brier))
 
@@ -95,10 +95,10 @@ def holdout(
     frame: pd.DataFrame, by: str, sources: Sequence[str] | None = None, seeds: Sequence[int] = SEEDS,
     probes: int = PROBES, rule: JointThreshold | None = None, only: Sequence[str] | None = None,
 ) -> Result:  # fmt: skip
-    """Evaluates every learner on `frame` (see `profiling.dataset.frames`), what `by` names held out.
+    """Evaluates every learner on `frame` (see `profiling.dataset.frames`) with parts of the column `by` names held out.
 
     sources: only pairs of these.  seeds: of the parts and probes; scores are means over them.  only: these learners.
-    Raises OptionError for a `by` or a source that is none, LogError where nothing can be held out.
+    Raises OptionError for an unknown `by` or source, LogError where nothing can be held out.
     """
     frame = chosen_sources(frame, sources)
     each = [list(folds(frame, by, seed, probes)) for seed in seeds]

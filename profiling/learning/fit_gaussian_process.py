@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 SEARCH_CELLS = 300  # the amplitudes are sought on so many: they are few, and the search is cubic
 MOST_CELLS = 2000
-MOST_POINTS = 256  # what a prediction costs, and the size of the selector file
+MOST_POINTS = 256  # bounds the cost of a prediction and the size of the selector file
 ITERATIONS = 25
 JITTER = 1e-5
-BOUND_ROOM = 1.0  # a log speed-up may exceed those seen by a factor e
+BOUND_ROOM = 1.0  # a predicted speed-up exceeds the largest measured one by a factor e at most
 
 _SHARED = (0.3, 0.6, 0.8, 0.3, 0.5, 0.05, 0.8)
 _KIND = (0.1, 0.5, 0.8, 0.5, 0.5, 0.05, 0.9)
@@ -56,13 +56,13 @@ class Cells:
     count: np.ndarray
 
     def take(self, chosen: np.ndarray) -> Cells:
-        """Those of an array of indices."""
+        """The cells of an array of indices."""
         return Cells(self.points.take(chosen), self.mean[chosen], self.variance[chosen], self.count[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class _Scales:
-    """The names behind the codes, and what logs are centred on; see RatioModel."""
+    """The names of the codes, and the means that logs are centred on; see RatioModel."""
 
     frameworks: tuple[str, ...]
     cpus: tuple[str, ...]
@@ -146,7 +146,7 @@ def _at_most(count: int, cells: Cells, chance: np.random.Generator) -> Cells:
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
-    """What the search finds. amplitudes: of AMPLITUDES.  noise: of CPU and GPU times.  scales: of the frameworks."""
+    """The result of the search. amplitudes: of AMPLITUDES.  noise: of CPU and GPU times.  scales: of the frameworks."""
 
     amplitudes: np.ndarray
     noise: np.ndarray
@@ -164,7 +164,7 @@ class _Prior:
 
 
 def _search(cells: Cells, level: float, frameworks: int) -> _Prior:
-    """The most probable prior, by the marginal likelihood and what is typical."""
+    """The prior of the largest posterior: marginal likelihood times the log-normal priors of its amplitudes."""
     from scipy.optimize import minimize
 
     start = np.log(np.array([*TYPICAL, TYPICAL_NOISE, TYPICAL_NOISE, *[SCALE] * frameworks]))

@@ -23,7 +23,7 @@ OPTIONS = TrainingOptions(epochs=800, patience=60)
 
 
 class MlpLearner:
-    """9-16-16-1. A feature that is unknown counts as the table's median."""
+    """The paper's net 9-16-16-1. A feature that is unknown counts as the table's median."""
 
     name = "paper"
 
@@ -31,7 +31,7 @@ class MlpLearner:
         self.options = options
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
-        """As Learner; a fold whose train rows have one class is answered by that class."""
+        """P(GPU) of each fold's test rows; where the train rows have one class, that class is the answer."""
         gpu = (frame["label"] == "gpu").to_numpy()
         columns = frame[list(FEATURES)].to_numpy(float)
         if missing := [

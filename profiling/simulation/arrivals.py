@@ -1,4 +1,4 @@
-"""Traces: which tasks arrive when. Named mixes, generated arrivals, Alibaba's trace, a file of the user's own."""
+"""Arrival traces: named mixes, generated arrivals, Alibaba's trace, or a file of the user's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared
 LONGEST_QUANTILE = 0.99
 """Durations of Alibaba's trace are cut here: the longest task lasts 26 days, and would be the makespan by itself."""
 REFERENCE = "B"
-"""The config on whose devices Alibaba's durations are taken to have been measured."""
+"""The config on whose devices Alibaba's durations are assumed to have been measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def trace_of(
 ) -> ArrivalTrace:
     """The trace of a mix's name, or of a file with columns arrival_s, preset and steps (.parquet or .csv).
 
-    load, burst: in place of the mix's. Raises OptionError on an unknown name, LogError on a file that is no trace.
+    load, burst: replace the mix's. Raises OptionError on an unknown name, LogError on a file that is no trace.
     """
     if tasks < 1:
         raise OptionError(f"simulate: tasks={tasks} must be at least 1.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workloads import Preset
 
 SETUP_S = 180.0
-"""Beside its budget, what a cell may take to import its framework and make its input, before it is given up."""
+"""Seconds beside its budget that a cell may take to import its framework and make its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def jobs_of(sites: Sequence[Site], presets: Sequence[Preset], done: set[Any]) ->
 
 @dataclass(frozen=True, slots=True)
 class SweepRun:
-    """What is the same for all cells of a sweep."""
+    """The settings that all cells of a sweep share."""
 
     writer: LogWriter
     run_id: str
@@ -124,7 +124,7 @@ def execute(run: SweepRun, jobs: Sequence[Job], deadline: float | None, console:
 
 
 def _without_the_dead(waiting: list[Job], flying: dict[Any, Any], outcome: Outcome) -> list[Job]:
-    """What waits once nodes have died: their cells move to others of the kind, or are left to the next sweep.
+    """The waiting jobs once nodes have died: their cells move to others of the kind, or are left to the next sweep.
 
     Ray would let a task that asks for a dead node wait for ever.
     """
@@ -142,7 +142,7 @@ def _without_the_dead(waiting: list[Job], flying: dict[Any, Any], outcome: Outco
 
 
 def _alive() -> set[str]:
-    """The nodes that Ray takes for alive."""
+    """Ids of the nodes that are alive."""
     import ray
 
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
@@ -169,7 +169,7 @@ def _submit(run: SweepRun, job: Job) -> Any:
 
 
 def _collect(ref: Any, late: bool) -> Measured:
-    """What came back; a task that did not in time is killed. A row with `error` is tried again by the next sweep."""
+    """The result of a cell; a task that is late is killed. The next sweep measures a row with `error` again."""
     import ray
 
     if late:
@@ -184,7 +184,9 @@ def _collect(ref: Any, late: bool) -> Measured:
 
 @contextlib.contextmanager
 def progress(console: Console | None, what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar on a console; yields a function that tells it which one is done. No console: no bar."""
+    """A progress bar on a console; yields a function that takes the name of the item that is done. No console: no
+    bar.
+    """
     if console is None:
         yield lambda name: None  # noqa: ARG005
         return

@@ -39,7 +39,8 @@ WRITE_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep did. Cells: measured or computed now, found done, given up with an error, left for want of time.
+    """Counts of a finished sweep. Cells: measured or computed now, found done, given up with an error, left for want of
+    time.
 
     rows: written now.  log: where.  seconds: in all.
     """
@@ -53,7 +54,7 @@ class Sweep:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """Plain data for `--json`."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Rows of the log from what a sweep measured or the emulator predicts. No Ray, no clock.
+"""Rows of the log from measurements of a sweep or predictions of the emulator. No Ray, no clock.
 
 Rows of an emulated config: GPU rows are the emulator's own figures. CPU rows are the emulator's too, times how much
 slower or faster than the emulator's figure the real code ran on this machine (`Anchor`): the seconds measured here
@@ -22,7 +22,7 @@ from profiling.emulation.emulator import emulate
 
 @dataclass(frozen=True, slots=True)
 class SweepCell:
-    """What is measured apart: one preset on one device of one config, with so many CPUs granted."""
+    """The unit of a sweep: one preset on one device of one config, with so many CPUs granted."""
 
     preset: str
     config: str
@@ -31,13 +31,13 @@ class SweepCell:
 
     @property
     def key(self) -> tuple[str, str, str, float]:
-        """As `placement.log.done_cells` names it."""
+        """The cell's key in `placement.log.done_cells`."""
         return self.preset, self.config, self.device, self.cpus
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a preset is, as far as a row tells it."""
+    """The description of a preset in the log's rows."""
 
     preset: str
     workload: str
@@ -48,13 +48,13 @@ class Work:
 
     @classmethod
     def of(cls, preset: Any, steps: int = 1) -> Work:
-        """Of a `workloads.base.Preset`."""
+        """The description of a `workloads.base.Preset`."""
         return cls(preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(steps))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a worker measured of one cell: means of one run. None = not measured.
+    """A worker's measurement of one cell: means of one run. None = not measured.
 
     seconds: warm, of one run; the budget where `censored`.  cold_s: the first run's.  repeats: runs in the mean.
     """
@@ -80,7 +80,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """How the machine itself took a preset on its CPU: what ties emulated CPU times to a measured one.
+    """The ratio of measured to emulated time of a preset on this machine's CPU, by which emulated CPU times are scaled.
 
     residual: seconds measured / seconds emulated, here.  synthetic: its input was generated.
     """
@@ -91,7 +91,7 @@ class Anchor:
 
 
 def anchor_of(work: Work, measured: Measured, here: NodeSpec, cpus: float) -> Anchor | None:
-    """The anchor of a CPU run on this machine; None where it did not finish or the emulator cannot tell."""
+    """The anchor of a CPU run on this machine; None where it did not finish or the emulator has no prediction."""
     predicted = emulate(work.spec, here, "cpu", cpus=cpus).seconds
     if measured.censored or measured.error or not predicted:
         return None
@@ -128,7 +128,7 @@ def measured_row(cell: SweepCell, work: Work, node: NodeSpec, measured: Measured
 
 
 def emulated_row(cell: SweepCell, work: Work, node: NodeSpec, anchor: Anchor, run_id: str) -> TaskRecord | None:
-    """The row of a cell of a config that is not here; None where it does not fit its memory, or cannot be told."""
+    """The row of a cell of a config that is not here; None where it does not fit the memory or has no prediction."""
     told = emulate(work.spec, node, cell.device, cpus=cell.cpus)
     if not told.fits or told.compute_s is None:
         return None
