@@ -1,4 +1,4 @@
-"""Where the log's files lie, and how one is written whole or not at all."""
+"""The folder of the log's files, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIX = ".parquet"
 SUFFIXES = (SUFFIX, ".parq", ".pq")
 """Of the files that are read, in lower or upper case; ours end in SUFFIX."""
 _ONE_PUT = frozenset({"s3", "gcs", "abfs"})
-"""Object stores: a file is seen when its upload is closed, never before, so it needs no temporary name."""
+"""Object stores: a file is visible once its upload is closed, never before, so it needs no temporary name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,9 @@ class Place:
 
     @classmethod
     def of(cls, uri: str | os.PathLike[str]) -> Place:
-        """A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a URI that it does not."""
+        """The folder of a path or URI. A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a
+        URI that it does not.
+        """
         text = os.fspath(uri)
         if not text:
             raise LogError("the log's path is empty. Give a path or a URI like s3://bucket/log.")
@@ -47,7 +49,7 @@ class Place:
         return cls(filesystem, folder.rstrip("/"))
 
     def create(self) -> None:
-        """Makes the folder. Raises OSError where it cannot be."""
+        """Makes the folder. Raises OSError where that fails."""
         self.filesystem.create_dir(self.folder, recursive=True)
 
     def list(self, below_bytes: float = math.inf) -> list[str] | None:
@@ -127,13 +129,15 @@ class Place:
 
 
 def _new_name() -> str:
-    """Sorts by time; the random part keeps two writers apart."""
+    """A file name that sorts by time; its random part keeps two writers apart."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
 
 
 def write_local(path: Path, data: pa.Buffer) -> None:
-    """Temporary file beside the final one, fsync, rename, fsync of the folder: a kill leaves all or nothing."""
+    """Writes a file by a temporary one beside it, fsync, rename and fsync of the folder: a kill leaves all or
+    nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:

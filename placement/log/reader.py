@@ -78,7 +78,8 @@ def readout(
 
 
 def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Cell]:
-    """The cells a sweep has measured, a run over its budget included, so that it can resume. No log: none.
+    """Cells that a sweep has measured, so that it can resume; runs over their budget count. Empty where there is no
+    log.
 
     run_id: of one sweep only.
     """
@@ -93,7 +94,8 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
 def read_files(
     place: Place, below_bytes: float = math.inf, only: Sequence[str] | None = None
 ) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
-    """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None of no folder.
+    """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None where there is no
+    folder.
 
     A file that goes while it is read has been compacted into another: then the folder is listed anew.
     """

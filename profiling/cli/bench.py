@@ -14,7 +14,7 @@ def bench_command(
     calls: Annotated[int, typer.Option(min=1, help="Tasks in a round.")] = 400,
     json: Json = None,
 ) -> None:
-    """What placing costs, as ratios against plain Ray in one run."""
+    """The overhead of placing, as ratios to plain Ray in one run."""
     from profiling import bench as benching
     from profiling.report import console_tables
 

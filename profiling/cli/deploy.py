@@ -1,4 +1,4 @@
-"""`placement node-args` and `placement start`: what a cluster file calls on its machines."""
+"""`placement node-args` and `placement start`: the commands that a cluster file runs on its machines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def start_command(
     ] = None,
     address: Address = None,
 ) -> None:
-    """Starts the placement actor of the running cluster, and sets what is to be set for the whole cluster."""
+    """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
 
     connect(address)

@@ -29,7 +29,7 @@ def evaluate_holdout(
     speedup: Annotated[float, typer.Option(help="T_t")] = JointThreshold().speedup,
     energy_ratio: Annotated[float, typer.Option(help="T_e")] = JointThreshold().energy_ratio,
 ) -> None:
-    """How right each learner is on what it has not seen."""
+    """Accuracy of each learner on parts held out of its fit."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # a file or a pipe is as wide as the tables are
@@ -43,7 +43,7 @@ def evaluate_holdout(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """python -m profiling.cli.evaluate_holdout LOG --holdout gpu"""
+    """The program python -m profiling.cli.evaluate_holdout LOG --holdout gpu"""
     with error_line():
         _app()(None if arguments is None else list(arguments))
 

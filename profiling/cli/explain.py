@@ -24,7 +24,7 @@ def explain_command(
     offline: Annotated[bool, typer.Option("--offline", help="The paper's configs A-D, no cluster.")] = False,
     json: Json = None,
 ) -> None:
-    """Every candidate for a task, with the reason it would or would not be taken."""
+    """Every candidate for a task, with the reason why it would or would not be taken."""
     from placement.scheduling.policies.registry import policy_of
     from placement.spec.task import TaskSpec
     from profiling.cli.task_explanation import explain_task, snapshot_of

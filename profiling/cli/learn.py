@@ -1,4 +1,4 @@
-"""`placement refit` and `placement evaluate`: a selector fitted to a log, and how right it and others are on one."""
+"""`placement refit` and `placement evaluate`: a selector fitted to a log, and the accuracy of learners on it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refit_command(
     from profiling.report import console_tables
 
     wanted, options = JointThreshold(speedup, energy_ratio), TrainingOptions(epochs=epochs, seed=seed)
-    training_frame(log, wanted, learner)  # what is wrong with the log is said before a cluster is started
+    training_frame(log, wanted, learner)  # a faulty log is refused before a cluster is started
     connect(address, start=True)
     done = fit(
         log, output, rule=wanted, options=options, storage_path=storage_path, timeout_s=timeout, learner=learner

@@ -1,4 +1,4 @@
-"""Everything that a machine with a real NVIDIA GPU is needed for, in one call:
+"""All measurements that need a machine with a real NVIDIA GPU, in one call:
 
     python -m profiling.cli.measure_here            (or: make measure)
 

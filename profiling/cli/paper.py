@@ -52,7 +52,7 @@ def paper_command(
 
 
 def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, Part]:
-    """(Where the figures come from, the part); its data name the source too."""
+    """(A line on the origin of the figures, the part); its data name the origin too."""
     from profiling.learning.descent import one_thread
     from profiling.paper.source import read
 
@@ -64,7 +64,7 @@ def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, P
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Learners of a list NAME,...; OptionError on one that is none."""
+    """The learners of a list NAME,...; OptionError on an unknown name."""
     from profiling.learning.registry import learners
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())

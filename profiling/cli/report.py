@@ -17,7 +17,7 @@ def report_command(
     ),
     selector: Annotated[Path | None, typer.Option(help="A selector file; else the shipped one.")] = None,
 ) -> None:
-    """One self-contained HTML page of what a log says, with plots."""
+    """A self-contained HTML page on a log, with plots."""
     from profiling.report import console_tables
     from profiling.report.report import write
 

@@ -75,7 +75,7 @@ def as_dict(found: Simulation) -> dict[str, Any]:
 
 
 def show(found: Simulation, report: dict[str, Any]) -> None:
-    """The table."""
+    """Prints the results as two tables."""
     from rich.console import Console
     from rich.table import Table
 

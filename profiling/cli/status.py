@@ -45,7 +45,7 @@ def status_command(
 
 
 def rendered(view: dict[str, Any]) -> RenderableType:
-    """What the actor told, as tables; of the decisions the last SHOWN."""
+    """The actor's view as tables, with the last SHOWN decisions."""
     from rich.console import Group
     from rich.text import Text
 
@@ -76,7 +76,7 @@ def rendered(view: dict[str, Any]) -> RenderableType:
 
 
 def seconds(value: float | None) -> str:
-    """For a cell; a dash for None."""
+    """Seconds as text; a dash for None."""
     return "-" if value is None else f"{value:.3g} s"
 
 

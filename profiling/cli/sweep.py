@@ -82,7 +82,7 @@ def import_command(
 
 
 def presets_of(subset: str, names: Sequence[str] | None, workload: str | None) -> Sequence[Preset]:
-    """The presets asked for; OptionError that lists what comes near."""
+    """The presets of the options. Raises OptionError with similar names on an unknown preset."""
     import workloads
 
     try:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 DEFAULT_OUT = Path("out/demo")
 LEAST_SHARE, SHARE = 0.2, 0.25
-"""Of the placeable tasks, what each device must get (less is said aloud), and what the mix is filled up to."""
+"""Of the placeable tasks, the share that each device must get (less is reported), and the share that the mix is filled
+up to.
+"""
 EMULATOR = "profiling.emulation.emulator:emulated"
 FLUSH_S = 60.0
 WINDOW_S = 0.2
@@ -43,7 +45,7 @@ MOST_FAILURES = 10
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything of a demo lies."""
+    """Paths of a demo's files."""
 
     out: Path
 
@@ -69,7 +71,7 @@ class Places:
 
     @property
     def summary(self) -> Path:
-        """What was found, as JSON."""
+        """The summary of the results, as JSON."""
         return self.out / "summary.json"
 
     def clear(self) -> None:
@@ -89,7 +91,7 @@ class Places:
 
 @dataclass
 class Stages:
-    """Says what is being done, and keeps how long each stage took. seconds: stage -> s."""
+    """Prints each stage of the demo and keeps its duration. seconds: stage -> s."""
 
     console: Console
     began: float = field(default_factory=time.perf_counter)
@@ -113,7 +115,7 @@ class Stages:
 
 
 def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[str, Any]:
-    """Runs the whole loop under `out`, prints what it finds, and gives the summary that it also writes.
+    """Runs the whole loop under `out`, prints the results, and returns the summary that it also writes.
 
     Raises OptionError where `out` holds foreign files, or this process is connected to a Ray cluster already.
     """
@@ -137,7 +139,7 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of the part that needs the cluster.
+    """Results of the part that needs the cluster.
 
     devices: share of the placeable tasks that the selector sends to each.  before, after: selector in service.
     recorded: the log has a row of each task that was done.
@@ -234,7 +236,7 @@ def _progress(console: Console) -> Progress:
 
 
 def summarised(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> dict[str, Any]:
-    """summary.json: what was placed where, the policies, the accuracies, and where each figure comes from."""
+    """summary.json: the placements, the policies, the accuracies, and the provenance of each figure."""
     from profiling.report import figure_data
 
     where = figure_data.placed(table)
@@ -258,7 +260,7 @@ def summarised(places: Places, stages: Stages, sent: Sent, table: pa.Table, eval
 
 
 def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, int]]:
-    """How many of what was measured, estimated or emulated: the pairs' times and energies, the stream's times."""
+    """Counts of measured, estimated and emulated values: the pairs' times and energies, the stream's times."""
     import pyarrow.compute as pc
 
     from profiling.report.figure_data import provenance as counts
@@ -273,7 +275,7 @@ def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, i
 
 
 def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> None:
-    """Prints what went where and why, Table 5, the accuracies, and where the files are."""
+    """Prints the placements with their reasons, Table 5, the accuracies and the paths of the files."""
     from profiling.report import evaluation_tables, figure_data
 
     console = stages.console

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-EVERY_EPOCHS = 50  # s between two reports of progress
+EVERY_EPOCHS = 50  # between two reports of progress
 
 
 @contextmanager

@@ -36,11 +36,12 @@ PARTS: dict[str, str] = {
     "sensitivity": "profiling.paper.sensitivity",
     "influence": "profiling.paper.influence",
 }
-"""Part -> the module that has it."""
+"""Part -> its module."""
 
 EPOCHS = 300
-"""Of the nets here, so that a part takes a minute. The paper's are 800: in a trial on the emulated grid, random split,
-they gained 0.4 points of accuracy over 200, for four times the time."""
+"""Epochs of the nets, chosen so that a part takes a minute. The paper's are 800: in a trial on the emulated grid,
+random split, they gained 0.4 points of accuracy over 200, for four times the time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class PaperOptions:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a part shows. tables: for the terminal, of at most 80 columns.  data: what `--json` writes.
+    """The result of a part. tables: for the terminal, of at most 80 columns.  data: for `--json`.
 
     notes: why ours differ from the published figures, a sentence each.  draw: makes the figure, where it is one.
     """

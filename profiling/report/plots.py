@@ -24,7 +24,7 @@ TOO_NEAR = 0.07  # accuracies that differ by less: their labels would overlap
 
 @styled
 def gpu_share(share: pd.DataFrame) -> Figure:
-    """Fig. 1: bars of `figures.gpu_share`, by config, with the selector's share beside the rule's."""
+    """Fig. 1: bars of `figure_data.gpu_share`, by config, with the selector's share beside the rule's."""
     figure, axes = axes_of(7.0, 3.3)
     at = np.arange(len(share))
     both = share["selector"].notna().any()
@@ -66,7 +66,7 @@ def precision_recall(found: Mapping[str, Curves]) -> Figure:
 
 @styled
 def calibration(found: Mapping[str, Curves]) -> Figure:
-    """Fig. 4: predicted against observed share of GPU labels; a point's area tells how many predictions it holds."""
+    """Fig. 4: predicted against observed share of GPU labels; a point's area is proportional to its predictions."""
     figure, axes = axes_of(*SQUARE)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=0.9, ls=(0, (2, 3)))
     for (name, curve), (color, dashes), marker in zip(found.items(), LINES * 3, MARKERS, strict=False):
@@ -98,7 +98,7 @@ def _unit_square(figure: Figure, axes: Axes, across: str, up: str) -> Figure:
 
 @styled
 def threshold_plane(points: pd.DataFrame, rule: JointThreshold) -> Figure:
-    """Every pair of `figures.threshold_points` by speed-up and energy ratio, with the rule's two lines.
+    """Every pair of `figure_data.threshold_points` by speed-up and energy ratio, with the rule's two lines.
 
     Pairs whose energy ratio is unknown are ticks along the lower edge: the time test alone decides them.
     """
@@ -209,7 +209,7 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def _beside(name: str, values: Mapping[str, float], models: list[str]) -> str:
-    """How a model's label is aligned, so that those of two models with nearly the same accuracy do not overlap."""
+    """Alignment of a model's label: labels of two models with nearly the same accuracy do not overlap."""
     order = sorted((value, model) for model in models if (value := values.get(model)) is not None)
     at = [model for _, model in order].index(name)
     if at and order[at][0] - order[at - 1][0] < TOO_NEAR:
@@ -225,13 +225,13 @@ def _model_look(name: str, models: list[str]) -> tuple[str, str]:
 
 
 def model_label(name: str) -> str:
-    """The name of a model as a reader knows it."""
+    """The title of a model."""
     return {"majority": "majority class", "paper": "the paper's net", "ratio": "ratio selector"}.get(name, name)
 
 
 @styled
 def placed(where: pd.DataFrame) -> Figure:
-    """What went where: a bar for each workload of `figures.placed`, CPU and GPU stacked."""
+    """Placements: a bar for each workload of `figure_data.placed`, CPU and GPU stacked."""
     figure, axes = axes_of(9.4, 0.9 + 0.36 * max(1, len(where)))
     at = np.arange(len(where))
     left = np.zeros(len(where))

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page of what a log says. Nothing in it is loaded from anywhere else."""
+"""The report: a self-contained HTML page on a log. Nothing in it is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def gather(
     findings = replace(findings, pairs=known_pairs, p_gpu=figure_data.probabilities(served, known_pairs))
     try:
         return replace(findings, evaluation=evaluation or evaluate_frame(known_pairs, rule))
-    except LogError as error:  # one class only, or hardly any pairs: what there is is shown all the same
+    except LogError as error:  # one class only, or few pairs: the rest of the page is shown
         return replace(findings, no_evaluation=str(error))
 
 

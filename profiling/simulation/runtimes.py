@@ -118,9 +118,9 @@ class TimesSelector:
         )
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
-        """The name that `placement.prediction.estimate.prepared` reads."""
+        """A function task -> estimates on these nodes, for `placement.prediction.estimate.prepared`."""
         return lambda task: Listed([self.estimate(task, node, cpus) for node in nodes])
 
     def to_dict(self) -> dict[str, Any]:
-        """It has no file."""
+        """The kind alone: this selector has no file."""
         return {"kind": "emulated times"}

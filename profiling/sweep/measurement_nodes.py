@@ -18,8 +18,8 @@ from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, L
 class Site:
     """A node that cells are measured on, one at a time.
 
-    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: what its cells run with, None: as
-    `profiling.sweep.sweep_rows.cpus_of` says.  emulates: configs whose rows are computed from these measurements.
+    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: granted to its cells; None: those
+    of `profiling.sweep.sweep_rows.cpus_of`.  emulates: configs whose rows are computed from these measurements.
     others: nodes of the same kind, for when this one goes.
     """
 
