@@ -20,6 +20,9 @@ from placement.spec.node import Inventory
 
 QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
 
+NOT_PLACED = "not-placed"
+"""The version of the selector in service, where this Ray lacks what placing takes and none is."""
+
 
 def start(
     *,
@@ -44,8 +47,11 @@ def start(
         measured is always kept. Small files of the log are merged now and then.
     node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
-    Returns the version of the selector in service. Raises SelectorError, OptionError or ControlPlaneError.
+    Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
+    SelectorError, OptionError or ControlPlaneError.
     """
+    from placement.ray_internals.way import places
+
     if policy is not None:
         policy_of(policy)
     if compression is not None and not compression > 0:
@@ -60,6 +66,8 @@ def start(
         None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
     )
     settings = replace(settings, keep_days=keep_days)
+    if not places():
+        return NOT_PLACED
     call("configure", settings, data, timeout_s=timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
@@ -100,6 +108,10 @@ def flush(timeout_s: float = 10.0) -> dict[str, int]:
 
     Raises ControlPlaneError where that takes longer.
     """
+    from placement.ray_internals.way import places
+
+    if not places():
+        return {}
     deadline = time.monotonic() + timeout_s
     before = -1
     while True:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,20 @@ def data_folder() -> Path:
     if not (folder / "pairs.parquet").exists():
         pytest.skip(f"measurements by others are not at {folder}; set PLACEMENT_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def loaded_by() -> Callable[..., set[str]]:
+    """What a fresh interpreter has loaded once it has imported the modules named, or called module:function."""
+    program = Path(__file__).parent / "programs" / "loaded_modules.py"
+
+    def loaded(*modules: str) -> set[str]:
+        command = [sys.executable, str(program), *modules]
+        out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+        names = json.loads(out)
+        return {*names, *(name.partition(".")[0] for name in names)}
+
+    return loaded
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,16 @@ import time
 from typing import Any
 
 import ray
-from ray._common.constants import HEAD_NODE_RESOURCE_NAME
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.worker import _make_remote
-from ray.experimental.internal_kv import _internal_kv_get
 
 from placement.control_plane.ray_context import NAME, NAMESPACE, served_key, session_id
 from placement.errors import ControlPlaneError, PlacementError
 from placement.log.lost_records import Unsent
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
+from placement.ray_internals.cluster import on_head
+from placement.ray_internals.connection import auto_init_ray
+from placement.ray_internals.options import make_remote
+from placement.ray_internals.way import FORCE, places
 
 START_TIMEOUT_S = 60.0
 DEAD_WRITER_TIMEOUT_S = 30.0
@@ -44,8 +44,16 @@ def call(method: str, *args: Any, timeout_s: float = START_TIMEOUT_S) -> Any:
 
 
 def actor() -> Any:
-    """The cluster's PlacementActor, started where there is none."""
+    """The cluster's PlacementActor, started where there is none.
+
+    Raises ControlPlaneError on a Ray on which nothing can be placed.
+    """
     global _handle, _handle_session
+    if not places():
+        raise ControlPlaneError(
+            f"Ray {ray.__version__} lacks what placing takes, or {FORCE}=plain is set: there is no placement actor. "
+            "Tasks and actors run as under ray.remote."
+        )
     auto_init_ray()
     session = session_id()
     if _handle is None or _handle_session != session:
@@ -81,15 +89,17 @@ def _get_actor() -> Any:
         options: dict[str, Any] = {
             "name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True, "num_cpus": 0,
             "max_restarts": -1, "max_task_retries": 3, "max_concurrency": 10_000,
-            "resources": {HEAD_NODE_RESOURCE_NAME: 0.001},
+            "resources": on_head(),
         }  # fmt: skip
         # Not ray.remote, in whose place somebody may have put placed_remote.
-        return _make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
+        return make_remote(PlacementActor, {}).options(**options).remote(Settings(), None)
 
 
 def served_selector(version: str) -> Selector:
     """The selector of that version, from Ray's key-value store, where the actor puts what it serves."""
-    data = _internal_kv_get(served_key(version), namespace=NAMESPACE.encode())
+    from placement.ray_internals import control_store
+
+    data = control_store.get(served_key(version), namespace=NAMESPACE.encode())
     if data is None:
         raise ControlPlaneError(f"the selector {version} is in service, and the cluster's key-value store has it not.")
     return selector_of(json.loads(data))

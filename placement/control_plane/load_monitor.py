@@ -13,11 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 import ray
-from ray.autoscaler.v2.sdk import get_cluster_resource_state
-from ray.core.generated import autoscaler_pb2, common_pb2
 
 from placement.control_plane.cluster_load import HEARTBEAT_S, LabelTest, NodeUse, Poll, Waiting, loads
 from placement.messages.control import LoadReport
+from placement.ray_internals.cluster import free_resources_by_node, is_dead, is_one_of, resource_state
 from placement.scheduling.candidates import Queue
 from placement.scheduling.queue_model import LAG_S, Backlog, Load
 from placement.spec.node import Inventory
@@ -25,20 +24,19 @@ from placement.spec.task import Device
 
 POLL_EVERY_S = 0.5
 POLL_SHARE = 0.05  # of the actor's time at most, on a cluster so large that a poll takes long
-DEAD: int = autoscaler_pb2.NodeStatus.Value("DEAD")  # type: ignore[attr-defined]
-ONE_OF: int = common_pb2.LabelSelectorOperator.Value("LABEL_OPERATOR_IN")  # type: ignore[attr-defined]
 REMEMBERED = 100  # tasks by which the typical one is told
 WANTED_S = 30.0  # after the last call that asked, polling goes on for so long
 
 
 def poll() -> Poll:
     """What Ray tells now: nodes with what is free, and all that waits for one."""
-    worker: Any = ray._private.worker.global_worker
-    state = get_cluster_resource_state(worker.gcs_client)
+    state = resource_state()
+    if state is None:
+        return _poll_of_nodes()
     nodes = {
         node.node_id.hex(): NodeUse(node.total_resources, node.available_resources, node.labels)
         for node in state.node_states
-        if node.status != DEAD
+        if not is_dead(node)
     }
     waiting = tuple(
         Waiting(
@@ -50,8 +48,23 @@ def poll() -> Poll:
     return Poll(nodes, waiting)
 
 
+def _poll_of_nodes() -> Poll:
+    """The nodes alone, where Ray does not tell what waits: what callers say they sent is then all that is known."""
+    free = free_resources_by_node() or {}
+    return Poll(
+        {
+            node["NodeID"]: NodeUse(
+                node["Resources"], free.get(node["NodeID"], node["Resources"]), node.get("Labels") or {}
+            )
+            for node in ray.nodes()
+            if node["Alive"]
+        },
+        (),
+    )
+
+
 def _tests(selector: Any) -> tuple[LabelTest, ...]:
-    return tuple((c.label_key, frozenset(c.label_values), c.operator == ONE_OF) for c in selector.label_constraints)
+    return tuple((c.label_key, frozenset(c.label_values), is_one_of(c)) for c in selector.label_constraints)
 
 
 class Queues:

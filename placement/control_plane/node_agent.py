@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.worker import _make_remote
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from placement.control_plane.client import tell_actor
@@ -19,6 +18,7 @@ from placement.hardware.meters import Energy, Sampler, TaskWindow, find_gpus, no
 from placement.hardware.probe import probe
 from placement.log.lost_records import LOOK_EVERY_S, tell_of_the_dead
 from placement.messages.reports import Window
+from placement.ray_internals.options import make_remote
 from placement.spec.node import NodeSpec
 
 AgentHandle = Any
@@ -83,7 +83,7 @@ class NodeAgent:
 def agent_of(node_id: str) -> AgentHandle:
     """The agent of a node, started where there is none."""
     return (
-        _make_remote(NodeAgent, {})  # as placement.commands makes the actor
+        make_remote(NodeAgent, {})  # as placement.commands makes the actor
         .options(
             name=f"agent-{node_id}", namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
             max_restarts=-1, max_task_retries=3,

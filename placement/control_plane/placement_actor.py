@@ -18,8 +18,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.state import available_resources_per_node
-from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
 from placement.control_plane.idle_nodes import Unused
 from placement.control_plane.load_monitor import POLL_EVERY_S, Queues
@@ -37,6 +35,8 @@ from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import History, Key
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of, shipped_selector
+from placement.ray_internals import control_store
+from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
 from placement.scheduling.decision import Decision, decide
 from placement.scheduling.feasibility import Limits
@@ -248,7 +248,9 @@ class PlacementActor:
 
     async def _leave_unused(self, types: Mapping[str, Any]) -> None:
         """Agents leave nodes that the autoscaler may take away; they come back with the next task there."""
-        free = await asyncio.to_thread(available_resources_per_node)
+        free = await asyncio.to_thread(free_resources_by_node)
+        if free is None:
+            return
         has = {
             node_id: self.alive[node_id]["Resources"]
             for node_id, spec in self.specs.items()
@@ -375,7 +377,7 @@ class PlacementActor:
                 "content."
             )
         if not self.selectors or self.selectors[-1].version != selector.version:
-            _internal_kv_put(served_key(selector.version), data, namespace=NAMESPACE.encode())
+            control_store.put(served_key(selector.version), data, namespace=NAMESPACE.encode())
             self._keep([*self.selectors, selector])
 
     def _keep(self, selectors: list[Selector]) -> None:
@@ -383,17 +385,17 @@ class PlacementActor:
         before = {one.version for one in self.selectors}
         self.selectors = selectors[-MOST_SELECTORS:]
         for version in before - {one.version for one in self.selectors}:
-            _internal_kv_del(served_key(version), namespace=NAMESPACE.encode())
+            control_store.delete(served_key(version), namespace=NAMESPACE.encode())
 
     def _persist(self) -> None:
         data: dict[str, Any] = {name: getattr(self.settings, name) for name in KEPT}
         data["selectors"] = [selector.to_dict() for selector in self.selectors]
         if isinstance(self.settings.policy, str):
             data["policy"] = self.settings.policy
-        _internal_kv_put(b"settings", json.dumps(data).encode(), overwrite=True, namespace=NAMESPACE.encode())
+        control_store.put(b"settings", json.dumps(data).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
     def _restore(self, selector: dict[str, Any] | None) -> None:
-        stored = _internal_kv_get(b"settings", namespace=NAMESPACE.encode())
+        stored = control_store.get(b"settings", namespace=NAMESPACE.encode())
         if stored and ray.get_runtime_context().was_current_actor_reconstructed:
             data = json.loads(stored)
             for one in data.pop("selectors"):
@@ -429,11 +431,11 @@ class PlacementActor:
 
 def _stored(name: str) -> int:
     """A number that outlives the actor; 0 at first."""
-    return int(_internal_kv_get(name.encode(), namespace=NAMESPACE.encode()) or 0)
+    return int(control_store.get(name.encode(), namespace=NAMESPACE.encode()) or 0)
 
 
 def _store(name: str, number: int) -> None:
-    _internal_kv_put(name.encode(), str(number).encode(), overwrite=True, namespace=NAMESPACE.encode())
+    control_store.put(name.encode(), str(number).encode(), overwrite=True, namespace=NAMESPACE.encode())
 
 
 def _runs_tasks(node: dict[str, Any]) -> bool:

@@ -7,12 +7,14 @@ from typing import Any
 
 import ray
 
+from placement.ray_internals.connection import connection, session_folder
+
 NAME = NAMESPACE = "placement"
 
 
 def session_id() -> Any:
     """Names the connection to a cluster: another after ray.shutdown() and ray.init()."""
-    return ray._private.worker.global_worker.current_cluster_and_job
+    return connection.current_cluster_and_job
 
 
 def own_node_id() -> str:
@@ -22,7 +24,7 @@ def own_node_id() -> str:
 
 def own_folder() -> Path:
     """A folder of this node's, beside those of other nodes on its machine; it lasts as long as the Ray session."""
-    return Path(ray._private.worker.global_worker.node.get_session_dir_path(), NAMESPACE, own_node_id())
+    return session_folder() / NAMESPACE / own_node_id()
 
 
 def own_label(name: str) -> str | None:

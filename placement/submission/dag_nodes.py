@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.dag.class_node import ClassNode
-from ray.dag.function_node import FunctionNode
+from placement.ray_internals.dag import ClassNode, FunctionNode
 
 
 class _Bound:
@@ -22,12 +21,9 @@ class _Bound:
         return type(self)(self._placed, node._body, new_args, new_kwargs, new_options, new_other_args_to_resolve)
 
     def _execute_impl(self, *_args: Any, **_kwargs: Any) -> Any:
-        from placement.submission.placed_class import PlacedClass
-        from placement.submission.placed_function import PlacedFunction
-
         node: Any = self
         placed = self._placed
-        if isinstance(placed, PlacedFunction | PlacedClass):
+        if hasattr(placed, "options"):  # not where `.options()` has been called already
             placed = placed.options(**node._bound_options)
         return placed.remote(*node._bound_args, **node._bound_kwargs)
 

@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.errors import OptionError
+from placement.ray_internals.connection import auto_init_ray, connection
 
 IN_FLIGHT_PER_CPU = 4
 LEAST_IN_FLIGHT = 256
@@ -165,10 +165,10 @@ def _cancel_soon(refs: list[Any]) -> None:
     Where a task ends in the very moment in which it is cancelled, Ray ends the caller's process ("Tried to complete
     task that was not pending"; github.com/ray-project/ray/pull/54785 tells of the race). So what is short is let end.
     """
-    core = getattr(ray._private.worker.global_worker, "core_worker", None)
+    core = getattr(connection, "core_worker", None)
 
     def cancel(refs: list[Any], let: int) -> None:
-        if not ray.is_initialized() or getattr(ray._private.worker.global_worker, "core_worker", None) is not core:
+        if not ray.is_initialized() or getattr(connection, "core_worker", None) is not core:
             return  # another cluster, which does not know them
         with contextlib.suppress(Exception):  # finished meanwhile, or the cluster is gone
             _, left = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)

@@ -91,8 +91,13 @@ def spec_function(spec: Any) -> Callable[..., Any] | None:
     return lambda *args, **kwargs: spec  # noqa: ARG005
 
 
-def reject_unknown(ray_options: Iterable[str], known: Iterable[str], of: str) -> None:
-    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours."""
+def reject_unknown(ray_options: Iterable[str], known: Iterable[str] | None, of: str) -> None:
+    """Raises OptionError on an option that neither Ray nor we have: Ray's own words, then ours.
+
+    known: Ray's options; None: not known here, so that ray.remote itself will say.
+    """
+    if known is None:
+        return
     for name in ray_options:
         if name not in known:
             raise OptionError(

@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.describe import of_arguments
 from placement.errors import NotServedError, PlacementError, SpecError
-from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, decide, spare
+from placement.ray_internals.connection import auto_init_ray
+from placement.scheduling.candidates import Policy, has
+from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import Explanation, explain
 from placement.scheduling.feasibility import Limits
-from placement.scheduling.policies.balanced import shared_policy
-from placement.scheduling.policies.registry import BLIND, STATELESS, policy_of
+from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
@@ -47,12 +47,9 @@ class Placer:
         self._check = check
         self._fixed = options.spec if type(options.spec) is TaskSpec else None
         self._spec = spec_function(options.spec) or of_arguments
-        self._policy: Policy | None = None if options.policy is None else shared_policy(policy_of(options.policy))
+        self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._own_limits = limits_of(options, ray_options)
-        self._limits: dict[Any, Limits] = {}
-        self._limits_before: dict[Any, Limits] = {}
-        self._looking = False
-        self._limits_for: Snapshot | None = None
+        self.table: DecisionTable | None = None
         self._told_unserved = False
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
@@ -86,8 +83,8 @@ class Placer:
 
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
         """The decision for one task; around: what `caller_context()` said of the calling process."""
-        limits = self.limits(snapshot, around)
-        decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+        table = self.table_for(snapshot, around)
+        limits, decision = table.limits, table.decide(task)
         if decision.reason == NO_CANDIDATE:
             self._tell_unserved(task, limits, snapshot)
             if self.ray_options.get("num_gpus"):
@@ -113,21 +110,21 @@ class Placer:
 
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""
-        return not isinstance(self._policy or snapshot.policy, BLIND)
+        return not has(self._policy or snapshot.policy, "ignores_queues")
 
     def prefer_local_data(
         self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
     ) -> Decision:
         """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
-        if not self._looking or not (refs := refs_in(args, kwargs)):
+        if not self.looks(snapshot) or not (refs := refs_in(args, kwargs)):
             return decision
-        return prefer_local_data(decision, refs, task, self.name, self.limits(snapshot, around), snapshot)
+        return prefer_local_data(decision, refs, self.table_for(snapshot, around).candidates(task), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""
-        if self._looking and decision.config is not None and isinstance(snapshot.backlog, Backlog):
+        if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
-            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots)
+            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
@@ -137,19 +134,18 @@ class Placer:
         return explain(task, self.name, limits, snapshot, policy=self._policy)
 
     def limits(self, snapshot: Snapshot, around: Any) -> Limits:
-        """The user's limits on this snapshot, worked out once for it."""
-        if snapshot is not self._limits_for:
-            self._limits_before, self._limits, self._limits_for = self._limits, {}, snapshot
-            self._looking = self.looks(snapshot)
-            if self._looking:
+        """The user's limits on this snapshot."""
+        return narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+
+    def table_for(self, snapshot: Snapshot, around: Any) -> DecisionTable:
+        """The decisions on this snapshot and in this context; made anew where either has changed."""
+        table = self.table
+        if table is None or table.snapshot is not snapshot or table.context != around:
+            if self.looks(snapshot):
                 caller().follow_load()
-        limits = self._limits.get(around)
-        if limits is None:
-            limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
-            before = self._limits_before.get(around)
-            limits = before if limits == before else limits  # the same object: what is offered under it is kept
-            self._limits[around] = limits
-        return limits
+            table = DecisionTable(self.name, self.limits(snapshot, around), snapshot, self._policy, around, table)
+            self.table = table
+        return table
 
     def repeats(self, decision: Decision, snapshot: Snapshot) -> bool:
         """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task.
@@ -158,7 +154,7 @@ class Placer:
         """
         if decision.reason == "only_device" and len(decision.configs) == 1:
             return True
-        return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
+        return decision.propensity == 1.0 and has(self._policy or snapshot.policy, "stateless")
 
     def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
@@ -178,7 +174,7 @@ class Placer:
             if where:
                 own = options.get("label_selector") or {}
                 options["label_selector"] = {**where, **own}
-                other = spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
+                other = spare(decision, self.table_for(snapshot, around).candidates(task))
                 if other:
                     elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
                     options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]
@@ -193,7 +189,7 @@ class Placer:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_limits": {}, "_limits_before": {}, "_limits_for": None}
+        return self.__dict__ | {"table": None}
 
 
 def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:

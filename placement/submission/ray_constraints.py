@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
+from placement.ray_internals.connection import connection
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import CONFIG
@@ -54,10 +55,9 @@ def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limi
 
 def caller_context() -> tuple[bool, PlacementGroup | None] | None:
     """(the calling task holds a GPU, the placement group its children are captured in); None where neither is so."""
-    worker = ray._private.worker.global_worker
-    if worker.mode != ray.WORKER_MODE:
+    if connection.mode != ray.WORKER_MODE:
         return None
-    group = get_current_placement_group() if worker.should_capture_child_tasks_in_placement_group else None
+    group = get_current_placement_group() if connection.should_capture_child_tasks_in_placement_group else None
     holds = holds_gpu()
     return (holds, group) if holds or group is not None else None
 

@@ -13,12 +13,11 @@ import weakref
 from typing import Any
 
 import ray
-from ray._private.worker import global_worker
 
 from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
 from placement.prediction.runtime_history import History
-from placement.scheduling.policies.balanced import shared_policy
+from placement.ray_internals.connection import connection
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.submission.load_client import Following
@@ -37,7 +36,7 @@ class Caller:
 
     def __init__(self, session: Any) -> None:
         self.session = session
-        self.node = weakref.ref(global_worker.node)  # of this connection: a check that costs a caller little
+        self.node = weakref.ref(connection.node)  # of this connection: a check that costs a caller little
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
@@ -96,7 +95,7 @@ class Caller:
             update.version,
             update.inventory,
             selector,
-            shared_policy(update.policy),
+            update.policy,
             selector.thresholds,
             self.history,
             update.unix_time,
@@ -169,9 +168,9 @@ def caller() -> Caller:
     """This process's caller, made anew after ray.shutdown() and ray.init()."""
     global _caller
     found = _caller
-    if found is None or found.node() is not global_worker.node:
+    if found is None or found.node() is not connection.node:
         with _making:
-            if _caller is None or _caller.node() is not global_worker.node:
+            if _caller is None or _caller.node() is not connection.node:
                 _caller = Caller(ray_context.session_id())
             found = _caller
     return found

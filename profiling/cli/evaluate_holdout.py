@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from placement.spec.joint_threshold import JointThreshold
 from profiling.cli.error_line import error_line
@@ -15,6 +14,7 @@ from profiling.dataset.frames import read_frame
 from profiling.evaluation.holdout import PROBES, SEEDS, holdout
 from profiling.report.console_tables import write_json
 from profiling.report.holdout_tables import show
+from profiling.terminal import TerminalConsole
 
 
 def evaluate_holdout(
@@ -30,9 +30,7 @@ def evaluate_holdout(
     energy_ratio: Annotated[float, typer.Option(help="T_e")] = JointThreshold().energy_ratio,
 ) -> None:
     """Accuracy of each learner on parts held out of its fit."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file or a pipe is as wide as the tables are
+    console = TerminalConsole()
     with error_line():
         rule = JointThreshold(speedup, energy_ratio)
         sources = [name.strip() for name in source.split(",") if name.strip()] if source else None

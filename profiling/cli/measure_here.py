@@ -26,6 +26,7 @@ from profiling.cli.error_line import error_line
 from profiling.cli.options import folder_to_write
 from profiling.cli.sweep import check_seconds, presets_of
 from profiling.paper.source import MEASURED
+from profiling.terminal import TerminalConsole
 
 if TYPE_CHECKING:
     from workloads import Preset
@@ -50,7 +51,7 @@ def measure(
     preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
 ) -> None:
     """Measures this machine's GPU and CPU, and prints the paper's tables with the measured rows."""
-    console = Console()
+    console = TerminalConsole()
     with error_line():
         check_seconds(budget_s=budget_s, window_s=window_s)
         chosen = presets_to_measure(preset)

@@ -43,6 +43,6 @@ def connected(address: str | None, *, start: bool = False) -> bool:
 
 def console() -> Console:
     """The console for tables and progress bars."""
-    from rich.console import Console
+    from profiling.terminal import TerminalConsole
 
-    return Console()
+    return TerminalConsole()

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,26 +90,14 @@ def test_a_worker_that_has_loaded_a_placed_function_reads_envelopes_once() -> No
     assert signature.recover_args is reading is not rays
 
 
-WITHOUT_PLACEMENT = """
-import pickle, sys
-from ray import cloudpickle
-from ray._common import signature
-sys.modules["placement"] = None
-for body in pickle.load(sys.stdin.buffer):
-    try:
-        pickle.loads(body)
-    except ModuleNotFoundError as error:
-        print(error)
-for flat in pickle.load(sys.stdin.buffer):
-    print(signature.recover_args(flat))
-"""
+WITHOUT_PLACEMENT = Path(__file__).parent / "programs" / "worker_without_placement.py"
 
 
 def test_where_placement_is_not_installed_ray_can_say_so() -> None:
     flat = [flattened([7], {}, b"packed"), flattened([], {"x": 1}, b"packed"), flattened([], {}, b"packed")]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PLACEMENT], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
-        capture_output=True, check=True, timeout=60,
+        [sys.executable, str(WITHOUT_PLACEMENT)], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
+        capture_output=True, check=True, timeout=300,
     )  # fmt: skip
     failed, again, *recovered = done.stdout.decode().splitlines()
     assert failed == again

@@ -107,8 +107,8 @@ def fuzz(number: int, seed: int) -> int:
     return taken
 
 
-def test_three_hundred_hostile_labels() -> None:
-    assert 0 < fuzz(300, seed=1) < 150
+def test_a_hundred_hostile_labels() -> None:
+    assert 0 < fuzz(100, seed=3) < 50
 
 
 @pytest.mark.soak

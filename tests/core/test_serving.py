@@ -37,8 +37,8 @@ class Serving:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store: dict[bytes, bytes] = {}
-        monkeypatch.setattr(module, "_internal_kv_put", lambda key, value, **_: self.store.update({key: value}))
-        monkeypatch.setattr(module, "_internal_kv_del", lambda key, **_: self.store.pop(key))
+        monkeypatch.setattr(module.control_store, "put", lambda key, value, **_: self.store.update({key: value}))
+        monkeypatch.setattr(module.control_store, "delete", lambda key, **_: self.store.pop(key))
         self.actor = SimpleNamespace(selectors=[], contents={}, _persist=lambda: None, _changed=lambda: None)
         self.actor.ready = lambda: asyncio.sleep(0)
         self.actor._keep = lambda selectors: PlacementActor._keep(self.actor, selectors)  # type: ignore[arg-type]

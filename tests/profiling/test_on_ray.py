@@ -27,6 +27,7 @@ QUICK = Protocol(window_s=0.01, least=1, budget_s=60)
 NAMES = ("xgboost_infer_r150_t20_d3", "xgboost_train_r150_t20_d3", "parse_table_b100")
 CELLS_OF_A_TABLE = 1 + 4 * 3 * 2  # the machine itself, and A-D by CPUs and device
 CELLS_OF_PARSING = 1 + 4 * 3  # on the CPU only
+SWEEP_DRIVER = Path(__file__).parent / "programs" / "sweep_driver.py"
 
 
 def cells(log: Path) -> Counter:
@@ -58,18 +59,9 @@ def test_a_sweep_out_of_time_leaves_the_rest_to_the_next(emulated: str, tmp_path
     assert (none.done, none.left, none.rows) == (0, 3, 0)
 
 
-CHILD = """
-import sys, ray, workloads
-from profiling.sweep.measure_cell import Protocol
-from profiling.sweep.sweep import sweep
-ray.init(address=sys.argv[1], log_to_driver=False)
-sweep(sys.argv[2], [workloads.preset(name) for name in sys.argv[4:]], sys.argv[3], protocol=Protocol(2.0, 1))
-"""
-
-
 def test_a_sweep_killed_while_it_measures_goes_on(emulated: str, tmp_path: Path) -> None:
     log, data = tmp_path / "log", tmp_path / "data"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, emulated, str(log), str(data), *NAMES])
+    child = subprocess.Popen([sys.executable, str(SWEEP_DRIVER), emulated, str(log), str(data), "2.0", *NAMES])
     deadline = time.monotonic() + 120
     while not list(log.glob("*.parquet")) and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.05)

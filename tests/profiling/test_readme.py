@@ -1,39 +1,28 @@
-"""Every script and command of the README, run as it stands there; `make test` excepted, and one demo run is shared."""
+"""The README's scripts and the commands of the command-line page, run as they stand there; one demo run is shared."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import PROJECT, README, make_targets_in, run, scripts_of
 
 import placement
 
-PROJECT = Path(__file__).resolve().parents[2]
-README = (PROJECT / "README.md").read_text()
-SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", README, re.MULTILINE)
-MAKE = set(re.findall(r"\bmake [a-z]+\b", README))
-TIMEOUT_S = 300
+SCRIPTS = scripts_of(README)
+COMMAND_LINE = PROJECT / "docs" / "reference" / "command-line.md"
+COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", COMMAND_LINE.read_text(), re.MULTILINE)
 NEED_A_CLUSTER = ("nodes", "sweep", "refit", "start", "status", "swap")
 SLOW = ("report",)  # it evaluates as `placement evaluate` does; the demo writes one too
 RUN_ELSEWHERE = ("demo",)  # by test_demo.py: one run, shared
 
 
-def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-    return done
-
-
-def test_the_readme_has_scripts_and_commands() -> None:
-    assert len(SCRIPTS) >= 2
+def test_the_readme_has_scripts_and_the_command_page_all_commands() -> None:
+    assert SCRIPTS
     assert {command.split()[1] for command in COMMANDS} >= {
         "nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "import", "demo",
     }  # fmt: skip
@@ -75,13 +64,5 @@ def test_a_command_works(command: str, folder: Path, request: pytest.FixtureRequ
         placement.rollback()  # the cluster is the whole session's
 
 
-def test_make_knows_every_target_that_the_readme_names() -> None:
-    assert {"make demo", "make test", "make setup", "make check", "make soak"} <= MAKE
-    for command in MAKE:
-        run([*command.split(), "--dry-run"], PROJECT)
-
-
-def test_make_lint_passes() -> None:
-    if not (PROJECT / ".venv" / ".ready").exists():
-        pytest.skip("the environment was not made by `make setup`, which `make lint` would do now")
-    run(["make", "lint"], PROJECT)
+def test_the_readme_names_the_targets_that_a_newcomer_needs() -> None:
+    assert {"make demo", "make test", "make setup"} <= make_targets_in(README)

@@ -107,18 +107,12 @@ def test_a_finished_grid_is_left_as_it_is(tmp_path: Path) -> None:
     assert (second.rows, second.done, second.found) == (0, 0, first.done)
 
 
-CHILD = """
-import sys, time, workloads, profiling.sweep.sweep as sweep
-tables = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]
-of = sweep.Work.of
-sweep.Work.of = lambda preset: (time.sleep(0.05), of(preset))[1]  # slow enough to be killed half way
-sweep.emulate_sweep(sys.argv[1], tables, write_every_s=0.0)
-"""
+SLOW_SWEEP = Path(__file__).parent / "programs" / "slow_sweep.py"
 
 
 def test_a_killed_sweep_goes_on_where_it_stopped_and_runs_no_cell_twice(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(log)])
+    child = subprocess.Popen([sys.executable, str(SLOW_SWEEP), str(log)])
     deadline = time.monotonic() + 60
     while len(list(log.glob("*.parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)

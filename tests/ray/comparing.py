@@ -1,6 +1,7 @@
 """Runs one piece of a user's code under ray.remote and under placed_remote, and compares what comes of it.
 
-A case is a function of `remote`, the decorator to use; its result, or what it raises, must be the same either way.
+A case is a function of `remote`, the decorator to use. Its result must be the same either way. A case that ends in an
+error of its own compares nothing, so that fails, unless the case is marked with the type that it raises.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from placement import TaskSpec, placed_remote
 from placement.errors import OptionError
 
 Remote = Callable[..., Any]
-Case = Callable[[Remote], Any]
 
 SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 
@@ -37,7 +37,7 @@ def saying(**ours: Any) -> Remote:
 WAYS: dict[str, Remote] = {
     "plain": placed_remote,
     "any": saying(devices="any"),
-    "spec": saying(spec=SMALL),
+    "spec": saying(spec=SMALL, policy="selector"),  # the default looks at queues: on a busy cluster it takes a GPU
     "gpu": saying(spec=lambda *args, **kwargs: SMALL, policy="gpu_only"),
 }
 """Ordinary; described by its arguments; described by a spec, on the CPU; described by a function, on a GPU."""
@@ -52,12 +52,27 @@ class Raised(NamedTuple):
     text: str
 
 
+MISTAKES = (NameError, SyntaxError)
+"""Errors of a case's own text. Neither Ray nor placement raises them for what a user does."""
+
+
+class Case(NamedTuple):
+    """A function of the decorator to use, the ways of placing that make sense for it, and what it must raise."""
+
+    body: Callable[[Remote], Any]
+    ways: tuple[str, ...]
+    raises: type[Exception] | None
+
+
 def outcome(case: Case, remote: Remote) -> Any:
-    """What the case returns or raises, without what no two runs have alike."""
+    """The case's result, or the error that it is marked to raise, without what no two runs have alike."""
+    if case.raises is None:
+        return alike(case.body(remote))
     try:
-        return alike(case(remote))
-    except Exception as error:
+        result = case.body(remote)
+    except case.raises as error:
         return raised(error)
+    raise AssertionError(f"{case.body.__name__} is marked to raise {case.raises.__name__}, but returned {result!r}")
 
 
 def raised(error: BaseException) -> Raised:
@@ -93,9 +108,11 @@ def alike(value: Any) -> Any:
 
 
 def error_of(action: Callable[[], Any]) -> Any:
-    """What an action raises, to be compared; its result where it raises nothing."""
+    """What an action raises, to be compared, or its result. A mistake in the text of the case goes through."""
     try:
         return action()
+    except MISTAKES:
+        raise
     except Exception as error:
         return raised(error)
 
@@ -105,16 +122,22 @@ class Cases:
 
     def __init__(self, module: str) -> None:
         cloudpickle.register_pickle_by_value(sys.modules[module])  # workers cannot import the tests
-        self.all: dict[str, tuple[Case, tuple[str, ...]]] = {}
+        self.all: dict[str, Case] = {}
         self._expected: dict[str, Any] = {}
 
-    def case(self, function: Case | None = None, *, ways: tuple[str, ...] = tuple(WAYS)) -> Any:
-        """Registers a case; ways: the ways of saying it that make sense."""
-        if function is None:
-            return lambda f: self.case(f, ways=ways)
-        assert function.__name__ not in self.all
-        self.all[function.__name__] = (function, ways)
-        return function
+    def case(
+        self,
+        body: Callable[[Remote], Any] | None = None,
+        *,
+        ways: tuple[str, ...] = tuple(WAYS),
+        raises: type[Exception] | None = None,
+    ) -> Any:
+        """Registers a case. ways: the ways of placing that make sense.  raises: the type of error that it ends in."""
+        if body is None:
+            return lambda f: self.case(f, ways=ways, raises=raises)
+        assert body.__name__ not in self.all
+        self.all[body.__name__] = Case(body, ways, raises)
+        return body
 
     def parametrize(self) -> Any:
         """Every case as an ordinary task and in one way of placing it, which way by turns; the others take `make soak`.
@@ -124,10 +147,10 @@ class Cases:
         return pytest.mark.parametrize(
             ("way", "name"),
             [
-                pytest.param(way, name, id=f"{name}-{way}", marks=self._marks(way, i, ways))
+                pytest.param(way, name, id=f"{name}-{way}", marks=self._marks(way, i, case.ways))
                 for way in WAYS
-                for i, (name, (_, ways)) in enumerate(self.all.items())
-                if way in ways
+                for i, (name, case) in enumerate(self.all.items())
+                if way in case.ways
             ],
         )
 
@@ -138,7 +161,7 @@ class Cases:
 
     def check(self, way: str, name: str) -> None:
         """Fails unless the case comes to the same under ray.remote and under this way of placed_remote."""
-        case, _ = self.all[name]
+        case = self.all[name]
         if name not in self._expected:
             self._expected[name] = outcome(case, ray.remote)
             assert "failed to import" not in str(self._expected[name]), self._expected[name]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from conditions import wait_until
 from ray.cluster_utils import Cluster
 
 import placement
@@ -28,20 +29,19 @@ import workloads
 from placement import TaskSpec, placed_remote
 from placement.control_plane.node_agent import NAMESPACE
 from placement.log import read_log
+from placement.worker import outbox
 from profiling.emulation.emulated_cluster import _small_agents
 from profiling.sweep.measure_cell import Protocol
 from profiling.sweep.sweep import sweep
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 NAMES = ("parse_table_b100", "parse_table_b1000")
-FLUSHED_S = 2.0  # what a worker has finished before so long has left it
-CHILD = """
-import sys, ray, workloads
-from profiling.sweep.measure_cell import Protocol
-from profiling.sweep.sweep import sweep
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-sweep(sys.argv[2], [workloads.preset(name) for name in sys.argv[4:]], sys.argv[3], protocol=Protocol(0.3, 1))
-"""
+SWEEP_DRIVER = Path(__file__).parents[1] / "profiling" / "programs" / "sweep_driver.py"
+
+
+def all_sent() -> bool:
+    """Whether the actor has the rows of all that this worker has finished."""
+    return outbox._outbox is None or not outbox._outbox.runs
 
 
 @placed_remote(spec=SPEC, policy="cpu_only")
@@ -49,7 +49,7 @@ def dies_once(x: int, folder: str) -> int:
     marker = Path(folder) / str(x)
     if x % 4 == 0 and not marker.exists():
         marker.touch()
-        time.sleep(FLUSHED_S)
+        wait_until(all_sent, "the worker's rows do not leave it")
         os.kill(os.getpid(), signal.SIGKILL)
     return x * x
 
@@ -185,8 +185,8 @@ def killed_drivers(folder: Path, address: str) -> dict[str, Any]:
     """SIGKILL at three moments: as it begins, after the first file, after the third; then the sweep goes on."""
     log, killed = folder / "thrice", []
     for files in (0, 1, 3):
-        words = [address, str(log), str(folder / "data"), *NAMES]
-        child = subprocess.Popen([sys.executable, "-c", CHILD, *words])
+        words = [address, str(log), str(folder / "data"), "0.3", *NAMES]
+        child = subprocess.Popen([sys.executable, str(SWEEP_DRIVER), *words])
         if files == 0:
             time.sleep(2.5)
         eventually(lambda: len(list(log.glob("*.parquet"))) >= files or child.poll() is not None, "no rows", 120)  # noqa: B023

@@ -67,7 +67,7 @@ def test_misuse_is_named() -> None:
         placement.choose(lambda: 3)
 
 
-def test_an_actor_whose_config_has_gone_goes_to_a_spare_one() -> None:
+def test_an_actor_whose_config_has_gone_goes_to_a_spare_one(quiet: None) -> None:
     asked = placement.choose(SMALL, policy=OnB(), num_cpus=0.1).ray_options()
     assert asked["label_selector"] == {"config": "in(B)"}
     (spare,) = asked["fallback_strategy"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
+from conditions import rows_of, wait_until
 
 import placement
 from placement import TaskSpec, placed_remote
 from placement.control_plane.client import actor, forget_actor
+from placement.errors import ControlPlaneError
 from placement.prediction.selector_file import shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
@@ -31,41 +34,43 @@ def thrice(x: int) -> int:
     return 3 * x
 
 
+def asked(question: Callable[[], Any]) -> Any:
+    """What the actor says, once it answers: it may have been killed a moment ago."""
+
+    def answer() -> Any:
+        try:
+            return question()
+        except (ControlPlaneError, ray.exceptions.RayError, ValueError):  # ValueError: there is no actor of the name
+            forget_actor()
+            return None
+
+    return wait_until(answer, "the actor does not come back")
+
+
 def kill_actor() -> None:
     """SIGKILL, as the kernel's out-of-memory killer would."""
-    pid = ray.get(actor().process_id.remote())
-    os.kill(pid, signal.SIGKILL)
-
-
-def wait_for_actor() -> dict[str, object]:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return placement.status()
-        except Exception:
-            forget_actor()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    os.kill(asked(lambda: ray.get(actor().process_id.remote())), signal.SIGKILL)
 
 
 def test_the_actor_is_killed_under_load(log_uri: str) -> None:
     placement.swap({**shipped_selector().to_dict(), "version": "kept"})
     try:
-        results = []
+        results, sent = [], []
         for turn in range(3):
             refs = [twice.remote(turn * 100 + i) for i in range(100)]
+            sent += refs
             kill_actor()
             results += ray.get(refs, timeout=60)
         assert results == [2 * i for i in range(300)]
-        status = wait_for_actor()
+        status = asked(placement.status)
         assert status["selector"] == "kept"
         assert status["log"] == log_uri
-        assert sum(placement.status()["nodes"].values()) == 4
-        placement.flush(60)
+        wait_until(lambda: sum(placement.status()["nodes"].values()) == 4, placement.status)
+        rows_of(log_uri, sent)
         rows = [row for row in placement.read_log(log_uri).to_pylist() if row["workload"] == "twice"]
         assert Counter(Counter(row["task_id"] for row in rows).values()) == {1: 300}
     finally:
-        wait_for_actor()
+        asked(placement.status)
         placement.rollback()
 
 
@@ -76,12 +81,8 @@ def test_a_log_that_vanishes_is_counted_and_told(log_uri: str, tmp_path: Path) -
     placement.start(log=blocked / "log")
     try:
         assert ray.get([thrice.remote(i) for i in range(10)], timeout=60) == [3 * i for i in range(10)]
-        deadline = time.monotonic() + 60
-        while placement.status()["rows_lost"] < before + 10 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert placement.status()["rows_lost"] >= before + 10
+        wait_until(lambda: placement.status()["rows_lost"] >= before + 10, placement.status)
     finally:
         placement.start(log=log_uri)
-    ray.get([thrice.remote(i) for i in range(5)])
-    placement.flush(30)
+    rows_of(log_uri, [thrice.remote(i) for i in range(5)])
     assert sum(row["workload"] == "thrice" for row in placement.read_log(log_uri).to_pylist()) == 5

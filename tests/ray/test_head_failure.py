@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conditions import listens, wait_until
 
 TASKS = 300
 
@@ -30,8 +30,8 @@ def redis(folder: Path) -> Iterator[dict[str, str]]:
         port = str(free.getsockname()[1])
     words = ("--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", str(folder))
     with subprocess.Popen([server, *words], stdout=subprocess.DEVNULL) as process:
-        time.sleep(1)
         try:
+            wait_until(lambda: listens(int(port)), "redis-server does not listen")
             yield {"RAY_REDIS_ADDRESS": f"127.0.0.1:{port}"}
         finally:
             process.terminate()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from conditions import rows_of, wait_for_file, wait_until
 
 import placement
 from placement import TaskSpec, placed_remote
@@ -37,27 +38,26 @@ SPECS = [replace(LARGE, input_bytes=size) for size in (1e6, 1e5, 1e4)]
 
 
 @placed_remote(spec=LARGE, policy="balanced")
-def worthy(seconds: float = 0.0) -> list[int]:
-    time.sleep(seconds)
+def worthy(end: Path | None = None) -> list[int]:
+    """Runs until the file is there. The GPUs it was given."""
+    if end is not None:
+        wait_for_file(end, 300)
     return ray.get_gpu_ids()
 
 
 @ray.remote(num_gpus=1, num_cpus=0, max_calls=0)
-def foreign(seconds: float) -> None:
-    time.sleep(seconds)
+def foreign(end: Path) -> None:
+    wait_for_file(end, 300)
 
 
-def eventually(holds: Callable[[], Any], timeout_s: float = 60.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+def decided(**expected: Any) -> bool:
+    """Whether the decision for `worthy` has these attributes now."""
+    decision = worthy.explain().decision
+    return all(getattr(decision, name) == value for name, value in expected.items())
 
 
 @pytest.fixture
-def timed() -> Iterator[None]:
+def timed(quiet: None) -> Iterator[None]:
     """How long the task takes is known to this driver: 2 s on a CPU, 0.4 s on a GPU."""
     history = caller().history
     before = pickle.dumps(history)
@@ -73,39 +73,39 @@ def timed() -> Iterator[None]:
 
 def test_on_an_idle_cluster_it_decides_as_the_selector_does_and_says_how_fresh_it_is(timed: None) -> None:
     static = worthy.options(policy="selector").explain().decision
-    assert eventually(lambda: worthy.explain().decision.configs == static.configs), worthy.explain()
-    explained = worthy.explain()
-    assert explained.decision.device == static.device == "gpu"
-    assert explained.decision.backlog_age_s is not None
-    assert explained.decision.backlog_age_s < 6
+    wait_until(lambda: decided(configs=static.configs), worthy.explain)
+    assert worthy.explain().decision.device == static.device == "gpu"
+    # Callers hear of the queues every 5 s at least.
+    explained = wait_until(lambda: (one := worthy.explain()).decision.backlog_age_s < 6 and one, worthy.explain)
     assert "queues of " in str(explained)
 
 
-def test_gpus_that_others_hold_are_seen(timed: None) -> None:
-    held = [foreign.remote(60) for _ in range(12)]
+def test_gpus_that_others_hold_are_seen(timed: None, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    held = [foreign.remote(end) for _ in range(12)]
     try:
-        assert eventually(lambda: worthy.explain().decision.reason == "cpu_ends_sooner"), worthy.explain()
+        wait_until(lambda: decided(reason="cpu_ends_sooner"), worthy.explain)
         assert ray.get(worthy.remote(), timeout=60) == []
         waits = {c.config: c.wait_s for c in worthy.explain().considered if c.device == "gpu"}
         assert all(wait and wait > 0.4 for wait in waits.values())
     finally:
-        for ref in held:
-            ray.cancel(ref, force=True)
-    assert eventually(lambda: worthy.explain().decision.device == "gpu"), worthy.explain()
+        end.touch()
+        ray.get(held, timeout=120)
+    wait_until(lambda: decided(device="gpu"), worthy.explain)
 
 
-def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str) -> None:
-    assert eventually(lambda: worthy.explain().decision.reason == "gpu_worth_it")
-    refs = [worthy.remote(0.05) for _ in range(24)]
+def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str, tmp_path: Path) -> None:
+    wait_until(lambda: decided(reason="gpu_worth_it"), worthy.explain)
+    end = tmp_path / "end"  # none ends before all are sent, however slowly that goes
+    refs = [worthy.remote(end) for _ in range(24)]
     decisions = [placement.explain(ref).decision for ref in refs]
-    ray.get(refs, timeout=60)
+    end.touch()
+    ray.get(refs, timeout=120)
     devices = {device: sum(d.device == device for d in decisions) for device in ("cpu", "gpu")}
     assert min(devices.values()) >= 3, devices  # 4 GPUs of 0.4 s and 4 CPUs of 2 s: level at 7 on the CPUs
     assert any(d.wait_s for d in decisions)
-    told = {ref.task_id().hex(): d.weighed for ref, d in zip(refs, decisions, strict=True)}
-    placement.flush(30)
-    rows = [row for row in placement.read_log(log_uri).to_pylist() if row["task_id"] in told]
-    assert [row["weighed"] for row in rows] == [w and str(w) for w in (told[row["task_id"]] for row in rows)]
+    rows = rows_of(log_uri, refs)
+    assert [row["weighed"] for row in rows] == [d.weighed and str(d.weighed) for d in decisions]
     compared = [Comparison.of(row["weighed"]) for row in rows if row["weighed"]]
     assert len(compared) >= 10
     for w in compared:  # the decision follows from its row
@@ -114,14 +114,13 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str) -
         assert taken <= other * NEAR ** (POWER - 1) * 1.05  # four digits are logged
 
 
-def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
+def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str, tmp_path: Path) -> None:
     ref = worthy.remote()
     explained = placement.explain(ref)
     assert explained.decision.policy == "balanced"
     assert {c.config for c in explained.considered} == set("ABCD")
     assert any(c.taken for c in explained.considered)
-    ray.get(ref)
-    placement.flush(30)
+    rows_of(log_uri, [ref])
     from placement.submission import recent_decisions
 
     recent_decisions._newer.clear()
@@ -129,7 +128,7 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str) -> None:
     assert (told.device, told.reason, told.policy) == (
         explained.decision.device, explained.decision.reason, "balanced",
     )  # fmt: skip
-    for wrong in (foreign.remote(0), 3, [3], []):
+    for wrong in (foreign.remote(tmp_path), 3, [3], []):
         with pytest.raises(OptionError, match="explain"):
             placement.explain(wrong)
 
@@ -143,7 +142,7 @@ def mixed(item: int) -> tuple[int, bool]:
 
 
 @pytest.fixture
-def mixed_times() -> None:
+def mixed_times(quiet: None) -> None:
     """A GPU gains 20, 3 and nothing on the three kinds of item."""
     caller().current()
     for spec, cpu in zip(SPECS, (0.4, 0.06, 0.02), strict=True):
@@ -212,11 +211,10 @@ def reads(*data: Any) -> int:
     return len(data)
 
 
-def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains() -> None:
+def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains(quiet: None) -> None:
     snapshot = caller().current()
     place = {node_id: kind.spec.config for kind in snapshot.inventory.kinds for node_id in kind.node_ids}
     here = place[own_node_id()]
-    assert eventually(lambda: not any(c.wait_s for c in reads.explain().considered if c.device == "gpu"))
     for config in "ABCD":
         seconds = 0.42 if config == here else 0.40
         for _ in range(5):

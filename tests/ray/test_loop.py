@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from conditions import rows_of, wait_for_quiet, wait_until
 
 import placement
 from placement import TaskSpec, current_device, placed_remote
@@ -36,7 +36,7 @@ def plain(x: int) -> int:
     return x + 1
 
 
-@placed_remote(spec=lambda task: task)
+@placed_remote(spec=lambda task: task, policy="selector")  # the default looks at queues, too: see test_load.py
 def described(task: TaskSpec) -> tuple[str, list[int], str | None]:
     return current_device(), ray.get_gpu_ids(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
@@ -44,11 +44,6 @@ def described(task: TaskSpec) -> tuple[str, list[int], str | None]:
 @placed_remote(devices="any")
 def undescribed(array: Any) -> float:
     return float(array.sum())
-
-
-def rows_of(function: str, log_uri: str) -> list[dict[str, Any]]:
-    placement.flush(20)
-    return [row for row in placement.read_log(log_uri).to_pylist() if row["workload"] == function]
 
 
 def test_an_ordinary_function_is_an_ordinary_task() -> None:
@@ -61,13 +56,21 @@ def test_an_ordinary_function_is_an_ordinary_task() -> None:
 
 
 def test_a_large_task_gets_a_gpu_and_a_small_one_does_not(log_uri: str) -> None:
-    assert ray.get(described.remote(LARGE))[1] == [0]
-    assert ray.get(described.remote(SMALL))[1] == []
-    by_device = {row["device"]: row for row in rows_of("described", log_uri)}
-    assert by_device["gpu"]["flops"] == LARGE.flops
-    assert by_device["gpu"]["gpus"] == 1.0
-    assert by_device["cpu"]["reason"].startswith("gpu_not_worth_it")
-    assert all(row["emulated"] and row["time_provenance"] != "measured" for row in by_device.values())
+    refs = [described.remote(LARGE), described.remote(SMALL)]
+    assert [gpu_ids for _, gpu_ids, _ in ray.get(refs)] == [[0], []]
+    large, small = rows_of(log_uri, refs)
+    assert (large["device"], large["flops"], large["gpus"]) == ("gpu", LARGE.flops, 1.0)
+    assert small["device"] == "cpu"
+    assert small["reason"].startswith("gpu_not_worth_it")
+    assert all(row["emulated"] and row["time_provenance"] != "measured" for row in (large, small))
+
+
+def test_by_default_too_where_no_queue_is_in_the_way(quiet: None) -> None:
+    by_default = placed_remote(spec=lambda task: task)(lambda _: ray.get_gpu_ids())
+    assert by_default.explain(LARGE).decision.policy == "balanced"
+    assert ray.get(by_default.remote(LARGE)) == [0]
+    wait_for_quiet()
+    assert ray.get(by_default.remote(SMALL)) == []
 
 
 def test_a_task_on_the_cpu_sees_no_gpu() -> None:
@@ -92,15 +95,15 @@ def test_explain_marks_what_was_taken() -> None:
     assert "gpu_worth_it" in str(explanation)
 
 
-def test_without_a_spec_the_first_runs_are_cold_starts_on_the_cpu(log_uri: str) -> None:
-    assert ray.get(undescribed.remote(np.ones(10))) == 10.0
-    row = rows_of("undescribed", log_uri)[0]
+def test_without_a_spec_the_first_runs_are_cold_starts_on_the_cpu(quiet: None, log_uri: str) -> None:
+    ref = undescribed.remote(np.ones(10))
+    assert ray.get(ref) == 10.0
+    (row,) = rows_of(log_uri, [ref])
     assert (row["device"], row["reason"], row["input_bytes"]) == ("cpu", "cold_start", 80.0)
 
 
 def test_a_decision_can_be_reproduced_from_the_log(log_uri: str) -> None:
-    ray.get(described.remote(TRACED))
-    row = rows_of("described", log_uri)[-1]
+    (row,) = rows_of(log_uri, [described.remote(TRACED)])
     node = placement.inventory().spec(row["config"])
     assert node is not None
     spec = TaskSpec(**{name: row[name] for name in SPEC})
@@ -141,10 +144,8 @@ def test_other_callers_hear_of_a_swap() -> None:
     def version_seen(wait_for: str) -> str:
         from placement.submission.snapshot_client import caller
 
-        deadline = time.monotonic() + 20
-        while (seen := caller().current().selector.version) != wait_for and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return str(seen)
+        wait_until(lambda: caller().current().selector.version == wait_for, "the swap is not heard of")
+        return wait_for
 
     shipped = placement.status()["selector"]
     assert ray.get(version_seen.remote(shipped)) == shipped
@@ -216,7 +217,7 @@ def test_generators_stream() -> None:
 
 
 def test_the_child_of_a_gpu_task_is_kept_off_the_gpu_that_its_parent_holds() -> None:
-    @placed_remote(spec=LARGE)
+    @placed_remote(spec=LARGE, device="gpu")
     def parent() -> str:
         return str(described.explain(LARGE))
 
@@ -243,12 +244,3 @@ def test_disabled_it_is_ray_remote(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1
 
     assert type(placed_remote(body)) is type(ray.remote(body))
-
-
-def test_an_untested_ray_is_refused() -> None:
-    from placement.errors import RayVersionError
-    from placement.ray_version import check_ray_version
-
-    check_ray_version("2.60.1")
-    with pytest.raises(RayVersionError, match=r"Ray 2.61.0 .* PLACEMENT_DISABLE=1"):
-        check_ray_version("2.61.0")

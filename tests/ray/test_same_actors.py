@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
+import tempfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 from comparing import CPU_WAYS, Cases, Remote, error_of
+from conditions import wait_for_file, wait_until
 from ray import cloudpickle
 from ray.actor import ActorClass
 from ray.util import ActorPool
@@ -21,6 +23,11 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 FEW = ("plain", "any")
 """Ways for cases that create many actors: each is a process."""
+
+
+def new_path() -> str:
+    """Of a file that is not there yet."""
+    return str(Path(tempfile.mkdtemp(prefix="compared-")) / "file")
 
 
 class Base:
@@ -195,31 +202,16 @@ def async_actors(remote: Remote) -> Any:
 @case(ways=FEW)
 def concurrency_groups(remote: Remote) -> Any:
     @remote(concurrency_groups={"io": 2})
-    class Grouped:
-        @ray.method(concurrency_group="io")
-        def waits(self, path: str) -> bool:
-            while not os.path.exists(path):
-                time.sleep(0.01)
-            return True
-
-        def writes(self, path: str) -> None:
-            open(path, "w").close()
-
-        async def name(self) -> str:
-            return "n"
-
-    @remote(concurrency_groups={"io": 2})
     class Threads:
         @ray.method(concurrency_group="io")
         def waits(self, path: str) -> bool:
-            while not os.path.exists(path):
-                time.sleep(0.01)
+            wait_for_file(path)
             return True
 
         def writes(self, path: str) -> None:
             open(path, "w").close()
 
-    path = f"/tmp/compared-{uuid.uuid4().hex}"
+    path = new_path()
     a = Threads.remote()
     refs = [a.waits.remote(path), a.waits.options(concurrency_group="io").remote(path)]
     a.writes.remote(path)
@@ -235,14 +227,13 @@ def threaded_actors(remote: Remote) -> Any:
     @remote(max_concurrency=3)
     class Threaded:
         def waits(self, path: str) -> bool:
-            while not os.path.exists(path):
-                time.sleep(0.01)
+            wait_for_file(path)
             return True
 
         def writes(self, path: str) -> None:
             open(path, "w").close()
 
-    path = f"/tmp/compared-{uuid.uuid4().hex}"
+    path = new_path()
     a = Threaded.remote()
     refs = [a.waits.remote(path), a.waits.remote(path)]
     a.writes.remote(path)
@@ -297,12 +288,7 @@ def ends(remote: Remote) -> Any:
     terminated.__ray_terminate__.remote()
     names = []
     for actor in (killed, terminated):
-        error = None
-        for _ in range(100):
-            error = error_of_type(lambda actor=actor: ray.get(actor.add.remote()))
-            if error is not None:
-                break
-            time.sleep(0.05)
+        error = wait_until(lambda a=actor: error_of_type(lambda: ray.get(a.add.remote())), "the actor does not end")
         names.append(type(error).__name__)
     return names
 
@@ -416,7 +402,7 @@ def bind_in_a_dag(remote: Remote) -> Any:
         dag = f.bind(node.add.bind(given), A.options(num_cpus=0).bind(1).add.bind(1))
     bound = A.remote(100)
     return (
-        ray.get(dag.execute(1)), ray.get(dag.execute(2)), isinstance(node, ClassNode), str(node).split("(")[0],
+        ray.get(dag.execute(1)), ray.get(dag.execute(2)), isinstance(node, ClassNode), str(node).partition(")(")[2],
         ray.get(bound.add.bind(5).execute()), error_of(lambda: node.nothing), error_of(lambda: A.bind(InputNode())),
     )  # fmt: skip
 
@@ -460,45 +446,36 @@ def out_of_scope(remote: Remote) -> Any:
     a = A.options(name=name).remote()
     ray.get(a.add.remote())
     del a
-    for _ in range(200):
-        if error_of_type(lambda: ray.get_actor(name)) is not None:
-            return "gone"
-        time.sleep(0.05)
-    return "there"
+    return type(wait_until(lambda: error_of_type(lambda: ray.get_actor(name)), "the actor stays")).__name__
 
 
 @case(ways=FEW)
 def pending_calls_are_limited(remote: Remote) -> Any:
     @remote(max_pending_calls=2)
     class Slow:
-        def wait(self) -> None:
-            time.sleep(0.5)
+        def wait(self, end: str) -> None:
+            wait_for_file(end)
 
-    a = Slow.remote()
-
-    def many() -> None:
-        for _ in range(20):
-            a.wait.remote()
-
-    return type(error_of_type(many)).__name__
+    a, end = Slow.remote(), new_path()
+    refs = [a.wait.remote(end) for _ in range(2)]
+    refused = error_of_type(lambda: a.wait.remote(end))
+    Path(end).touch()
+    return type(refused).__name__, ray.get(refs)
 
 
 @case(ways=FEW)
 def cancelling_a_method(remote: Remote) -> Any:
     @remote
     class Async:
-        async def sleep(self) -> None:
-            await asyncio.sleep(60)
+        async def sleep(self, began: str) -> None:
+            Path(began).touch()
+            await asyncio.sleep(600)
 
-        async def is_there(self) -> bool:
-            return True
-
-    actor = Async.remote()
-    assert ray.get(actor.is_there.remote())
-    ref = actor.sleep.remote()
-    time.sleep(0.3)
+    began = new_path()
+    ref = Async.remote().sleep.remote(began)
+    wait_for_file(began)
     ray.cancel(ref)
-    return type(error_of_type(lambda: ray.get(ref, timeout=20))).__name__
+    return type(error_of_type(lambda: ray.get(ref, timeout=60))).__name__
 
 
 @case(ways=FEW)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import ray
 from comparing import Cases, Remote, error_of
+from conditions import wait_for_file
 
 cases = Cases(__name__)
 case = cases.case
@@ -162,8 +165,6 @@ def a_generator_is_an_argument(remote: Remote) -> Any:
 def close_and_cancel(remote: Remote) -> Any:
     @remote
     def endless() -> Any:
-        import time
-
         i = 0
         while True:
             time.sleep(0.02)
@@ -186,9 +187,6 @@ def close_and_cancel(remote: Remote) -> Any:
 
 @case
 def retried_from_the_start(remote: Remote) -> Any:
-    import os
-    import tempfile
-
     path = os.path.join(tempfile.mkdtemp(), "seen")
 
     @remote(max_retries=2, retry_exceptions=True)
@@ -225,14 +223,18 @@ def wait_on_a_generator(remote: Remote) -> Any:
 
 @case(ways=("plain", "any"))
 def a_worker_that_dies_between_items(remote: Remote) -> Any:
+    arrived = Path(tempfile.mkdtemp()) / "arrived"
+
     @remote(max_retries=0)
     def f() -> Any:
         yield 1
-        time.sleep(0.3)  # an item is reported while the task goes on: at once, it may go with the worker
+        wait_for_file(arrived)  # an item is reported while the task goes on: at once, it may go with the worker
         os._exit(1)
 
     made = f.remote()
-    return ray.get(next(made)), error_of(lambda: ray.get(next(made))).types
+    first = ray.get(next(made))
+    arrived.touch()
+    return first, error_of(lambda: ray.get(next(made))).types
 
 
 @case

@@ -36,7 +36,7 @@ VALUES: dict[str, list[Any]] = {
         None,
     ],
     "fallback_strategy": [[{"label_selector": {"config": "A"}}], [{"num_cpus": 1}], {}, None],
-    "accelerator_type": [None, 3, ["A"]],
+    "accelerator_type": ["T4", None, 3, ["A"]],
     "name": ["n", None, 3],
     "num_returns": [1, 2, 0, None, -1, "streaming", "dynamic", "several", 1.5],
     "max_calls": [0, 1, -1, "1", None],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 
 import ray
+from conditions import in_use, wait_for_file, wait_until
 from ray.cluster_utils import Cluster
 
 import placement
@@ -24,10 +25,7 @@ def task() -> str | None:
 
 @ray.remote(num_gpus=1, num_cpus=0)
 def held(path: str) -> None:
-    import os
-
-    while not os.path.exists(path):
-        time.sleep(0.05)
+    wait_for_file(path, 300)
 
 
 def main(release: str) -> None:
@@ -48,13 +46,13 @@ def main(release: str) -> None:
             place = Place(config, "gpu", 1.0)
             caller().history.observe(key_of(task.name, SPEC), place, seconds, None, 0.0)
     blocking = [held.options(label_selector={"config": c}).remote(release) for c in ("B", "C")]
-    time.sleep(2)
+    wait_until(lambda: {"1 GPU held on B", "1 GPU held on C"} <= set(in_use()), in_use)
     ref = task.options(device="gpu").remote()
     decision = placement.explain(ref).decision
     assert decision.configs == ("B",), decision
-    time.sleep(1)
+    wait_until(lambda: any("wait" in line for line in in_use()), "the task does not wait for a GPU")
     cluster.remove_node(nodes["B"])
-    open(release, "w").close()
+    Path(release).touch()
     print("ran on", ray.get(ref, timeout=60))
     del blocking
     ray.shutdown()

@@ -46,31 +46,32 @@ class NvmlMeter:
 
     def read(self) -> float:
         """The figure, in the channel's unit. Raises MeterLostError where the GPU or the driver is gone."""
-        nvml = _nvml()
+        nvml = nvml_module()
         if nvml is None:
             raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
         try:
             value = getattr(nvml, self.function)(nvml.nvmlDeviceGetHandleByUUID(self.uuid))
-        except nvml.NVMLError as fault:
+        except (nvml.NVMLError, AttributeError) as fault:  # a binding may lack a function
             raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
         return float(getattr(value, "gpu", value)) * self.scale
 
 
-def _nvml() -> Any | None:
-    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver."""
+def nvml_module() -> Any | None:
+    """The `pynvml` module, initialised (NVML counts how often, and it costs nothing again); None without a driver.
+
+    Several packages bring a module of that name, and one that cannot be imported is as good as none.
+    """
     try:
         import pynvml
-    except ImportError:
-        return None
-    try:
+
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except Exception:
         return None
     return pynvml
 
 
-def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
-    """What NVML says, or None where this GPU or driver does not tell it."""
+def nvml_answer(nvml: Any, function: str, *arguments: Any) -> Any | None:
+    """The answer of one of NVML's functions; None where the GPU, the driver or the binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
     except (nvml.NVMLError, AttributeError):
@@ -79,16 +80,16 @@ def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
 
 def find_gpus() -> tuple[Gpu, ...]:
     """The node's GPUs, by index; those that do not answer are left out. Empty without a driver."""
-    nvml = _nvml()
+    nvml = nvml_module()
     if nvml is None:
         return ()
     found = []
-    for index in range(_told(nvml, "nvmlDeviceGetCount") or 0):
-        handle = _told(nvml, "nvmlDeviceGetHandleByIndex", index)
-        uuid = handle is not None and _told(nvml, "nvmlDeviceGetUUID", handle)
+    for index in range(nvml_answer(nvml, "nvmlDeviceGetCount") or 0):
+        handle = nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)
+        uuid = handle is not None and nvml_answer(nvml, "nvmlDeviceGetUUID", handle)
         if not uuid:
             continue
-        tell = partial(_told, nvml)
+        tell = partial(nvml_answer, nvml)
         memory = tell("nvmlDeviceGetMemoryInfo", handle)
         limit = tell("nvmlDeviceGetPowerManagementDefaultLimit", handle) or tell(
             "nvmlDeviceGetPowerManagementLimit", handle
@@ -116,10 +117,12 @@ def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
 
     ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
     """
-    nvml = _nvml()
-    handle = nvml and _told(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
-    running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
-    if running is None or gpu.memory_gb is None:
+    nvml = nvml_module()
+    handle = None if nvml is None else nvml_answer(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
+    if handle is None or gpu.memory_gb is None:
+        return None
+    running = nvml_answer(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    if running is None:
         return None
     held = [process.usedGpuMemory for process in running if not ours(process.pid)]
     return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
