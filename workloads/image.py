@@ -38,7 +38,7 @@ class ImagePreset(NetworkPreset):
 
     @property
     def network(self) -> Network:
-        """The network, whatever the image size."""
+        """The network; its weights do not depend on the image size."""
         return Network(self.architecture, self.width)
 
     def files(self, data_root: str | Path) -> Batch:

@@ -67,7 +67,7 @@ class JpegResize(PreprocessPreset):
         return image.pictures(data_root, self.batch)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
-        """Transfers are nvJPEG's own and are not told apart."""
+        """Transfers are nvJPEG's own and are part of the compute time."""
         require(device, "cpu", "cuda")
         value = 0.0
         for _ in range(steps):

@@ -32,7 +32,7 @@ def batch_norm(source: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tenso
 
 
 def batch_norm_backward(_grad: torch.Tensor, source: torch.Tensor, *rest: Any) -> tuple[Any, Any, Any]:
-    """The gradients asked for of input, weight and bias."""
+    """The gradients of input, weight and bias that the operation computes."""
     made = (torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1]))
     return tuple(tensor if asked else None for tensor, asked in zip(made, rest[-1], strict=True))  # type: ignore[return-value]
 

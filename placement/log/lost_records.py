@@ -82,7 +82,7 @@ def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) ->
     """Reports each writer of this machine that ended before it had sent all its records, once for all processes.
 
     machine: the folder that holds one for each node that is, or was, on this machine.
-    own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is told of again.
+    own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is reported again.
     Returns how many writers there were.
     """
     files = list(machine.glob(f"*/*{SUFFIX}"))
@@ -101,7 +101,7 @@ def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) ->
 
 
 def _of_the_dead(path: Path) -> BinaryIO | None:
-    """The file, locked; None while its writer lives, once another one has told of it, or if it cannot be read."""
+    """The file, locked; None while its writer lives, if another process has reported it, or if it cannot be read."""
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
         file = stack.enter_context(path.open("r+b"))
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -52,7 +52,7 @@ def check_folder_can_be_written(uri: str | os.PathLike[str]) -> None:
 
 
 def _check_folder(uri: str | os.PathLike[str], folder: Path) -> None:
-    """The folder, or the nearest one above it that exists, takes a file: tried, for rights alone do not tell."""
+    """Raises OptionError unless a temporary file can be made in the folder, or in its nearest parent that exists."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=there):

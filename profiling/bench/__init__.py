@@ -41,7 +41,7 @@ def bench(rounds: int = 15, calls: int = 400, told: Callable[[str], None] = lamb
             figures += submission(rounds, calls)
             figures += decide_in_callers()
             told("throughput")
-            # Other work on the machine comes and goes within seconds: many short turns tell more than a few long ones.
+            # Other work on the machine comes and goes within seconds: short turns even it out.
             figures += throughput(SHORTER * rounds, max(1, calls // SHORTER))
             placement.start(log=log)
             told("records")

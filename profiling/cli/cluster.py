@@ -32,7 +32,7 @@ def swap_command(
     from placement.commands import read_selector
     from profiling.report import console_tables
 
-    read_selector(selector)  # a broken file is refused before any cluster is asked
+    read_selector(selector)  # a broken file is refused before a cluster is needed
     connect(address)
     before = placement.start()
     done = {"in_service": placement.swap(selector), "before": before}

@@ -36,12 +36,12 @@ SPLITS = {"random": None, "config": "config", "workload": "workload"}
 @dataclass(frozen=True, slots=True)
 class SplitScore:
     """Accuracy of the selectors on pairs held out of their fit, all folds pooled, beside the majority class of the
-    rest: majority, paper, ratio (None where it was not asked: it takes a second or more a fold).
+    rest: majority, paper, ratio (None where it was left out: it takes a second or more a fold).
 
-    regret_seconds, regret_joules: of the devices taken by the one asked for, less the oracle's, as a share of the
-    oracle's sum; below zero where disobeying the rule was faster (it asks for more than being faster). None where no
-    energy is known.  by_fold: value held out -> majority, paper, ratio, rows.  unfitted: folds whose rest had one class
-    only: the net's answer is that.
+    regret_seconds, regret_joules: of the devices taken by the selector of `learner`, less the oracle's, as a share of
+    the oracle's sum; below zero where disobeying the rule was faster (it asks for more than being faster). None where
+    no energy is known.  by_fold: value held out -> majority, paper, ratio, rows.  unfitted: folds whose rest had one
+    class only: the net's answer is that.
     """
 
     majority: float
@@ -71,7 +71,9 @@ class Evaluation:
 
     @property
     def accuracy(self) -> dict[str, dict[str, float]]:
-        """Split -> accuracy of the majority class, of the paper's net, and of the ratio selector where it was asked."""
+        """Split -> accuracy of the majority class, of the paper's net, and of the speed-up selector where it was
+        evaluated.
+        """
         names = ("majority", "paper", *(("ratio",) if self.learner == "ratio" else ()))
         return {split: {name: getattr(score, name) for name in names} for split, score in self.splits.items()}
 

@@ -1,7 +1,7 @@
-"""Held-out evaluation: every learner on pairs of which it has not seen the device, the work, the family or the source.
+"""Held-out evaluation: every learner on pairs whose device, work, family or source is held out of its fit.
 
-    workload   pieces of work it has not seen, in FOLDS parts; their devices it knows
-    gpu, cpu   a device it has not seen, on work it has not seen either: the work is cut in two halves, the learners fit
+    workload   new work, in FOLDS parts, on known devices
+    gpu, cpu   a new device, on new work: the work is cut in two halves, the learners fit
                on one half on the other devices, are tested on the other half on the device held out, and the reverse
     config     likewise, a CPU and a GPU together
     family     one family of work at a time
@@ -50,7 +50,7 @@ class Result:
     """The result of `holdout`. rows: pairs tested, each once a seed.  learners: by name, weakest first.
 
     history: of the default with the runs that `profiling.learning.history_replay` replays; no learner, for it knows
-    tasks by name, and shown apart. None where the default was not asked.
+    tasks by name, and shown apart. None where the default was left out.
     """
 
     holdout: str
@@ -143,7 +143,7 @@ def _pooled(
     for some in each:
         rows = np.concatenate([fold.test for fold in some])
         names = [np.full(len(fold.test), fold.name, object) for fold in some]
-        # Parts of workloads have no name worth printing: there, and at random, scores are told by config.
+        # Parts of workloads have no name worth printing: there, and at random, scores are listed by config.
         told = frame["config"].fillna("unknown").to_numpy(object)[rows] if by in ("workload", "random") else None
         yield Answers(
             rows, np.concatenate([next(place) for _ in some]), np.concatenate(names) if told is None else told

@@ -53,7 +53,7 @@ class _EachFold(ABC):
 
 
 class Majority(_EachFold):
-    """The share of GPU labels, whatever the task."""
+    """The share of GPU labels, for every task."""
 
     name = "majority"
 

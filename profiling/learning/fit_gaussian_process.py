@@ -266,7 +266,7 @@ def power_of(frame: pd.DataFrame) -> PowerRatio | None:
     known = known[np.isfinite(known)]
     if not len(known):
         return None
-    # A handful of pairs cannot tell their own spread: 50 % is the error of a CPU's joules estimated from its TDP.
+    # A few pairs do not show their spread: 50 % is the error of a CPU's joules estimated from its TDP.
     prior, worth = 0.5, 4
     variance = (worth * prior**2 + ((known - known.mean()) ** 2).sum()) / (worth + len(known))
     return PowerRatio(float(known.mean()), float(np.sqrt(variance * (1 + 1 / len(known)))))

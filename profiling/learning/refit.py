@@ -49,7 +49,7 @@ LEAST_START_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """A refitted selector.  seconds: of the whole refit.  path: of the file, None where none was asked for."""
+    """A refitted selector.  seconds: of the whole refit.  path: of the file, None where none was written."""
 
     selector: Selector
     rows: int

@@ -32,7 +32,7 @@ def timings_of(frame: pd.DataFrame) -> pd.DataFrame:
     """One row for each piece of work on each device: INPUTS, framework, device, gpu, gflops, log_seconds (of one step).
 
     In a table of pairs one measurement stands in as many rows as it has partners: equal rows count once. Runs that
-    did not finish tell no time and are left out.
+    did not finish have no time and are left out.
     """
     import pandas as pd
 

@@ -162,7 +162,7 @@ def _simulated(trace: ArrivalTrace, times: Any, policy: str) -> Side:
 
 
 def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
-    """Sends each task when it arrives, from this one driver; ends are seen as results come."""
+    """Sends each task when it arrives, from this one driver; the end of a task is the arrival of its result."""
     import ray
 
     import placement

@@ -275,7 +275,7 @@ class SimulationRun:
         )
 
     def _idle_joules(self, makespan: float) -> float:
-        """What all nodes draw that the tasks' own joules do not hold: those have the idle power of what they held."""
+        """Idle joules of all nodes beyond those in the tasks' own: a task's joules hold the idle power of its share."""
         share, total = power.shares(), 0.0
         for k, kind in enumerate(self.inventory.kinds):
             spec = kind.spec
