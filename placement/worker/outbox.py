@@ -71,7 +71,9 @@ class Outbox:
         self._folder = own_folder()
         self._counts = Counts(self._folder, self.writer)
         self._look_at = time.monotonic()
-        threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True)
+        self._thread.start()
 
     def add(self, run: TaskRun) -> None:
         """Called in the task's own time: an append. With the actor long gone the newest runs are lost, and counted."""
@@ -83,8 +85,7 @@ class Outbox:
 
     def _send_for_ever(self) -> None:
         pause = FLUSH_EVERY_S
-        while True:
-            time.sleep(pause)
+        while not self._ending.wait(pause):
             # A call costs both sides some milliseconds: while tasks keep coming, they are made fewer.
             pause = min(2 * pause, FLUSH_BUSY_S) if self.runs else FLUSH_EVERY_S
             try:
@@ -101,7 +102,12 @@ class Outbox:
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:
-        """A worker that retires sends what it still has; where the cluster is gone there is nobody to send it to."""
+        """A worker that retires sends the runs it still has; where the cluster is gone there is nobody to send them to.
+
+        The thread ends first: one that is inside Ray as Ray shuts the process down would abort it.
+        """
+        self._ending.set()
+        self._thread.join(LAST_PATIENCE_S)
         with contextlib.suppress(Exception):
             self.send(LAST_PATIENCE_S)
 

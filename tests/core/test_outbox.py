@@ -21,6 +21,7 @@ from placement.worker.outbox import Outbox
 
 PACKED = Envelope(TaskSpec(flops=1e6), Decision("cpu", "A", ("A",), 1.0, 0.0, "why", "selector", "s1", 7, 0.1)).pack()
 GENERATION = 5
+SEND_FOR_EVER = Outbox._send_for_ever
 
 
 def run(number: int, *, placed: bool = True) -> TaskRun:
@@ -227,6 +228,16 @@ def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor) -
     outbox.report(run(2), last=True)  # the cluster is gone: the task's result is not
     assert outbox._outbox is not None
     assert len(outbox._outbox.runs) == 1
+
+
+def test_no_thread_is_left_inside_ray_when_a_worker_retires(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outbox, "_send_for_ever", SEND_FOR_EVER)
+    box = Outbox()
+    assert box._thread.is_alive()
+    box.add(run(0))
+    box.send_last()
+    assert not box._thread.is_alive()
+    assert sum(actor.rows) == 1
 
 
 def test_a_node_without_an_actor_is_known_by_its_labels(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
