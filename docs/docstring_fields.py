@@ -15,7 +15,10 @@ FIELD = re.compile(r"(?:^|(?<=\s\s)|(?<=[;.] ))([a-z_]+(?:, \*?[a-z_]+)*): ", re
 
 
 def listed(text: str, names: set[str]) -> str:
-    """The docstring with each field of `names` as an item of a list; other lines stay as they are."""
+    """The docstring with each field as an item of a list; other lines stay as they are.
+
+    A field is one of `names`, or stands in a paragraph that begins with a field.
+    """
     blocks = re.split(r"(\n\s*\n)", text)
     return "".join(block if block.isspace() else _listed_block(block, names) for block in blocks)
 
@@ -23,7 +26,8 @@ def listed(text: str, names: set[str]) -> str:
 def _listed_block(block: str, names: set[str]) -> str:
     if block.startswith("    "):
         return block  # code
-    found = [m for m in FIELD.finditer(block) if set(re.split(r", \*?", m[1])) & names]
+    of_known = [m for m in FIELD.finditer(block) if set(re.split(r", \*?", m[1])) & names]
+    found = list(FIELD.finditer(block)) if FIELD.match(block) else of_known
     if not found:
         return block
     before = block[: found[0].start()].rstrip()
@@ -52,12 +56,12 @@ def _one_line(text: str) -> str:
 class NamedFields(griffe.Extension):
     """Rewrites the docstrings of functions and classes before they are rendered."""
 
-    def on_function(self, *, func: griffe.Function, **kwargs: Any) -> None:
+    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
         """Fields are the parameters."""
         if func.docstring:
             func.docstring.value = listed(func.docstring.value, {p.name for p in func.parameters})
 
-    def on_class(self, *, cls: griffe.Class, **kwargs: Any) -> None:
+    def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Fields are the members, and the parameters of __init__."""
         if cls.docstring:
             names = set(cls.members) | {p.name for p in cls.parameters}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def log_columns() -> str:
@@ -80,8 +85,8 @@ def metrics() -> str:
         what = ast.literal_eval(call.args[1])
         tags = ", ".join(f"`{tag}`" for tag in ast.literal_eval(call.args[2])) if len(call.args) > 2 else ""
         own = isinstance(call.args[0], ast.BinOp) and isinstance(call.args[0].right, ast.Constant)
-        for name in [call.args[0].right.value] if own else names:  # type: ignore[attr-defined]
-            rows.append((f"`ray_placement_{name}`", kind, tags, what))
+        called = [call.args[0].right.value] if own else names  # type: ignore[attr-defined]
+        rows += [(f"`ray_placement_{name}`", kind, tags, what) for name in called]
     return table(("metric", "type", "tags", "meaning"), rows)
 
 
@@ -129,13 +134,23 @@ def _default(parameter: Any) -> str:
 def tree(package: str) -> str:
     """The rooms of a package with the first line of each module, as a list."""
     lines = []
-    for folder in sorted(path for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()):
+    for folder in _rooms(package):
         lines.append(f"- **`{package}/{folder.name}/`**: {_first_line(folder / '__init__.py')}")
         modules = sorted(p for p in folder.rglob("*.py") if p.name != "__init__.py")
         lines += [f"    - `{module.relative_to(folder)}`: {_first_line(module)}" for module in modules]
     modules = sorted(p for p in (ROOT / package).glob("*.py") if p.name != "__init__.py")
     lines += [f"- `{package}/{module.name}`: {_first_line(module)}" for module in modules]
     return "\n".join(lines)
+
+
+def _rooms(package: str) -> list[Path]:
+    """A package's folders in the order of its contract, the lowest first; KeyError where a folder is not in it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = (one for one in settings["contracts"] if one.get("containers") == [package])
+    names = [name for layer in reversed(contract["layers"]) for name in layer.split(" | ")]
+    order = {name: i for i, name in enumerate(names)}
+    folders = [path for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()]
+    return sorted(folders, key=lambda folder: order[folder.name])
 
 
 def _first_line(module: Path) -> str:

@@ -2,6 +2,7 @@
 
 The folders are rooms; each imports only rooms above it in this list:
 
+    terminal     the console, whose tables fit it
     emulation    times and powers on kinds of node that nobody here owns, calibrated on published measurements
     dataset      pairs of runs on a CPU and a GPU, labelled by the joint threshold
     sweep        measures workloads on every kind of node, into the log

@@ -1,4 +1,4 @@
-"""What travels with a placed task and what comes of it: the Envelope a caller sends, the TaskRun a worker saw."""
+"""The Envelope that a caller sends with a placed task, and the TaskRun that the worker makes of its run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from placement.scheduling.decision import Decision
 from placement.spec.task import Device, Operation, TaskSpec
 
 SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
-LENGTH = 4  # bytes that tell the Envelope's own
+LENGTH = 4  # bytes of the packed Envelope's length, at its beginning
 ANOTHERS_CUDA = "this worker's CUDA was made for"
-"""So begins the fallback of a run whose worker, and not whose GPU, was at fault."""
+"""The beginning of a fallback's reason where the worker, not its GPU, was at fault."""
 
 
 class Emulated(NamedTuple):
-    """What a task would have taken on an emulated node, all its steps together; None = unknown."""
+    """Times and energies of a task on an emulated node, all its steps together; None = unknown."""
 
     startup_s: float | None = None
     transfer_s: float | None = None
@@ -31,7 +31,7 @@ class Emulated(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What travels with a placed task: its spec and the decision taken for it.
+    """The spec of a placed task and the decision taken for it.
 
     repeatable: a GPU failure may be followed by a run on CPU.
     """
@@ -41,7 +41,7 @@ class Envelope(NamedTuple):
     repeatable: bool = True
 
     def pack(self) -> bytes:
-        """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
+        """The Envelope as bytes, made once for many tasks: marshal's plain tuples, in which nothing can run."""
         s, d = self.spec, self.decision
         operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
         spec = tuple(getattr(s, name) for name in SPEC_FIELDS)
@@ -64,17 +64,17 @@ def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
-    """The Envelope and, after it, what was compared for this very task: the Envelope itself is the same for many."""
+    """A packed Envelope, followed by the Comparison of this task alone: the Envelope is the same for many tasks."""
     return packed if weighed is None else packed + marshal.dumps(_plain(weighed))
 
 
 def common(packed: bytes) -> bytes:
-    """What tasks with the same Envelope share."""
+    """The part of a packed Envelope that tasks with the same Envelope share."""
     return packed[: LENGTH + int.from_bytes(packed[:LENGTH], "little")]
 
 
 def weighed_of(packed: bytes) -> Comparison | None:
-    """What was compared for this very task; None where nothing had to be waited for."""
+    """The Comparison made for this task; None where no queue was waited for."""
     own = packed[len(common(packed)) :]
     return Comparison(*marshal.loads(own)) if own else None
 
@@ -83,7 +83,7 @@ _last: tuple[bytes, Any] = b"", None
 
 
 def unpack(packed: bytes) -> Envelope:
-    """The Envelope of `pack`'s bytes. Mostly it is the last one again."""
+    """The Envelope of `pack`'s bytes. In most calls it is the same as in the last call."""
     global _last
     last = _last  # another thread may unpack too
     if packed != last[0]:
@@ -94,7 +94,7 @@ def unpack(packed: bytes) -> Envelope:
 
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> Envelope:
-    """Kept, since the same one comes with every task of a size."""
+    """The Envelope, cached: every task of one size carries the same."""
     spec, operations, decision, repeatable = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
@@ -102,7 +102,7 @@ def _unpack(packed: bytes) -> Envelope:
 
 
 class TaskRun(NamedTuple):
-    """One finished task, as the worker saw it; the outbox makes a row of it. Times in seconds.
+    """One finished run of a task, of which the outbox makes a row. Times in seconds.
 
     startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
     cold: the first run of its function in this process, or of any on the GPU.

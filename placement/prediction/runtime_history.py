@@ -13,7 +13,7 @@ from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probabi
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
-LARGEST_KEYS = 10_000  # design.md: (function, size) keys kept, the least recently seen dropped first
+LARGEST_KEYS = 10_000  # (function, size) keys kept, the least recently seen dropped first
 SIZES_PER_DOUBLING = 8  # two tasks within 9 % of each other in a quantity count as one size
 SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by on a quiet machine
 PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alone: wide enough that 5 runs on each
@@ -220,12 +220,12 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
         )
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
-    energy = prior.energy_ratio if prior else None
+    energy, errors = prior.energy_ratio if prior else None, math.inf  # a prior's energy must be clear to decide
     if cpu.joules and gpu.joules:
-        # A joule estimated from TDP is off by half: its interval must clear the threshold too.
+        # A joule estimated from TDP is off by half: that energy must be clear to decide, too.
         errors = math.hypot(SMALLEST_STD, math.log1p(cpu.joules_error), math.log1p(gpu.joules_error))
         energy = Spread(math.log(gpu.joules / cpu.joules), errors)
-    p_gpu, decides = probability_worth(speedup, energy, thresholds)
+    p_gpu, decides = probability_worth(speedup, energy, errors, thresholds)
     return Estimate(
         p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
         source="history", energy_decides=decides or energy is None,

@@ -7,18 +7,18 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.worker import global_worker
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from placement.messages.envelope import Envelope, with_weighed
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.worker_hooks import can_retire
 from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
-from placement.submission.map_results import Results, mapped
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
@@ -28,10 +28,7 @@ from placement.submission.snapshot_client import caller
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
-    from placement.submission.exported_function import Way
-    from placement.submission.placed_function import PlacedFunction
-
-LARGEST_PLANS = 4_096
+    from placement.submission.variants import Way
 
 
 class CallPlan(NamedTuple):
@@ -43,16 +40,35 @@ class CallPlan(NamedTuple):
     sent: SentTask
 
 
+class Target(Protocol):
+    """The placed function that a Handle submits."""
+
+    name: str
+    _function: Any
+    _decorator: Any
+
+    @property
+    def check_arguments(self) -> Callable[[Any, Any], None]:
+        """Raises the TypeError of arguments that do not fit the user's signature."""
+
+    def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
+        """An ordinary task of the user's own function."""
+
+    def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
+        """A node of Ray's own, whose task is not placed."""
+
+    def variant(self, way: Way) -> Any:
+        """The function in a way to run; its `submitter(options)` gives submit(args, kwargs, packed)."""
+
+
 class Handle:
     """A placed function with options: what `.options()` returns and what the function itself submits through."""
 
-    def __init__(self, function: PlacedFunction, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
+    def __init__(self, function: Target, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._function = function
         self._options = options
         self._ray_options = ray_options
         self._placer = Placer(function.name, options, ray_options, function.check_arguments)
-        self._plans: dict[Any, CallPlan] = {}
-        self._planned_for: tuple[Any, Any] = (None, None)
         self._submitters: dict[Any, Callable[..., Any]] = {}
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -65,9 +81,9 @@ class Handle:
         return self._submit(args, kwargs)
 
     def _submit(self, args: Any, kwargs: Any) -> Any:
-        if not global_worker.connected:
+        if not connection.connected:
             auto_init_ray()
-            global_worker.check_connected()
+            connection.check_connected()
         plan = self._plan(args, kwargs)
         refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
@@ -86,40 +102,40 @@ class Handle:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self._function.bind_plainly(args, kwargs)
         from placement.submission.dag_nodes import PlacedNode
 
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
 
     def _plan(self, args: Any, kwargs: Any) -> CallPlan:
         snapshot, around = caller().current(), caller_context()
-        planned_snapshot, planned_around = self._planned_for
-        if planned_snapshot is not snapshot or planned_around != around:
-            self._plans, self._planned_for = {}, (snapshot, around)
-        task = self._placer.task(args, kwargs)
-        plan = self._plans.get(id(task))
+        placer = self._placer
+        table = placer.table
+        if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
+            table = placer.table_for(snapshot, around)
+        task = placer.task(args, kwargs)
+        plan: CallPlan | None = table.plans.get(id(task))
         if plan is not None and plan.task is task:
             return plan
-        placer = self._placer
         decision = placer.prefer_local_data(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
         placer.count(decision, snapshot)
-        sent = SentTask(placer, task, decision, snapshot, around)
+        sent = SentTask(placer.name, table.limits, task, decision, snapshot)
         repeats = placer.repeats(decision, snapshot)
         # Where each task is decided anew, most come to the same all the same: what is sent is then packed already.
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
-        plan = None if repeats else self._plans.get(key)
+        plan = None if repeats else table.plans.get(key)
         if plan is not None and plan.task is task:
             return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = Envelope(task, decision, repeatable).pack()
         plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
-        if len(self._plans) >= LARGEST_PLANS:
-            self._plans.clear()
-        self._plans[key] = plan
+        table.keep_plan(key, plan)
         return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
-        if global_worker.load_code_from_local:
+        if connection.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plainly = self._function.submit_plainly
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
@@ -133,7 +149,7 @@ class Handle:
         return submit
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plans": {}, "_planned_for": (None, None), "_submitters": {}}
+        return self.__dict__ | {"_submitters": {}}
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:
@@ -149,4 +165,4 @@ def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
     if decision.device == "cpu":
         return True
     granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
-    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted)
+    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()

@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 
+from placement.ray_internals.connection import is_own_actor
 from placement.worker import device
 from placement.worker.traceback_filter import hide_own_frames
 
@@ -16,8 +17,7 @@ def enter_actor(instance: Any) -> None:
     What Ray granted decides, so it also holds where the user's own options asked for a GPU. An instance that is not
     the actor of this process (a task or another actor may make one of the class) changes nothing.
     """
-    worker = ray._private.worker.global_worker
-    if worker.mode != ray.WORKER_MODE or worker.actors.get(worker.actor_id) is not instance:
+    if not is_own_actor(instance):
         return
     hide_own_frames()
     gpus = ray.get_gpu_ids()

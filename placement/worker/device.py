@@ -28,9 +28,11 @@ def current_device() -> str:
 def granted_gpu() -> bool:
     """Ray granted the running task or actor a GPU, or a part of one."""
     ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized() or ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+    if ray is None or not ray.is_initialized():
         return False
-    return bool(ray.get_gpu_ids())
+    from placement.ray_internals.connection import in_worker
+
+    return in_worker() and bool(ray.get_gpu_ids())
 
 
 def on_emulated_node() -> bool:

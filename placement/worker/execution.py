@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from time import perf_counter, process_time, thread_time, time
 from typing import Any
 
-from ray._private.worker import global_worker
-
 from placement.errors import DeviceError
 from placement.messages.envelope import ANOTHERS_CUDA, TaskRun, unpack
+from placement.ray_internals.connection import running_task_id
+from placement.ray_internals.worker_hooks import worker_retires
 from placement.spec.task import Device
 from placement.worker import device, outbox
 from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process
 from placement.worker.kept_worker import ProcessState
 from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
 from placement.worker.thread_limits import ThreadLimits
-from placement.worker.worker_retirement import retire_worker, worker_retires
+from placement.worker.worker_retirement import retire_worker
 
 logger = logging.getLogger("placement")
 
@@ -178,7 +178,7 @@ class PlacedRun:
         visible = (self._visible or "") if on_gpu else None
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, self._cold,
-            self.fallback, error, _task_id(), visible, memory_bytes,
+            self.fallback, error, running_task_id(), visible, memory_bytes,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
         outbox.report(run, last=worker_retires())
@@ -201,9 +201,3 @@ def _is_cold(name: str) -> bool:
         return False
     _seen_functions.add(name)
     return True
-
-
-def _task_id() -> bytes:
-    core: Any = global_worker.core_worker  # type: ignore[attr-defined]
-    task_id: bytes = core.get_current_task_id().binary()
-    return task_id

@@ -61,7 +61,7 @@ def _held_memory() -> str | None:
     if (gpu_memory_reserved() or 0) > TORCH_WORKSPACES_BYTES:
         return "torch holds tensors on the GPU"
     own = os.getpid()
-    held = memory_held(lambda pid: descends_from(pid, own))
+    held = memory_held(lambda pid: descends_from(pid, own) is True)
     if held is None:
         return "NVML does not tell what this process holds of the GPU's memory"
     for (_, pid), size in held.items():

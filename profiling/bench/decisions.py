@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.decision import decide
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory, NodeKind, paper_configs
@@ -48,10 +49,10 @@ def _far_sizes(count: int) -> list[TaskSpec]:
 
 def decide_new_us(kinds: int = 4, times: int = 300, *, far: bool = False) -> Figure:
     """A decision for a size not seen before, on top of the user's spec. far: it is nowhere near those before it."""
-    snapshot, limits = snapshot_of(kinds), Limits()
+    decisions = DecisionTable("f", Limits(), snapshot_of(kinds))
     sizes = _far_sizes(times * 9) if far else _new_sizes(times * 9)
-    decide(SPEC, "f", limits, snapshot)
-    values = microseconds(lambda i: decide(sizes[i], "f", limits, snapshot), times)
+    decisions.decide(SPEC)
+    values = microseconds(lambda i: decisions.decide(sizes[i]), times)
     note = f"{kinds} kinds of node" + (", sizes decades apart" if far else "")
     return Figure.of("decide_new_far_us" if far else "decide_new_us", values, "<= 10", note)
 
@@ -87,13 +88,13 @@ def python_ns() -> Figure:
 def decide_growth(times: int = 100) -> list[Figure]:
     """The same with 1,000 kinds of node, and after a million tasks sent."""
     many = replace(decide_new_us(KINDS[1], times), name="decide_new_1000_kinds_us", target="does not grow")
-    snapshot, limits, sent = snapshot_of(KINDS[0]), Limits(), 0
+    decisions, sent = DecisionTable("f", Limits(), snapshot_of(KINDS[0])), 0
     figures = [many]
     for goal in TASKS_SENT:
         while sent < goal:
-            decide(SPEC, "f", limits, snapshot)
+            decisions.decide(SPEC)
             sent += max(1, goal // 1_000)  # each stands for so many tasks: a decision keeps nothing of the last
         sizes = _new_sizes(times * 9)
-        values = microseconds(lambda i: decide(sizes[i], "f", limits, snapshot), times)  # noqa: B023 - called here
+        values = microseconds(lambda i: decisions.decide(sizes[i]), times)  # noqa: B023 - called here
         figures.append(Figure.of(f"decide_new_after_{goal}_us", values, "does not grow"))
     return figures

@@ -17,6 +17,7 @@ from profiling.dataset.frames import read_frame
 from profiling.evaluation.holdout import PROBES, SEEDS, Result, holdout
 from profiling.evaluation.holdout_scores import DeviceScore
 from profiling.learning.history_replay import NOISE, RUNS
+from profiling.terminal import TerminalConsole
 
 NAMES = {
     "majority": "majority class", "flops_rule": "FLOPs rule", "logistic": "logistic regression",
@@ -37,9 +38,7 @@ def evaluate_holdout(
     energy_ratio: Annotated[float, typer.Option(help="T_e")] = JointThreshold().energy_ratio,
 ) -> None:
     """How right each learner is on what it has not seen."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # into a file or a pipe: as wide as the tables are
+    console = TerminalConsole()
     try:
         rule = JointThreshold(speedup, energy_ratio)
         sources = [name.strip() for name in source.split(",") if name.strip()] if source else None

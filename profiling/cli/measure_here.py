@@ -22,6 +22,7 @@ from rich.console import Console
 
 from placement.errors import PlacementError
 from profiling.paper.source import MEASURED
+from profiling.terminal import TerminalConsole
 
 NO_GPU = (
     "this machine has no NVIDIA GPU that its driver tells of (`nvidia-smi` lists none), so there is nothing to measure "
@@ -41,7 +42,7 @@ def measure(
     preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
 ) -> None:
     """Measures this machine's GPU and CPU, and prints the paper's tables with the measured rows."""
-    console = Console()
+    console = TerminalConsole()
     found = gpu_names()
     if not found and rehearse is None:
         Console(stderr=True).print(f"[bold red]error:[/] {NO_GPU}")

@@ -23,6 +23,6 @@ def connect(address: str | None, *, start: bool = False) -> None:
 
 def console() -> Console:
     """Where tables and progress bars go."""
-    from rich.console import Console
+    from profiling.terminal import TerminalConsole
 
-    return Console()
+    return TerminalConsole()

@@ -74,8 +74,9 @@ def as_dict(found: Simulation) -> dict[str, Any]:
 
 def show(found: Simulation, report: dict[str, Any]) -> None:
     """The table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from profiling.terminal import TerminalConsole
 
     title = f"{found.trace}: {found.tasks:,} tasks on {found.nodes:,} nodes, times emulated; no schedule ends before "
     speed = Table(title=f"{title}{found.bound_seconds:,.0f} s", title_justify="left")
@@ -96,7 +97,7 @@ def show(found: Simulation, report: dict[str, Any]) -> None:
             name, f"{o.joules / 1e6:.3f}", f"{o.cluster_joules / 1e6:.3f}", f"{o.gpu_hours:.2f}",
             f"{o.regret_seconds:,.0f}", f"{o.gpu_share:.2f}",
         )  # fmt: skip
-    console = Console()
+    console = TerminalConsole()
     console.print(speed)
     console.print(cost)
     gain = found.gain_share()
@@ -111,7 +112,7 @@ def show(found: Simulation, report: dict[str, Any]) -> None:
 
 def decide_us_by_kinds() -> dict[int, float]:
     """Median us of a decision of `balanced` with busy queues, by the number of kinds of node."""
-    from placement.scheduling.decision import decide
+    from placement.scheduling.decision_table import DecisionTable
     from placement.scheduling.feasibility import Limits
     from placement.scheduling.policies.balanced import Balanced
     from placement.scheduling.queue_model import Backlog, Load
@@ -131,10 +132,10 @@ def decide_us_by_kinds() -> dict[int, float]:
         backlog = Backlog(lambda: 0.0)
         backlog.merge({(k.spec.config, d): Load(4, 40, 400.0) for k in kinds for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
         snapshot = Snapshot(1, inventory, TimesSelector(trace, inventory, times), Balanced(seed=0), backlog=backlog)
-        limits, spent = Limits(), []
+        decisions, spent = DecisionTable("f", Limits(), snapshot), []
         for at in trace.type_of.tolist():
             start = time.perf_counter_ns()
-            decide(trace.types[at].spec, "f", limits, snapshot)
+            decisions.decide(trace.types[at].spec)
             spent.append(time.perf_counter_ns() - start)
         found[count] = sorted(spent)[len(spent) // 2] / 1000
     return found

@@ -83,9 +83,11 @@ def _table(title: str, columns: list[str], rows: list[list[Any]]) -> RenderableT
     from rich.markup import escape
     from rich.table import Table
 
+    from profiling.terminal import ResponsiveTable
+
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column)
     for row in rows or [["-", *[""] * (len(columns) - 1)]]:
         table.add_row(*(escape("-" if cell is None else str(cell)) for cell in row))
-    return table
+    return ResponsiveTable(table)

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from placement.errors import OptionError
+from profiling.terminal import TerminalConsole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,7 +118,7 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
 
     Raises OptionError where `out` holds foreign files, or this process is connected to a Ray cluster already.
     """
-    places, stages = Places(Path(out)), Stages(console or Console())
+    places, stages = Places(Path(out)), Stages(console or TerminalConsole())
     places.clear()
     sent = _on_cluster(places, stages)
     from placement.log import read_log

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from profiling.emulation.calibrate import SETS, TEST_PARTS, Set, part_of, terms
 from profiling.emulation.step_cost import calibration
 from profiling.emulation.table2_check import TOLERANCE, Table2Row, iris_explained, table2
 from profiling.emulation.timm_traces import data_folder, measured_rows
+from profiling.terminal import TerminalConsole
 
 BY_HARDWARE = {
     "RTX 3090 inference": ("gpu_infer", "gpu_infer_nhwc"),
@@ -114,7 +114,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all of it to this file too")
     arguments = parser.parse_args()
     rows, speedups, iris = splits(data_folder()) + others(), table2(), iris_explained()
-    console = Console()
+    console = TerminalConsole()
     for table in tables(rows, speedups):
         console.print(table)
     console.print(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from placement.errors import LogError
-from placement.prediction.boosted_trees import TreeModel, both, mixed
-from placement.prediction.estimate import Spread
+from placement.prediction.boosted_trees import TreeModel, mixed
+from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import INPUTS, Prediction, RatioModel
 from profiling.learning.fit_boosted_trees import (
     fit_trees,
@@ -60,7 +60,8 @@ class Fitted:
             if curves is not None:
                 told = mixed(curves[row], told, self.share)
             known = None if self.trees.power_std is None else Spread(float(power), self.trees.power_std)
-            found.append(both(told, known, rule)[0])
+            power_std = self.trees.power_std or 0.0
+            found.append(probability_worth(told, energy_of(told, known), power_std, rule)[0])
         return np.array(found)
 
 

@@ -9,23 +9,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
 from placement.scheduling.explanation import Explanation
 from placement.spec.node import Inventory, NodeSpec
+from profiling.terminal import TerminalConsole
 
 
-def show(table: Table, path: Path | None, data: Mapping[str, Any]) -> None:
-    """Prints a table, and writes `data` to a JSON file where one is asked for."""
-    Console().print(table)
+def show(table: RenderableType, path: Path | None, data: Mapping[str, Any]) -> None:
+    """Prints a table, or several in a group, and writes `data` to a JSON file where one is asked for."""
+    TerminalConsole().print(table)
     if path is not None:
         write_json(path, data)
 
 
 def say(text: str) -> None:
     """Prints a line."""
-    Console(soft_wrap=True).print(text, highlight=False)
+    TerminalConsole(soft_wrap=True).print(text, highlight=False)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -38,8 +39,8 @@ def nodes(inventory: Inventory) -> Table:
     """The kinds of node of a cluster."""
     table = Table(title="Nodes", title_justify="left", header_style="bold")
     names = (
-        "config", "nodes", "CPUs", "CPU", "CPU GFLOP/s", "CPU TDP W", "GPUs", "GPU", "GPU GFLOP/s", "GPU GB", "GPU TDP W",
-        "figures",
+        "config", "nodes", "CPUs", "CPU", "CPU GFLOP/s", "CPU TDP W",
+        "GPUs", "GPU", "GPU GFLOP/s", "GPU GB", "GPU TDP W", "figures",
     )  # fmt: skip
     for name in names:
         table.add_column(name, justify="left" if name in ("config", "CPU", "GPU", "figures") else "right")
@@ -57,6 +58,8 @@ def origin(spec: NodeSpec) -> str:
     """Where a NodeSpec's figures come from."""
     if spec.emulated:
         return "emulated"
+    if spec.not_measured:
+        return f"not measured: {'; '.join(spec.not_measured)}"
     return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
 
 

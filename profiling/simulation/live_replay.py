@@ -213,8 +213,9 @@ def as_dict(found: dict[str, Compared], compression: float) -> dict[str, Any]:
 
 def show(found: dict[str, Compared], compression: float) -> None:
     """The table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from profiling.terminal import TerminalConsole
 
     table = Table(title=f"Emulated seconds; live: time compressed {compression:g} times", title_justify="left")
     table.add_column("policy", no_wrap=True)
@@ -227,7 +228,7 @@ def show(found: dict[str, Compared], compression: float) -> None:
             f"{one.simulated.mean_completion_seconds:.1f}",
             f"{one.live.gpu_share:.2f}, {one.simulated.gpu_share:.2f}",
         )  # fmt: skip
-    Console().print(table)
+    TerminalConsole().print(table)
 
 
 def report(path: Path | None, policies: Sequence[str], compression: float, json_file: Path | None) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, decide, spare
+from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
 from placement.scheduling.policies.registry import POLICIES, policy_of
@@ -153,7 +154,8 @@ class SimulationRun:
             1, inventory, TimesSelector(trace, inventory, seen), policy,
             backlog=self.backlog if self.counts_queues else None,
         )  # fmt: skip
-        self.limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
+        limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
+        self.tables = [DecisionTable(one.preset, limits[one.has_gpu], self.snapshot) for one in trace.types]
         self.events: list[tuple[float, int, int, Device]] = []
         self.ended = np.zeros(len(trace))
         self.on_gpu = np.zeros(len(trace), dtype=bool)
@@ -185,12 +187,12 @@ class SimulationRun:
             self._end(task, node, device)
 
     def _send(self, task: int, type_at: int) -> None:
-        one = self.trace.types[type_at]
+        one, table = self.trace.types[type_at], self.tables[type_at]
         if task % TIMED:
-            decision = decide(one.spec, one.preset, self.limits[one.has_gpu], self.snapshot)
+            decision = table.decide(one.spec)
         else:
             start = time.perf_counter_ns()
-            decision = decide(one.spec, one.preset, self.limits[one.has_gpu], self.snapshot)
+            decision = table.decide(one.spec)
             self.timed_ns.append(time.perf_counter_ns() - start)
         if not decision.configs:
             raise OptionError(f"simulate: no node can take {one.preset}: {decision.reason}.")
@@ -202,8 +204,7 @@ class SimulationRun:
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
         if demand is None:
-            one = self.trace.types[type_at]
-            other = spare(one.spec, one.preset, decision, self.limits[one.has_gpu], self.snapshot)
+            other = spare(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
             demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
         return demand
 
@@ -212,7 +213,10 @@ class SimulationRun:
         if self.counts_queues:
             self.sent_to[task] = decision.configs[0]
             self.backlog.sent(
-                decision.configs[0], decision.device, self._expects(task, decision.configs[0], decision.device)
+                decision.configs[0],
+                decision.device,
+                self._expects(task, decision.configs[0], decision.device),
+                gpu_price=decision.gpu_price,
             )
         node = self.cluster.take(demand)
         if node is None:

@@ -44,7 +44,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TaskRun]]:
     monkeypatch.setattr(outbox, "node_context", lambda: NodeContext("n1", REAL))
     monkeypatch.setattr(outbox, "report", lambda run, last: reported.append(run))
     monkeypatch.setattr(execution, "worker_retires", lambda: False)
-    monkeypatch.setattr(execution, "_task_id", lambda: b"t1")
+    monkeypatch.setattr(execution, "running_task_id", lambda: b"t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
     monkeypatch.setattr(execution, "_bound_to", None)
     monkeypatch.setattr(gpu_state, "memory_held", lambda ours: {})

@@ -17,7 +17,7 @@ import typer
 from pages import PAGES, PROJECT, README, commands_in, make_targets_in, run, scripts_of
 
 import placement
-from profiling.cli import main
+from profiling.cli.app import main
 
 ALL = (README, PROJECT / "CONTRIBUTING.md", *PAGES)
 WITH_SCRIPTS = [page for page in PAGES if scripts_of(page)]
@@ -84,6 +84,13 @@ def test_make_knows_the_targets_of_a_page(page: Path) -> None:
         run([*command.split(), "--dry-run"], PROJECT)
 
 
+def test_each_target_of_make_is_on_the_command_line_page() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    documented = make_targets_in(PROJECT / "docs/reference/command-line.md")
+    assert {f"make {target}" for target in phony[1].split()} == documented
+
+
 def test_each_page_that_asks_for_a_table_gets_it(hooks: ModuleType) -> None:
     asked = {name: page for page in PAGES for name in hooks.PLACE.findall(page.read_text())}
     assert set(asked) == set(hooks.TABLES)
@@ -92,10 +99,9 @@ def test_each_page_that_asks_for_a_table_gets_it(hooks: ModuleType) -> None:
 
 
 def test_the_tables_hold_what_the_code_has(hooks: ModuleType) -> None:
-    from placement.metrics import RECORDS
-    from placement.record import NAMES
-
-    from placement.policies import POLICIES
+    from placement.control_plane.metrics import RECORDS
+    from placement.scheduling.policies.registry import POLICIES
+    from placement.spec.task_record import NAMES
 
     assert re.findall(r"^\| `(\w+)`", hooks.log_columns(), re.MULTILINE) == list(NAMES)
     assert re.findall(r"^\| `(\w+)`", hooks.policies(), re.MULTILINE) == list(POLICIES)
@@ -141,7 +147,6 @@ def test_fields_of_a_docstring_become_a_list() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     text = "One line.\n\nsize: in bytes,\n    of one.  name, kind: two.  other: text.\nRaises ValueError."
-    assert module.listed(text, {"size", "name", "kind"}) == (
-        "One line.\n\n- **`size`**: in bytes, of one.\n- **`name, kind`**: two.  other: text.\n\nRaises ValueError."
-    )
-    assert module.listed("note: nothing of this.", {"size"}) == "note: nothing of this."
+    items = "- **`size`**: in bytes, of one.\n- **`name, kind`**: two.\n- **`other`**: text."
+    assert module.listed(text, {"size", "name", "kind"}) == f"One line.\n\n{items}\n\nRaises ValueError."
+    assert module.listed("There is one note: nothing of this.", {"size"}) == "There is one note: nothing of this."

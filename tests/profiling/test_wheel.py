@@ -32,8 +32,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     made = folder / "environment"
     venv.create(made, with_pip=True)
-    run([str(made / "bin/pip"), "install", "--quiet", "--no-index", "--no-deps", str(wheel)], folder)
-    # A folder named in a .pth file has its own .pth files passed over: the editable install of the repository among them.
+    install = [str(made / "bin/pip"), "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    run(install, folder, **WITHOUT_REPOSITORY)
+    # The .pth files of a folder that a .pth file names are passed over: the repository's editable install among them.
     (own,) = made.glob("lib/python*/site-packages")
     (own / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return made

@@ -5,21 +5,21 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from placement.node import Inventory, Kind, paper_configs
 from rich.console import Console
 from rich.table import Table
 
-from profiling import tables
-from profiling.responsive_table import ResponsiveTable, console, natural_width
+from placement.spec.node import Inventory, NodeKind, paper_configs
+from profiling.report import console_tables as tables
+from profiling.terminal import TerminalConsole, natural_width
 
-INVENTORY = Inventory(tuple(Kind(spec, (name,)) for name, spec in paper_configs().items()))
+INVENTORY = Inventory(tuple(NodeKind(spec, (name,)) for name, spec in paper_configs().items()))
 NAMES = {spec.gpu_name for spec in paper_configs().values()}
 
 
 def printed(table: Table, width: int) -> str:
     """What a terminal of that width shows."""
     out = StringIO()
-    Console(file=out, force_terminal=True, width=width, color_system=None).print(ResponsiveTable(table))
+    TerminalConsole(file=out, force_terminal=True, width=width, color_system=None).print(table)
     return out.getvalue()
 
 
@@ -40,6 +40,15 @@ def test_the_nodes_are_a_table_where_it_fits() -> None:
     assert "┏" not in printed(table, natural - 1)
 
 
+def test_the_last_column_is_wrapped_at_its_words_before_records_are_made() -> None:
+    table = Table("name", "reason")
+    table.add_row("a long name", "the gpu was taken")
+    assert printed(table, 35).count("│") == 3
+    assert printed(table, 27).splitlines()[3:5] == ["│ a long name │ the gpu   │", "│             │ was taken │"]
+    assert "│" in printed(table, 24)
+    assert "│" not in printed(table, 23)
+
+
 def test_a_cell_that_is_empty_makes_no_line_and_markup_none_either() -> None:
     table = Table("name", "much", title="Few")
     table.add_row("a", "")
@@ -50,7 +59,7 @@ def test_a_cell_that_is_empty_makes_no_line_and_markup_none_either() -> None:
 def test_no_line_is_wrapped_where_the_output_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out = StringIO()
-    console(file=out).print(ResponsiveTable(tables.nodes(INVENTORY)))
+    TerminalConsole(file=out).print(tables.nodes(INVENTORY))
     lines = [line for line in out.getvalue().splitlines() if "│" in line]
     assert len(lines) == len(INVENTORY.kinds)
     assert all(line.count("│") == len(tables.nodes(INVENTORY).columns) + 1 for line in lines)
