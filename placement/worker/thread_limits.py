@@ -16,7 +16,7 @@ from placement.worker.numeric_libraries import set_torch_threads, set_xgboost_th
 NAME = "OMP_NUM_THREADS"
 OMP = NAME.encode()
 LAUNCHERS = (b"OMP_NUM_THREADS=1", b"PYTHONWARNINGS=ignore")
-"""What Ray's cluster launcher exports, together, to each command that it runs on a node, `ray start` among them."""
+"""The settings that Ray's cluster launcher exports, together, to each command that it runs, `ray start` among them."""
 
 
 class ThreadLimits:
