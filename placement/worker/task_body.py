@@ -1,4 +1,4 @@
-"""What a worker runs in place of the user's function or constructor."""
+"""The bodies that a worker runs in place of the user's function or constructor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Measured(Body):
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """What runs the function, and sees how it goes."""
+        """The function of placement.worker.execution that runs the user's function and records it."""
         if self.yields == "async":
             return lambda function, _, args, kwargs: function(*args, **kwargs)
         return in_worker().run_plain_generator if self.yields else in_worker().run_plain
@@ -58,13 +58,13 @@ class Placed(Body):
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """As Measured's, on the device decided for it."""
+        """The function of placement.worker.execution that runs it on the device decided for it."""
         if self.yields == "async":
             return _run_placed_async_generator
         return in_worker().run_placed_generator if self.yields else in_worker().run_placed
 
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
-        """As Measured, on the device decided for it."""
+        """The result of the function, run on the device decided for it; a generator function's generator."""
         return self.run(self.function, self.name, packed, args, kwargs)
 
 

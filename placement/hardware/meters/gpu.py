@@ -28,7 +28,7 @@ MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 class Gpu:
     """A GPU as the driver tells it. index: in the order of the PCI bus.  power_limit_w: its default limit, W.
 
-    mig: it is cut into MIG slices, so that no task's energy can be told.
+    mig: it is cut into MIG slices, so that no task's energy is known.
     """
 
     uuid: str
@@ -41,7 +41,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class NvmlMeter:
-    """Reads one figure of a GPU. The handle is asked for anew each time: one of a GPU that was gone is stale."""
+    """Reads one figure of a GPU. It gets a new handle each time: after a GPU was gone, its old handle is stale."""
 
     channel: Channel
     uuid: str
@@ -208,7 +208,7 @@ def visible_gpus(value: str | None, gpus: Sequence[Gpu]) -> tuple[tuple[str, ...
     """(UUIDs, reasons) of the GPUs that a CUDA_VISIBLE_DEVICES names; None means all of them.
 
     It may hold indexes, UUIDs or their unique beginnings, and MIG slices, which are a reason. As in CUDA, what comes
-    after the first entry that names no GPU is not seen. Indexes are taken in the order of the PCI bus, as Ray gives
+    after the first entry that names no GPU is not visible. Indexes are taken in the order of the PCI bus, as Ray gives
     them; CUDA's own default order differs where a node mixes kinds of GPU.
     """
     if value is None:
