@@ -33,12 +33,13 @@ class Emulated(NamedTuple):
 class Envelope(NamedTuple):
     """What travels with a placed task: its spec and the decision taken for it.
 
-    repeatable: a GPU failure may be followed by a run on CPU.
+    repeatable: a GPU failure may be followed by a run on CPU.  key: of the function in the history; "": its name.
     """
 
     spec: TaskSpec
     decision: Decision
     repeatable: bool = True
+    key: str = ""
 
     def pack(self) -> bytes:
         """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
@@ -50,7 +51,7 @@ class Envelope(NamedTuple):
             d.snapshot_version, d.probability, d.propensity,
         )  # fmt: skip
         packed = marshal.dumps(
-            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable)
+            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable, self.key)
         )
         return len(packed).to_bytes(LENGTH, "little") + packed
 
@@ -95,10 +96,10 @@ def unpack(packed: bytes) -> Envelope:
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> Envelope:
     """Kept, since the same one comes with every task of a size."""
-    spec, operations, decision, repeatable = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
+    spec, operations, decision, repeatable, key = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
-    return Envelope(task, Decision(*decision), repeatable)
+    return Envelope(task, Decision(*decision), repeatable, key)
 
 
 class TaskRun(NamedTuple):

@@ -34,6 +34,7 @@ class DeviceQueues:
 
     def __init__(self, handle: Any) -> None:
         self._placer, self._around = handle._placer, caller_context()
+        self._placer.key = handle.history_key()
         self._snapshot: Snapshot | None = None
         self._ends = {device: shared_policy(End(device=device)) for device in DEVICES}
         self.remote = {
@@ -47,7 +48,7 @@ class DeviceQueues:
         """What a GPU does for an item; None where it must be decided by itself. Raises SpecError as .remote does."""
         task = self._placer.task((item,), {})
         offer = self._offer()
-        seen = caller().current().history.get((self._placer.name, size_of(task)))
+        seen = caller().current().history.get((self._placer.key, size_of(task)))
         gain: Gain | None = self._ends["gpu"].gain(task, offer.field(task, seen))
         return gain
 

@@ -17,6 +17,7 @@ from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
+from placement.submission.captured_function import history_key
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
@@ -52,6 +53,9 @@ class Target(Protocol):
     @property
     def check_arguments(self) -> Callable[[Any, Any], None]:
         """Raises the TypeError of arguments that do not fit the user's signature."""
+
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
 
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """An ordinary task of the user's own function."""
@@ -102,7 +106,13 @@ class Handle:
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
+        self._placer.key = self.history_key(submitted=False)
         return self._placer.explain(args, kwargs)
+
+    def history_key(self, *, submitted: bool = True) -> str:
+        """The key under which history keeps the runs of this function under these options."""
+        code_hash = self._function.code_hash(submitted=submitted)
+        return history_key(self._function.name, code_hash, self._ray_options.get("name"))
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
@@ -117,6 +127,7 @@ class Handle:
         planned_snapshot, planned_around = self._planned_for
         if planned_snapshot is not snapshot or planned_around != around:
             self._plans, self._planned_for = {}, (snapshot, around)
+            self._placer.key = self.history_key()
         task = self._placer.task(args, kwargs)
         plan = self._plans.get(id(task))
         if plan is not None and plan.task is task:
@@ -132,7 +143,7 @@ class Handle:
         if plan is not None and plan.task is task:
             return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
-        packed = Envelope(task, decision, repeatable).pack()
+        packed = Envelope(task, decision, repeatable, placer.key).pack()
         plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         if len(self._plans) >= LARGEST_PLANS:
             self._plans.clear()

@@ -61,6 +61,10 @@ class PlacedFunction(ExportingFunction):
         """
         return functools.partial(validate_args, extract_signature(self._function))
 
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
+        return self.captured.code_hash(self._dumps) if submitted else self.captured.code_hash_now()
+
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """As an ordinary task of the user's own function."""
         return super()._remote(args=args, kwargs=kwargs, **given)

@@ -51,7 +51,7 @@ class Placer:
     def __init__(
         self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
     ) -> None:
-        self.name = name
+        self.name = self.key = name  # key: of the history; a Handle sets its function's own
         self.options = options
         self.ray_options = ray_options
         self._check = check
@@ -100,12 +100,12 @@ class Placer:
         Soft wishes give way where they leave no candidate. Raises NotServedError where no node will ever do.
         """
         limits = self.limits(snapshot, around)
-        decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+        decision = decide(task, self.key, limits, snapshot, policy=self._policy)
         if decision.reason != NO_CANDIDATE:
             return decision
         for weaker in self._weaker_limits(snapshot, around):
             limits = weaker
-            decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+            decision = decide(task, self.key, limits, snapshot, policy=self._policy)
             if decision.reason != NO_CANDIDATE:
                 return decision
         return self._without_candidate(decision, task, limits, snapshot)
@@ -123,7 +123,7 @@ class Placer:
         return decision
 
     def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot, *, never: bool) -> None:
-        table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
+        table = explain(task, self.key, limits, snapshot, policy=self._policy).considered
         reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
         why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
         if never and snapshot.inventory.complete and all_known(snapshot):
@@ -162,7 +162,7 @@ class Placer:
         """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
         if not self._looking or not (refs := refs_in(args, kwargs)):
             return decision
-        return prefer_local_data(decision, refs, task, self.name, self.limits(snapshot, around), snapshot)
+        return prefer_local_data(decision, refs, task, self.key, self.limits(snapshot, around), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""
@@ -176,10 +176,10 @@ class Placer:
         auto_init_ray()
         snapshot, around = caller().current(), caller_context()
         task = self.task(args, kwargs)
-        found = explain(task, self.name, self.limits(snapshot, around), snapshot, policy=self._policy)
+        found = explain(task, self.key, self.limits(snapshot, around), snapshot, policy=self._policy)
         if found.decision.reason == NO_CANDIDATE:
             for weaker in self._weaker_limits(snapshot, around):
-                other = explain(task, self.name, weaker, snapshot, policy=self._policy)
+                other = explain(task, self.key, weaker, snapshot, policy=self._policy)
                 if other.decision.reason != NO_CANDIDATE:
                     return other
         return found
@@ -226,7 +226,7 @@ class Placer:
             if where:
                 own = options.get("label_selector") or {}
                 options["label_selector"] = {**where, **own}
-                other = spare(task, self.name, decision, self.limits(snapshot, around), snapshot)
+                other = spare(task, self.key, decision, self.limits(snapshot, around), snapshot)
                 if other:
                     elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
                     options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]

@@ -21,6 +21,7 @@ from placement.ray_internals.options import (
     task_options,
     validate_args,
 )
+from placement.submission.captured_function import CapturedFunction
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
@@ -52,7 +53,8 @@ class PublicFunction(RemoteProxy):
         self._placement_options = options
         self._own_options = dict(ray_options)
         self._places = places
-        self._ray_object = _ordinary(function, options, ray_options, places=places)
+        self.captured = CapturedFunction(function)
+        self._ray_object = _ordinary(self.captured, options, ray_options, places=places)
         self._sent: Any = self._ray_object
         self._variants: dict[Way, PublicVariant] = {}
         self._decorator = getattr(function, "__ray_invocation_decorator__", None)
@@ -81,6 +83,10 @@ class PublicFunction(RemoteProxy):
     def check_arguments(self) -> Callable[[Any, Any], None]:
         """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
         return functools.partial(validate_args, extract_signature(self._function))
+
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
+        return self.captured.code_hash() if submitted else self.captured.code_hash_now()
 
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """As an ordinary task."""
@@ -158,7 +164,7 @@ class PublicVariant:
     def __init__(self, of: PublicFunction, way: Way) -> None:
         self._of = of
         self._options = export_options(of._placement_options, of._own_options, way)
-        self._body = as_function(Placed(of._function, of.name))
+        self._body = as_function(Placed(of._function, of.name, of.captured))
         self._remote_function = make_remote(self._body, dict(self._options))
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
@@ -176,15 +182,16 @@ class PublicVariant:
 
 
 def _ordinary(
-    function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
+    captured: CapturedFunction, options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
 ) -> Any:
-    """What ray.remote makes of the function; measured where records are kept."""
+    """The function as ray.remote makes it; measured where records are kept."""
+    function = captured.function
     if not places:
         return make_remote(function, pinned(options, ray_options))
     if inspect.iscoroutinefunction(function):
         return make_remote(function, dict(ray_options))  # which raises
     name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
-    return make_remote(as_function(Measured(function, name)), dict(ray_options))
+    return make_remote(as_function(Measured(function, name, captured)), dict(ray_options))
 
 
 def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +225,7 @@ def as_function(body: Measured | Placed) -> Callable[..., Any]:
             return body(*args, **kwargs)
 
     functools.update_wrapper(call, function)
+    del call.__wrapped__  # which would be pickled beside the body  # type: ignore[attr-defined]
     own = list(inspect.signature(function).parameters.values())
     if isinstance(body, Placed):
         call.__dict__.pop("__ray_invocation_decorator__", None)  # applied before the Envelope is added

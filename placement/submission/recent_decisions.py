@@ -65,7 +65,7 @@ def explain(ref: Any) -> Explanation:
     sent = _newer.get(task_id) or _older.get(task_id)
     if sent is not None:
         limits = sent.placer.limits(sent.snapshot, sent.around)
-        return explained(sent.decision, sent.task, sent.placer.name, limits, sent.snapshot)
+        return explained(sent.decision, sent.task, sent.placer.key, limits, sent.snapshot)
     return _from_log(task_id.hex())
 
 
