@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from placement.control_plane.ray_context import NAME, NAMESPACE, served_key, session_id
 from placement.errors import ControlPlaneError, PlacementError
-from placement.log.lost_records import Unsent
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
 from placement.ray_internals.cluster import on_head
 from placement.ray_internals.connection import auto_init_ray
 from placement.ray_internals.options import make_remote
 from placement.ray_internals.way import FORCE, places
+
+if TYPE_CHECKING:
+    from placement.log.lost_records import Unsent  # whose package imports pyarrow
 
 START_TIMEOUT_S = 60.0
 DEAD_WRITER_TIMEOUT_S = 30.0

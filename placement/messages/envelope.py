@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import marshal
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from placement.messages.packing import LENGTH, SPEC_FIELDS, pack, plain
 from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.spec.task import Device, Operation, TaskSpec
 
-SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
-LENGTH = 4  # bytes that tell the Envelope's own
 ANOTHERS_CUDA = "this worker's CUDA was made for"
 """So begins the fallback of a run whose worker, and not whose GPU, was at fault."""
 
@@ -42,31 +40,18 @@ class Envelope(NamedTuple):
     key: str = ""
 
     def pack(self) -> bytes:
-        """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
-        s, d = self.spec, self.decision
-        operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
-        spec = tuple(getattr(s, name) for name in SPEC_FIELDS)
+        """As bytes that cost nothing to send again."""
+        d = self.decision
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
             d.snapshot_version, d.probability, d.propensity,
         )  # fmt: skip
-        packed = marshal.dumps(
-            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable, self.key)
-        )
-        return len(packed).to_bytes(LENGTH, "little") + packed
-
-
-def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """NumPy's numbers as Python's own; marshal takes no others."""
-    return tuple(
-        v if v is None or type(v) in (int, float, str, bool) else v.item() if hasattr(v, "item") else float(v)
-        for v in values
-    )
+        return pack(self.spec, decision, self.repeatable, self.key)
 
 
 def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
     """The Envelope and, after it, what was compared for this very task: the Envelope itself is the same for many."""
-    return packed if weighed is None else packed + marshal.dumps(_plain(weighed))
+    return packed if weighed is None else packed + marshal.dumps(plain(weighed))
 
 
 def common(packed: bytes) -> bytes:

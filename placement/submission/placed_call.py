@@ -18,6 +18,7 @@ from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
 from placement.submission.captured_function import history_key
+from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
@@ -78,6 +79,7 @@ class Handle:
         self._plans: dict[Any, CallPlan] = {}
         self._planned_for: tuple[Any, Any] = (None, None)
         self._submitters: dict[Any, Callable[..., Any]] = {}
+        self._first_calls: FirstCalls | None = None
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and submits; an ObjectRef like any other."""
@@ -88,10 +90,18 @@ class Handle:
             return function._decorator(self._submit)(args, kwargs)
         return self._submit(args, kwargs)
 
+    def fetch_snapshot(self) -> None:
+        """Waits for the process's first snapshot, and imports what a decision takes."""
+        caller().current()
+
     def _submit(self, args: Any, kwargs: Any) -> Any:
         if not connection.connected:
             auto_init_ray()
             connection.check_connected()
+        if caller().snapshot is None and not connection.load_code_from_local and must_not_wait(self.fetch_snapshot):
+            if self._first_calls is None:
+                self._first_calls = FirstCalls(self._function, self._options, self._ray_options)
+            return self._first_calls.submit(args, kwargs)
         plan = self._plan(args, kwargs)
         refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
@@ -166,7 +176,7 @@ class Handle:
         return submit
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plans": {}, "_planned_for": (None, None), "_submitters": {}}
+        return self.__dict__ | {"_plans": {}, "_planned_for": (None, None), "_submitters": {}, "_first_calls": None}
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.ray_internals.connection import client_mode_should_convert
+from placement.ray_internals.connection import client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import (
     check_task_options,
@@ -22,6 +22,7 @@ from placement.ray_internals.options import (
     validate_args,
 )
 from placement.submission.captured_function import CapturedFunction
+from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
@@ -57,6 +58,7 @@ class PublicFunction(RemoteProxy):
         self._ray_object = _ordinary(self.captured, options, ray_options, places=places)
         self._sent: Any = self._ray_object
         self._variants: dict[Way, PublicVariant] = {}
+        self._first_calls: FirstCalls | None = None
         self._decorator = getattr(function, "__ray_invocation_decorator__", None)
         self.name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
         self.__doc__ = self._ray_object.__doc__
@@ -98,7 +100,16 @@ class PublicFunction(RemoteProxy):
         return node
 
     def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
+        if "handle" not in self.__dict__ and self._goes_first():
+            if self._first_calls is None:
+                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
+            return self._first_calls.submit(args, kwargs)
         return self.handle.remote(*args, **kwargs)
+
+    def _goes_first(self) -> bool:
+        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
+        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
+        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
         """The way in of those that hold this as a function of Ray's."""
@@ -155,7 +166,8 @@ class PublicFunction(RemoteProxy):
         return self._variants[way]
 
     def _state(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("handle", "check_arguments")}
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("handle", "check_arguments")}
+        return kept | {"_first_calls": None}
 
 
 class PublicVariant:
