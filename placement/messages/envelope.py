@@ -1,4 +1,4 @@
-"""What travels with a placed task and what comes of it: the Envelope a caller sends, the TaskRun a worker saw."""
+"""The Envelope that a caller sends with a placed task, and the TaskRun that the worker makes of its run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from placement.scheduling.decision import Decision
 from placement.spec.task import Device, Operation, TaskSpec
 
 ANOTHERS_CUDA = "this worker's CUDA was made for"
-"""So begins the fallback of a run whose worker, and not whose GPU, was at fault."""
+"""The beginning of a fallback's reason where the worker, not its GPU, was at fault."""
 
 
 class Emulated(NamedTuple):
-    """What a task would have taken on an emulated node, all its steps together; None = unknown."""
+    """Times and energies of a task on an emulated node, all its steps together; None = unknown."""
 
     startup_s: float | None = None
     transfer_s: float | None = None
@@ -29,7 +29,7 @@ class Emulated(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What travels with a placed task: its spec and the decision taken for it.
+    """The spec of a placed task and the decision taken for it.
 
     repeatable: a GPU failure may be followed by a run on CPU.  key: of the function in the history; "": its name.
     """
@@ -40,7 +40,7 @@ class Envelope(NamedTuple):
     key: str = ""
 
     def pack(self) -> bytes:
-        """As bytes that cost nothing to send again."""
+        """The Envelope as bytes, made once for many tasks: marshal's plain tuples, in which nothing can run."""
         d = self.decision
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
@@ -50,17 +50,17 @@ class Envelope(NamedTuple):
 
 
 def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
-    """The Envelope and, after it, what was compared for this very task: the Envelope itself is the same for many."""
+    """A packed Envelope, followed by the Comparison of this task alone: the Envelope is the same for many tasks."""
     return packed if weighed is None else packed + marshal.dumps(plain(weighed))
 
 
 def common(packed: bytes) -> bytes:
-    """What tasks with the same Envelope share."""
+    """The part of a packed Envelope that tasks with the same Envelope share."""
     return packed[: LENGTH + int.from_bytes(packed[:LENGTH], "little")]
 
 
 def weighed_of(packed: bytes) -> Comparison | None:
-    """What was compared for this very task; None where nothing had to be waited for."""
+    """The Comparison made for this task; None where no queue was waited for."""
     own = packed[len(common(packed)) :]
     return Comparison(*marshal.loads(own)) if own else None
 
@@ -69,7 +69,7 @@ _last: tuple[bytes, Any] = b"", None
 
 
 def unpack(packed: bytes) -> Envelope:
-    """The Envelope of `pack`'s bytes. Mostly it is the last one again."""
+    """The Envelope of `pack`'s bytes. In most calls it is the same as in the last call."""
     global _last
     last = _last  # another thread may unpack too
     if packed != last[0]:
@@ -80,7 +80,7 @@ def unpack(packed: bytes) -> Envelope:
 
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> Envelope:
-    """Kept, since the same one comes with every task of a size."""
+    """The Envelope, cached: every task of one size carries the same."""
     spec, operations, decision, repeatable, key = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
@@ -88,8 +88,10 @@ def _unpack(packed: bytes) -> Envelope:
 
 
 class TaskRun(NamedTuple):
-    """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds.
+    """One finished run of a task, of which the outbox makes a row. Times in seconds.
 
+    startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
+    cold: the first run of its function in this process, or of any on the GPU.
     visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.  memory_bytes: most that torch held of the
     device's memory; None where it was not asked.  task_id: Ray's, in bytes.
     """
@@ -99,7 +101,7 @@ class TaskRun(NamedTuple):
     began: float
     seconds: float
     cpu_seconds: float
-    startup_s: float
+    startup_s: float | None
     device: Device
     cold: bool
     fallback: str | None

@@ -16,11 +16,20 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from placement.prediction.estimate import Estimate, Spread, doubts_of, probability_worth, seconds_told
+from placement.prediction.estimate import (
+    SURE_POWER,
+    Estimate,
+    Spread,
+    doubts_of,
+    energy_of,
+    probability_worth,
+    seconds_told,
+    worth,
+)
 from placement.prediction.gaussian_process import FASTEST, Prediction
 from placement.prediction.tree_ensemble import UNKNOWN, Forest
 from placement.spec.features import FEATURES, granted_gflops
@@ -40,16 +49,12 @@ KERNELS = NUMBERS.index("kernels")
 OF_KERNELS = (KERNELS, *map(NUMBERS.index, INTENSITIES))
 """What is unknown where the kernels are."""
 MARGIN = 0.05  # of an input's log range, on either side of it, still counts as seen
-HALF = math.sqrt(0.5)
 SLACK = 1e-9  # of a logarithm: what taking it and back may lose
 LARGEST_LOG = 700.0  # a float holds e to that
 LOG_FASTEST = math.log(FASTEST)
 GIGA = math.log(1e9)
 MOST_ANSWERS, LEAST_CELLS = 8_192, 64
 """P(GPU) kept for cells asked about, over all nodes: some 1 MB; and cells kept however many nodes there are."""
-SURE_POWER = math.log(1.5)
-"""A power ratio known less well than this (standard deviation of its logarithm) is uncertain: 50 % is the error of a
-CPU's joules estimated from its TDP."""
 
 
 class Times(NamedTuple):
@@ -105,6 +110,27 @@ class TreeModel:
         margin = MARGIN * (self.high - self.low) + SLACK
         return (self.low - margin).tolist(), (self.high + margin).tolist()
 
+    @cached_property
+    def steps(self) -> list[_Steps]:
+        """The inputs of a task, each cut where anything changes; some 10 ms to make, and the same for all nodes."""
+        low, high = self.ranges
+        return [_Steps.of(*self.forest.tables[i], low[i], high[i]) for i in range(len(HARDWARE), len(NUMBERS))]
+
+    @cached_property
+    def framework_masks(self) -> dict[str | None, int]:
+        """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
+        import numpy as np
+
+        whole, masks = np.full(len(self.forest.trees), 0xFFFFFFFF, np.uint32), dict[str | None, int]()
+        for name in (*self.frameworks, None):
+            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(self.frameworks)}
+            masks[name] = _whole(self.forest.left(ones) if ones else whole)
+        return masks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was worked out, as `Forest`."""
+        return {f.name: self.__dict__[f.name] for f in fields(self)}
+
     @property
     def without_kernels(self) -> int:
         """The sum that is the log speed-up of work whose kernels are unknown."""
@@ -146,23 +172,6 @@ def inputs_of(logs: Any, frameworks: Sequence[Any], names: Sequence[str]) -> Any
     return np.hstack([np.nan_to_num(logs, nan=UNKNOWN), *ones])
 
 
-def both(speedup: Spread, power: Spread | None, thresholds: JointThreshold) -> tuple[float, bool]:
-    """(P(GPU is worth it), whether energy was certain enough to have a say).
-
-    Both tests hang on the same speed-up (energy ratio = power ratio / speed-up), so the harder one nearly implies the
-    other: P of both is that of the harder one. Where the power ratio itself is uncertain, as `probability_worth`.
-    """
-    energy = energy_of(speedup, power)
-    if energy is None or power is None or power.std > SURE_POWER:
-        return probability_worth(speedup, energy, thresholds)
-    return min(speedup.above(thresholds.speedup), 1.0 - energy.above(thresholds.energy_ratio)), True
-
-
-def energy_of(speedup: Spread, power: Spread | None) -> Spread | None:
-    """The energy ratio of a speed-up and a power ratio."""
-    return None if power is None else Spread(power.mean - speedup.mean, math.hypot(power.std, speedup.std))
-
-
 def mixed(curves: Prediction, trees: Spread, share: float) -> Spread:
     """The log speed-up by both, `share` of it by the trees. They err alike, so the spread is the mean of theirs."""
     return Spread(
@@ -189,6 +198,7 @@ class Ready:
             any(v is not None and not a <= v <= b for v, a, b in zip(row, low, high, strict=False)) for row in logs
         ]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
+        self.power_known = model.sure_of_power
         self.stds = [(std, math.hypot(std, model.power_std or 0.0)) for std in (model.within, model.beyond)]
         self.place = {index: at for at, index in enumerate(self.nodes)}
         self.cpu_gflops = [None if model.times is None else row[0] for row in logs]
@@ -198,12 +208,8 @@ class Ready:
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(whole)), np.uint32)
         self.sums, self.frombuffer, self.size = forest.sums, np.frombuffer, 4 * len(whole)
-        steps = [_Steps.of(*forest.tables[i], low[i], high[i]) for i in range(len(HARDWARE), len(NUMBERS))]
-        self.steps, self.edges = steps, tuple(one.edges for one in steps)
-        self.frameworks: dict[str | None, int] = {}
-        for name in (*model.frameworks, None):
-            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(model.frameworks)}
-            self.frameworks[name] = _whole(forest.left(ones) if ones else whole)
+        self.steps, self.frameworks = model.steps, model.framework_masks
+        self.edges = tuple(one.edges for one in self.steps)
         self.nothing = TreeCell([None] * self.count, [], False)
         self.cells: dict[tuple[Any, ...], TreeCell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
@@ -257,12 +263,10 @@ class Ready:
         return found
 
     def _worth(self, speedup: float, power: float, outside: bool) -> float:
-        """P(GPU), as `both`: without its objects where it can be, for each new cell asks it of each node."""
-        if not self.model.sure_of_power:
-            return both(*self.spreads(speedup, power, outside), self.thresholds)[0]
+        """P(GPU) of one node."""
         std, energy_std = self.stds[outside]
-        slow, dear = (self.least_speedup - speedup) / std, (power - speedup - self.most_energy) / energy_std
-        return 0.5 * math.erfc(HALF * max(slow, dear))
+        frugal = None if self.model.power_std is None else (self.most_energy - power + speedup) / energy_std
+        return worth((speedup - self.least_speedup) / std, frugal, self.power_known)[0]
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Of the speed-up and of the power ratio on the first node, for a task whose FLOPs are known."""
@@ -311,11 +315,10 @@ class TreeEstimates:
         ready, at = self._ready, self._ready.place[index]
         outside, of = self.outside(at), self.of(at)
         speedup, power = ready.spreads(of[0], of[1], outside)
-        decides = ready.model.sure_of_power or both(speedup, power, ready.thresholds)[1]
+        energy, power_std = energy_of(speedup, power), ready.model.power_std or 0.0
+        decides = probability_worth(speedup, energy, power_std, ready.thresholds)[1]
         cpu, gpu = self._seconds(at)
-        return Estimate(
-            p_gpu, speedup, energy_of(speedup, power), cpu, gpu, extrapolating=outside, energy_decides=decides
-        )
+        return Estimate(p_gpu, speedup, energy, cpu, gpu, extrapolating=outside, energy_decides=decides)
 
     def _seconds(self, at: int) -> tuple[float | None, float | None]:
         """(CPU, GPU) of the whole task; None where the trees tell none, or the CPU's throughput is not known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 from placement.spec.joint_threshold import JointThreshold
@@ -12,7 +13,12 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import Device, TaskSpec
 
 LONGEST_LOG = math.log(1e9)  # of seconds told, some thirty years; and as much below one: no file makes them overflow
-ENERGY_SURE = 0.95  # the share of the belief that must lie on one side of T_e before energy decides
+ENERGY_SURE = 0.95  # the share of the belief that must lie on one side of T_e before an uncertain energy decides
+CLEAR = NormalDist().inv_cdf(ENERGY_SURE)
+SURE_POWER = math.log(1.5)
+"""A power ratio known less well than this (standard deviation of its logarithm) is uncertain: 50 % is the error of a
+CPU's joules estimated from its TDP."""
+HALF = math.sqrt(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +28,10 @@ class Spread:
     mean: float
     std: float
 
-    def above(self, threshold: float) -> float:
-        """Probability that the quantity is above a positive threshold."""
-        if self.std == 0:
-            return float(self.mean >= math.log(threshold))
-        return 0.5 * math.erfc((math.log(threshold) - self.mean) / (self.std * math.sqrt(2)))
+    def margin(self, threshold: float) -> float:
+        """Standard deviations by which the mean logarithm lies above that of a positive threshold."""
+        above = self.mean - math.log(threshold)
+        return above / self.std if self.std else math.copysign(math.inf, above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +65,36 @@ def seconds_told(log: float) -> float:
     return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
 
-def probability_worth(speedup: Spread, energy_ratio: Spread | None, thresholds: JointThreshold) -> tuple[float, bool]:
-    """(P(GPU is worth it), whether energy was certain enough to have a say).
+def probability_worth(
+    speedup: Spread, energy_ratio: Spread | None, power_std: float, thresholds: JointThreshold
+) -> tuple[float, bool]:
+    """(P(GPU is worth it), whether energy had a say): `worth` of two beliefs.
 
-    Energy decides only where its interval clears the threshold; else the time test decides alone.
+    power_std: standard deviation of the log power ratio, the part of the energy ratio that is not the speed-up's.
     """
-    p_fast = speedup.above(thresholds.speedup)
-    if energy_ratio is None:
-        return p_fast, False
-    p_costly = energy_ratio.above(thresholds.energy_ratio)
-    if p_costly >= ENERGY_SURE:
-        return 0.0, True
-    return p_fast, p_costly <= 1 - ENERGY_SURE
+    frugal = None if energy_ratio is None else -energy_ratio.margin(thresholds.energy_ratio)
+    return worth(speedup.margin(thresholds.speedup), frugal, power_std <= SURE_POWER)
+
+
+def worth(fast: float, frugal: float | None, power_known: bool) -> tuple[float, bool]:
+    """(P(GPU is worth it), whether energy had a say): the one formula, for selectors and history alike.
+
+    fast, frugal: standard deviations by which the speed-up lies above T_t and the energy ratio below T_e; None where
+    no energy is known.  power_known: whether the power ratio is known well. Then both tests hang on the same speed-up
+    (energy ratio = power ratio / speed-up), the harder one nearly implies the other, and P of both is that of the
+    harder one. Else energy decides only where ENERGY_SURE of its belief lies on one side of T_e.
+    """
+    says = frugal is not None and (power_known or abs(frugal) >= CLEAR)
+    if frugal is not None and says:
+        if not power_known and frugal < 0:
+            return 0.0, True
+        fast = min(fast, frugal) if power_known else fast
+    return 0.5 * math.erfc(-HALF * fast), says
+
+
+def energy_of(speedup: Spread, power: Spread | None) -> Spread | None:
+    """The energy ratio of a speed-up and a power ratio."""
+    return None if power is None else Spread(power.mean - speedup.mean, math.hypot(power.std, speedup.std))
 
 
 class Estimates(Protocol):

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from placement.prediction.estimate import Spread, probability_worth
+from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.spec.joint_threshold import JointThreshold
 
 INPUTS = ("flops", "kernels", "parameters", "input_bytes", "batch_size")
@@ -115,7 +115,7 @@ class PowerRatio:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A framework on a CPU and a GPU: its covariance with the points is a sum of five curves with these weights."""
 
     cpu: Any  # (5, n): of 1, line, wide, middle, narrow
@@ -128,7 +128,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class RatioModel:
-    """A fitted model; `predict` takes some 20 us.
+    """A fitted model of the seconds that a task takes on a CPU and on a GPU.
 
     frameworks, cpus, gpus: the names behind the codes.  centre, low, high (5,): of the logs of INPUTS; NaN where an
     input was never known.  gflops_centre: of the log GFLOP/s of CPUs and of GPUs.  amplitudes: prior standard
@@ -153,33 +153,33 @@ class RatioModel:
     noise: tuple[float, float]
     bounds: tuple[float, float]
     power: PowerRatio | None = None
-    _places: dict[tuple[Any, ...], _Place] = field(default_factory=dict, repr=False, compare=False)
 
     def p_gpu(self, prediction: Prediction, rule: JointThreshold) -> tuple[float, bool]:
         """(P(GPU is worth it), whether energy had a say) by any thresholds."""
         speedup = Spread(prediction.log_speedup, prediction.log_speedup_std)
-        return probability_worth(speedup, self.energy_ratio(prediction), rule)
+        power_std = 0.0 if self.power is None else self.power.std
+        return probability_worth(speedup, self.energy_ratio(prediction), power_std, rule)
 
     def energy_ratio(self, prediction: Prediction) -> Spread | None:
         """Of E_gpu / E_cpu: the power ratio over the speed-up; None where no energies were known."""
-        if self.power is None:
-            return None
-        std = math.hypot(self.power.std, prediction.log_speedup_std)
-        return Spread(self.power.mean - prediction.log_speedup, std)
+        return energy_of(Spread(prediction.log_speedup, prediction.log_speedup_std), self.power_spread)
+
+    @property
+    def power_spread(self) -> Spread | None:
+        """Of the power ratio, whatever the task; None where no energies were known."""
+        return None if self.power is None else Spread(self.power.mean, self.power.std)
 
     def predict(
         self, work: Sequence[float | None], framework: str | None, cpu: str, gpu: str,
         cpu_gflops: float | None = None, gpu_gflops: float | None = None,
     ) -> Prediction:  # fmt: skip
         """One task on two devices. work: INPUTS of one step, in their order; None = unknown."""
+        return self.predict_at(self.place(framework, cpu, gpu, cpu_gflops, gpu_gflops), work)
+
+    def predict_at(self, place: Place, work: Sequence[float | None]) -> Prediction:
+        """One task at a place, which `place` makes; some 20 us."""
         import numpy as np
 
-        key = (framework, cpu, gpu, cpu_gflops, gpu_gflops)
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) > 10_000:  # kinds of node are few; measured GFLOP/s may drift for ever
-                self._places.clear()
-            place = self._places[key] = self._place(*key)
         x, outside = self._inputs(work)
         gap = self.points.inputs - x
         square = np.einsum("ij,ij->i", gap, gap)
@@ -219,9 +219,10 @@ class RatioModel:
 
         return np.array([[-0.5 / width**2] for width in WIDTHS])
 
-    def _place(
+    def place(
         self, framework: str | None, cpu: str, gpu: str, cpu_gflops: float | None, gpu_gflops: float | None
-    ) -> _Place:
+    ) -> Place:
+        """All that does not depend on the work: a framework on two devices; some 0.1 ms."""
         import numpy as np
 
         of_framework = _code(framework, self.frameworks)
@@ -252,7 +253,7 @@ class RatioModel:
             )  # fmt: skip
         own = self._own_variance(variances, framework is not None, centred)
         known = of_cpu >= 0 and of_gpu >= 0 and (framework is None or of_framework >= 0)
-        return _Place(both[0], both[1], own, known, logs[0], logs[1])
+        return Place(both[0], both[1], own, known, logs[0], logs[1])
 
     @staticmethod
     def _own_variance(variances: Mapping[str, float], framework: bool, gflops: Sequence[float]) -> tuple[float, float]:
@@ -264,7 +265,7 @@ class RatioModel:
         return 2 * rest + variances["device_gflops"] * sum(g * g for g in gflops), 2 * lines
 
     def _bounded(
-        self, flops: float | None, place: _Place, log_cpu: float, log_gpu: float, variance: float, extrapolating: bool
+        self, flops: float | None, place: Place, log_cpu: float, log_gpu: float, variance: float, extrapolating: bool
     ) -> Prediction:
         """Neither device is faster than its arithmetic, nor the ratio beyond any seen."""
         if flops is not None and flops > 0:

@@ -220,12 +220,12 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
         )
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
-    energy = prior.energy_ratio if prior else None
+    energy, errors = prior.energy_ratio if prior else None, math.inf  # a prior's energy must be clear to decide
     if cpu.joules and gpu.joules:
-        # A joule estimated from TDP is off by half: its interval must clear the threshold too.
+        # A joule estimated from TDP is off by half: that energy must be clear to decide, too.
         errors = math.hypot(SMALLEST_STD, math.log1p(cpu.joules_error), math.log1p(gpu.joules_error))
         energy = Spread(math.log(gpu.joules / cpu.joules), errors)
-    p_gpu, decides = probability_worth(speedup, energy, thresholds)
+    p_gpu, decides = probability_worth(speedup, energy, errors, thresholds)
     return Estimate(
         p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
         source="history", energy_decides=decides or energy is None,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from placement.errors import SelectorError
-from placement.prediction.boosted_trees import HARDWARE, NUMBERS, Ready, Times, TreeModel, both, energy_of, mixed
-from placement.prediction.estimate import Each, Estimate, Prepared, Spread, seconds_told
+from placement.prediction.boosted_trees import HARDWARE, NUMBERS, Ready, Times, TreeModel, mixed
+from placement.prediction.estimate import Estimate, Listed, Prepared, Spread, energy_of, probability_worth, seconds_told
 from placement.prediction.gaussian_process import (
     AMPLITUDES,
     INPUTS,
+    Place,
     Points,
     PowerRatio,
     RatioModel,
@@ -41,7 +42,7 @@ from placement.spec.task import TaskSpec
 
 MOST_POINTS = 2000  # of a file: each prediction costs as much
 DIGITS = 7
-MOST_READY = 100
+OTHER_FRAMEWORK = ""  # stands for every framework that was not among those fitted on
 
 
 @dataclass(frozen=True)
@@ -59,58 +60,18 @@ class SpeedupSelector:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     trees: TreeModel | None = None
     share: float = 0.0
-    _ready: dict[tuple[tuple[NodeSpec, ...], float], Ready] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    """Of these trees and thresholds: a copy by `replace` has its own."""
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
-        if not task.flops or not node.gpus:
-            return None
-        if self.model is None:
-            return self._on((node,), cpus)(task)[0]
-        found = self.model.predict(
-            [getattr(task, name) for name in INPUTS], task.framework,
-            cpu_device(node.cpu_name, node.config, cpus), gpu_device(node.gpu_name, node.config),
-            granted_gflops(node, cpus), node.gpu_gflops,
-        )  # fmt: skip
-        speedup, energy = Spread(found.log_speedup, found.log_speedup_std), self.model.energy_ratio(found)
-        p_gpu, energy_decides = self.model.p_gpu(found, self.thresholds)
-        outside = found.extrapolating
-        if self.trees is not None:
-            told = self._on((node,), cpus).spreads_of(task)
-            speedup, power = mixed(found, told[0], self.share), told[1]
-            energy = energy_of(speedup, power)
-            p_gpu, energy_decides = both(speedup, power, self.thresholds)
-        return Estimate(
-            p_gpu,
-            speedup=speedup,
-            energy_ratio=energy,
-            cpu_seconds=seconds_told(math.log(task.steps) + found.log_cpu_seconds),
-            gpu_seconds=seconds_told(math.log(task.steps) + found.log_gpu_seconds),
-            extrapolating=outside,
-            energy_decides=energy_decides,
-        )
+        return self.prepare((node,), cpus)(task)[0]
 
     def prepare(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
-        """Ready for all these nodes: trees alone are asked for all at once, curves one by one."""
-        return self._on(nodes, cpus) if self.model is None else Each(self, nodes, cpus)
-
-    def _on(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Ready:
-        """The trees ready for these nodes, kept: it takes milliseconds, and queues change several times a second."""
-        key = (nodes, cpus)
-        ready = self._ready.get(key)
-        if ready is None:
+        """Ready for all these nodes, each with so many CPUs granted; 0.05 ms for trees alone."""
+        if self.model is None:
             if self.trees is None:
                 raise SelectorError(f"this selector has neither curves nor trees. {REFIT}")
-            if len(self._ready) >= MOST_READY:  # kinds of node are few; measured GFLOP/s may drift for ever
-                self._ready.clear()
-            ready = self._ready[key] = Ready(self.trees, nodes, cpus, self.thresholds)
-        return ready
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ready": {}}
+            return Ready(self.trees, nodes, cpus, self.thresholds)
+        return PreparedCurves(self, self.model, nodes, cpus)
 
     def to_dict(self) -> dict[str, Any]:
         """The selector file's content."""
@@ -126,6 +87,60 @@ class SpeedupSelector:
             "training": dict(self.training),
             "metrics": dict(self.metrics),
         }
+
+
+class PreparedCurves:
+    """Curves, and trees where there are some, ready for some nodes; the nodes are gone through one by one."""
+
+    def __init__(self, selector: SpeedupSelector, model: RatioModel, nodes: tuple[NodeSpec, ...], cpus: float) -> None:
+        self._model, self._thresholds, self._share = model, selector.thresholds, selector.share
+        self._nodes = nodes
+        self._devices = [
+            (cpu_device(node.cpu_name, node.config, cpus), gpu_device(node.gpu_name, node.config),
+             granted_gflops(node, cpus), node.gpu_gflops)
+            for node in nodes
+        ]  # fmt: skip
+        self._trees = [
+            None if selector.trees is None else Ready(selector.trees, (node,), cpus, selector.thresholds)
+            for node in nodes
+        ]
+        self._places: dict[str | None, list[Place]] = {}
+
+    def __call__(self, task: TaskSpec, /) -> Listed:
+        """The estimates of a task on each node."""
+        if not task.flops:
+            return Listed([None] * len(self._nodes))
+        places = self._places_of(task.framework)
+        return Listed([self._estimate(task, i, places[i]) if n.gpus else None for i, n in enumerate(self._nodes)])
+
+    def _places_of(self, framework: str | None) -> list[Place]:
+        known = framework if framework is None or framework in self._model.frameworks else OTHER_FRAMEWORK
+        places = self._places.get(known)
+        if places is None:
+            places = self._places[known] = [self._model.place(known, *devices) for devices in self._devices]
+        return places
+
+    def _estimate(self, task: TaskSpec, at: int, place: Place) -> Estimate:
+        found = self._model.predict_at(place, [getattr(task, name) for name in INPUTS])
+        speedup, power, trees = (
+            Spread(found.log_speedup, found.log_speedup_std),
+            self._model.power_spread,
+            self._trees[at],
+        )
+        if trees is not None:
+            by_trees, power = trees.spreads_of(task)
+            speedup = mixed(found, by_trees, self._share)
+        energy = energy_of(speedup, power)
+        p_gpu, energy_decides = probability_worth(speedup, energy, power.std if power else 0.0, self._thresholds)
+        return Estimate(
+            p_gpu,
+            speedup=speedup,
+            energy_ratio=energy,
+            cpu_seconds=seconds_told(math.log(task.steps) + found.log_cpu_seconds),
+            gpu_seconds=seconds_told(math.log(task.steps) + found.log_gpu_seconds),
+            extrapolating=found.extrapolating,
+            energy_decides=energy_decides,
+        )
 
 
 def model_to_dict(model: RatioModel) -> dict[str, Any]:

@@ -105,6 +105,14 @@ def in_worker() -> bool:
     return bool(connection.mode == ray.WORKER_MODE)
 
 
+def is_own_actor(instance: object) -> bool:
+    """An object is the actor that this worker process runs; where Ray does not tell, a worker's any object is."""
+    if not in_worker():
+        return False
+    actors = getattr(connection, "actors", None)
+    return actors is None or actors.get(connection.actor_id) is instance
+
+
 def running_task_id() -> bytes:
     """Ray's id of the task that this thread runs."""
     core = connection.core_worker

@@ -9,10 +9,10 @@ own policy sees nothing of lots.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import NamedTuple, Protocol, cast, overload, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, cast, overload, runtime_checkable
 
 from placement.prediction.estimate import Estimate, Estimates, Listed
 from placement.spec.task import Device, TaskSpec
@@ -60,6 +60,7 @@ class Choice:
     propensity: probability with which this policy picks this device here; 1.0 unless it explores.
     wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
     weighed: what was compared, where something would have to be waited for.
+    gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
     """
 
     device: Device
@@ -70,6 +71,7 @@ class Choice:
     wait_s: float | None = None
     seconds: float | None = None
     weighed: Comparison | None = None
+    gpu_price: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -114,6 +116,11 @@ class Waits(Protocol):
     @property
     def age_s(self) -> float | None:
         """Seconds since the cluster was last asked; None = never."""
+        ...
+
+    @property
+    def gpu_price(self) -> float | None:
+        """Price of a second of GPU in seconds of CPU, as `balanced` last moved it; None = never moved."""
         ...
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
@@ -256,6 +263,7 @@ class CandidateWaits:
 
     __slots__ = ("_waits",)
     age_s = None
+    gpu_price = None
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._waits = {(c.config, c.device): c.wait_s for c in candidates}
@@ -297,10 +305,28 @@ def candidate_set(candidates: Sequence[Candidate]) -> CandidateSet:
     )
 
 
+Capability = Literal["needs_estimates", "draws", "stateless", "ignores_queues"]
+CAPABILITIES: Mapping[Capability, str] = {
+    "needs_estimates": "cannot choose where nothing is known of the task: a cold start is decided in its place",
+    "draws": "draws by chance: explain() asks a copy of it",
+    "stateless": "its choice depends on the task and the candidates alone: its decisions may be kept",
+    "ignores_queues": "looks at no wait: the cluster's queues need not be followed for it",
+}
+"""Class attribute of a policy -> what True says of it."""
+
+
 @runtime_checkable
 class Policy(Protocol):
-    """Picks one candidate. `candidates` holds at least one; the same candidates may come in any order."""
+    """Picks one candidate. `candidates` holds at least one; the same candidates may come in any order.
+
+    A policy's class may set any of CAPABILITIES to True; those that are left out are False.
+    """
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The pick, with its reason."""
         ...
+
+
+def has(policy: Policy, capability: Capability) -> bool:
+    """Whether a policy's class declares the capability; a user's own declares none unless it says so."""
+    return getattr(type(policy), capability, False) is True

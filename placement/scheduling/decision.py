@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy
+from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, has
 from placement.scheduling.feasibility import Limits
-from placement.scheduling.policies.registry import ESTIMATING, name_of
+from placement.scheduling.policies.registry import name_of
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import Device, TaskSpec
 
@@ -30,7 +30,8 @@ class Decision:
     free).  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the
     policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
     policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
-    weighed: what was compared, where something would have to be waited for.
+    weighed: what was compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends
+    the task takes it over (`Backlog.sent`).
     """
 
     device: Device
@@ -48,6 +49,7 @@ class Decision:
     seconds: float | None = None
     backlog_age_s: float | None = None
     weighed: Comparison | None = None
+    gpu_price: float | None = None
 
 
 def decide(
@@ -59,13 +61,20 @@ def decide(
     task: what it is.  function: its name, under which history keeps it.  policy: instead of the snapshot's.
     chance: uniform numbers in [0, 1), asked only where the decision explores.
     """
-    policy = policy or snapshot.policy
     history = snapshot.history
     seen = history.get((function, size_of(task))) if len(history) else None
-    candidates = snapshot.offer(limits).field(task, seen)
+    candidates = snapshot.candidate_table(limits).candidates(task, seen)
+    return decide_among(candidates, task, seen, limits, snapshot, policy or snapshot.policy, chance)
+
+
+def decide_among(
+    candidates: CandidateSet, task: TaskSpec, seen: RunHistory | None, limits: Limits, snapshot: Snapshot,
+    policy: Policy, chance: Callable[[], float],
+) -> Decision:  # fmt: skip
+    """The decision for one task whose candidates are known. seen: its earlier runs."""
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
-    elif isinstance(policy, ESTIMATING) and not candidates.known():
+    elif has(policy, "needs_estimates") and not candidates.known():
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)
@@ -95,18 +104,16 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed,
+        choice.weighed, choice.gpu_price,
     )  # fmt: skip
 
 
-def spare(task: TaskSpec, function: str, decision: Decision, limits: Limits, snapshot: Snapshot) -> str | None:
+def spare(decision: Decision, offered: CandidateSet) -> str | None:
     """The config beside those chosen where the same device takes the least seconds; None where there is none other.
 
     Ray is told of it, so that a task does not wait for ever for a config that has gone. Ray also takes it where it is
     free while the chosen ones are not; with one spare alone that made 2 % of the makespan in simulation.
     """
-    seen = snapshot.history.get((function, size_of(task)))
-    offered = snapshot.offer(limits).field(task, seen)
     chosen, best = set(decision.configs), (math.inf, math.inf, "")
     for i, one in enumerate(offered.lots):
         configs = one.cpu if decision.device == "cpu" else one.gpu if i in offered.gpu else ()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from placement.prediction.estimate import Estimate
 from placement.prediction.runtime_history import size_of
-from placement.scheduling.candidates import Policy
+from placement.scheduling.candidates import Policy, has
 from placement.scheduling.decision import Decision, decide
 from placement.scheduling.feasibility import Limits as Limits
 from placement.scheduling.feasibility import infeasible
-from placement.scheduling.policies.registry import DRAWING
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import DEVICES, Device, TaskSpec
 
@@ -76,7 +75,7 @@ def explain(
     Tells what decide() would do next, without a hand in it: a coin is thrown on a copy, a cold start does not explore.
     """
     policy = policy or snapshot.policy
-    if isinstance(policy, DRAWING):
+    if has(policy, "draws"):
         policy = deepcopy(policy)
     decision = decide(task, function, limits, snapshot, policy=policy, chance=lambda: 1.0)
     return explained(decision, task, function, limits, snapshot)
@@ -85,8 +84,8 @@ def explain(
 def explained(decision: Decision, task: TaskSpec, function: str, limits: Limits, snapshot: Snapshot) -> Explanation:
     """The table of a decision that was taken. Estimates hold what history has learned since."""
     seen = snapshot.history.get((function, size_of(task)))
-    offer = snapshot.offer(limits)
-    estimates = offer.estimates_of(offer.field(task, seen))
+    offer = snapshot.candidate_table(limits)
+    estimates = offer.estimates_of(offer.candidates(task, seen))
     rows = []
     for kind in snapshot.inventory.kinds:
         config = kind.spec.config

@@ -20,7 +20,6 @@ from placement.spec.task import DEVICES, Device, TaskSpec
 MOST_LOTS = 16
 STEPS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0)
 """How finely kinds are told apart, in steps a doubling of each figure: 8 are 9 % apart; 0 tells nothing apart."""
-LARGEST_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +108,14 @@ class CandidateTable:
         nodes = tuple(group[0].spec for group in groups if group[0].grants_gpus)
         self.prior = prepared(selector, nodes, limits.cpus["cpu"])
         self.memo: dict[tuple[int, ...], tuple[str, ...]] = {}
-        self.kept: dict[int, tuple[TaskSpec, RunHistory | None, CandidateSet]] = {}
 
     def _lot(self, kinds: Sequence[NodeKind], estimated: int | None) -> NodeGroup:
         names = [kind.spec.config for kind in kinds]
         cpu, gpu = ([name for name in names if self.can[name, device]] for device in DEVICES)
         return node_group(names, cpu, gpu, estimated)
 
-    def field(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
-        """The candidates of a task, of which `seen` was seen before. Kept while the very same task comes again."""
-        kept = self.kept.get(id(task))
-        if kept is not None and kept[0] is task and kept[1] is seen:
-            return kept[2]
-        found = self._field(task, seen)
-        if len(self.kept) >= LARGEST_KEPT:
-            self.kept.clear()
-        self.kept[id(task)] = (task, seen, found)
-        return found
-
-    def _field(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
+    def candidates(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
+        """The candidates of a task. seen: its earlier runs."""
         need = task.memory_bytes
         gpu = self.gpu
         if seen is None and need is not None and need > self.least_of_all:

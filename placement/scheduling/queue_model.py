@@ -87,6 +87,8 @@ class Backlog:
         self.typical: Mapping[Device, float] = {}
         """What tasks took of late, by device, as the cluster's records tell; in seconds of the clock."""
         self._polled: float | None = None
+        self.gpu_price: float | None = None
+        """Price of a second of GPU in seconds of CPU, as the last decision moved it; None = none has."""
 
     @property
     def age_s(self) -> float | None:
@@ -144,11 +146,16 @@ class Backlog:
                 return line.startup_s + wait * self.speed
         return line.startup_s
 
-    def sent(self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0) -> None:
+    def sent(
+        self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0,
+        gpu_price: float | None = None,
+    ) -> None:  # fmt: skip
         """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
 
-        slots may also be those of many tasks alike.
+        slots may also be those of many tasks alike.  gpu_price: the price that the task's decision moved.
         """
+        if gpu_price is not None:
+            self.gpu_price = gpu_price
         queue: Queue = (config, device)
         expected = self._typical(device) if seconds is None else self._learn(device, seconds / self.speed)
         now = self._clock()
@@ -270,6 +277,11 @@ class Needing:
     def age_s(self) -> float | None:
         """Seconds since the last poll."""
         return self._backlog.age_s
+
+    @property
+    def gpu_price(self) -> float | None:
+        """The backlog's."""
+        return self._backlog.gpu_price
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """As Backlog.wait_s."""

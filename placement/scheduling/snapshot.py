@@ -13,7 +13,7 @@ from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory
 
-LARGEST_OFFERS = 64
+MOST_TABLES = 64
 
 
 @dataclass(frozen=True)
@@ -33,35 +33,31 @@ class Snapshot:
     unix_time: float | None = None
     backlog: Waits | None = None
     planned: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
-    _offers: dict[int, tuple[Limits, CandidateTable]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _tables: dict[Limits, CandidateTable] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """One for all functions of equal limits: a table of 1,000 kinds of node takes some 10 ms to make."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "planned", self.inventory.planned)
 
-    def offer(self, limits: Limits) -> CandidateTable:
-        """What the cluster offers under these limits; worked out once for each."""
-        kept = self._offers.get(id(limits))
-        if kept is not None and kept[0] is limits:
-            return kept[1]
-        found = next((offer for known, offer in list(self._offers.values()) if known == limits), None)
+    def candidate_table(self, limits: Limits) -> CandidateTable:
+        """The candidates under these limits; the same object for equal limits."""
+        found = self._tables.get(limits)
         if found is None:
+            if len(self._tables) >= MOST_TABLES:
+                self._tables.clear()
             found = CandidateTable(self.inventory, limits, self.selector, self.thresholds, self.backlog)
-        if len(self._offers) >= LARGEST_OFFERS:
-            self._offers.clear()
-        self._offers[id(limits)] = (limits, found)
+            self._tables[limits] = found
         return found
 
     def after(self, before: Snapshot | None) -> Snapshot:
-        """This snapshot with the offers that were worked out for another, where all they stand on is the same."""
+        """This snapshot with the candidate tables of an earlier one, where all that they are made of is the same."""
         if before is None or self.selector is not before.selector or self.backlog is not before.backlog:
             return self
         if self.thresholds != before.thresholds or self.inventory != before.inventory:
             return self
         kept = replace(self, inventory=before.inventory)
-        object.__setattr__(kept, "_offers", before._offers)
+        object.__setattr__(kept, "_tables", before._tables)
         return kept
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_offers": {}, "backlog": None}
+        return {**self.__dict__, "_tables": {}, "backlog": None}

@@ -13,12 +13,10 @@ from typing import Any
 
 import ray
 
-from placement.prediction.runtime_history import size_of
 from placement.ray_internals.cluster import object_locations
+from placement.scheduling.candidates import CandidateSet
 from placement.scheduling.decision import Decision
-from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
-from placement.spec.task import TaskSpec
 
 BYTES_PER_S = 1.25e9  # between two nodes: 10 Gbit/s, a guess; Ray does not tell
 LEAST_BYTES = 1e6  # less is moved in a millisecond
@@ -44,26 +42,23 @@ def bytes_at(refs: list[Any], snapshot: Snapshot) -> tuple[float, dict[str, floa
     return total, at
 
 
-def prefer_local_data(
-    decision: Decision, refs: list[Any], task: TaskSpec, function: str, limits: Limits, snapshot: Snapshot
-) -> Decision:
+def prefer_local_data(decision: Decision, refs: list[Any], candidates: CandidateSet, snapshot: Snapshot) -> Decision:
     """The decision, or the same device of the config that holds the data, where the task ends sooner there."""
     if decision.config is None or len(snapshot.inventory.kinds) < 2:
         return decision
     total, at = bytes_at(refs, snapshot)
     if total < LEAST_BYTES:
         return decision
-    field = snapshot.offer(limits).field(task, snapshot.history.get((function, size_of(task))))
     ends: dict[str, float] = {}
-    for i, lot in enumerate(field.lots):
-        estimate = field.estimate(i)
+    for i, lot in enumerate(candidates.lots):
+        estimate = candidates.estimate(i)
         if estimate is None:
             continue
         seconds = estimate.cpu_seconds if decision.device == "cpu" else estimate.gpu_seconds
-        configs = lot.cpu if decision.device == "cpu" else lot.gpu if i in field.gpu else ()
+        configs = lot.cpu if decision.device == "cpu" else lot.gpu if i in candidates.gpu else ()
         for config in configs:
             if seconds is not None and (config in at or config == decision.config):
-                wait = field.waits.wait_s(config, decision.device) if field.waits is not None else None
+                wait = candidates.waits.wait_s(config, decision.device) if candidates.waits is not None else None
                 ends[config] = (wait or 0.0) + seconds + (total - at.get(config, 0.0)) / BYTES_PER_S
     best = min(ends, key=lambda config: (ends[config], config), default=None)
     if best is None or decision.config not in ends or best == decision.config:

@@ -15,9 +15,8 @@ from typing import Any
 
 import ray
 
-from placement.prediction.runtime_history import size_of
-from placement.scheduling.feasibility import CandidateTable
-from placement.scheduling.policies.balanced import Balanced, shared_policy
+from placement.scheduling.decision_table import DecisionTable
+from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.map_order import End, Gain, Order
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import DEVICES, Device
@@ -36,36 +35,34 @@ class DeviceQueues:
         self._placer, self._around = handle._placer, caller_context()
         self._placer.key = handle.history_key()
         self._snapshot: Snapshot | None = None
-        self._ends = {device: shared_policy(End(device=device)) for device in DEVICES}
+        self._ends = {device: End(device=device) for device in DEVICES}
         self.remote = {
             device: type(handle)(handle._function, replace(handle._options, policy=end), handle._ray_options).remote
             for device, end in self._ends.items()
         }
         self.slots: dict[Device, float] = {}
-        self._offer()
+        self._table()
 
     def gain(self, item: Any) -> Gain | None:
         """What a GPU does for an item; None where it must be decided by itself. Raises SpecError as .remote does."""
         task = self._placer.task((item,), {})
-        offer = self._offer()
-        seen = caller().current().history.get((self._placer.key, size_of(task)))
-        gain: Gain | None = self._ends["gpu"].gain(task, offer.field(task, seen))
+        gain: Gain | None = self._ends["gpu"].gain(task, self._table().candidates(task))
         return gain
 
-    def _offer(self) -> CandidateTable:
-        """What the cluster offers now; the slots where it has changed."""
+    def _table(self) -> DecisionTable:
+        """The decisions on the cluster as it is now; the slots are counted anew where it has changed."""
         snapshot = caller().current()
-        limits = self._placer.limits(snapshot, self._around)
-        offer = snapshot.offer(limits)
+        table = self._placer.table_for(snapshot, self._around)
+        limits, can = table.limits, table.offer.can
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self.slots |= {"cpu": 0.0, "gpu": 0.0}
             for kind in snapshot.inventory.kinds:
-                if offer.can[kind.spec.config, "cpu"]:
+                if can[kind.spec.config, "cpu"]:
                     self.slots["cpu"] += kind.count * kind.grants_cpus / max(limits.cpus["cpu"], 0.01)
-                if offer.can[kind.spec.config, "gpu"]:
+                if can[kind.spec.config, "gpu"]:
                     self.slots["gpu"] += kind.count * kind.grants_gpus / max(limits.gpus, 0.01)
-        return offer
+        return table
 
 
 def ends_of(function: Any) -> DeviceQueues | None:

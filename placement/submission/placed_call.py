@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from placement.submission.variants import Way
 
-LARGEST_PLANS = 4_096
-
 
 class CallPlan(NamedTuple):
     """How a task of one size is submitted while the snapshot stands. sent: what is remembered of it."""
@@ -76,8 +74,6 @@ class Handle:
         self._options = options
         self._ray_options = ray_options
         self._placer = Placer(function.name, options, ray_options, function.check_arguments)
-        self._plans: dict[Any, CallPlan] = {}
-        self._planned_for: tuple[Any, Any] = (None, None)
         self._submitters: dict[Any, Callable[..., Any]] = {}
         self._first_calls: FirstCalls | None = None
 
@@ -134,30 +130,28 @@ class Handle:
 
     def _plan(self, args: Any, kwargs: Any) -> CallPlan:
         snapshot, around = caller().current(), caller_context()
-        planned_snapshot, planned_around = self._planned_for
-        if planned_snapshot is not snapshot or planned_around != around:
-            self._plans, self._planned_for = {}, (snapshot, around)
-            self._placer.key = self.history_key()
-        task = self._placer.task(args, kwargs)
-        plan = self._plans.get(id(task))
+        placer = self._placer
+        table = placer.table
+        if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
+            placer.key = self.history_key()
+            table = placer.table_for(snapshot, around)
+        task = placer.task(args, kwargs)
+        plan: CallPlan | None = table.plans.get(id(task))
         if plan is not None and plan.task is task:
             return plan
-        placer = self._placer
         decision = placer.prefer_local_data(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
         placer.count(decision, snapshot)
-        sent = SentTask(placer, task, decision, snapshot, around)
+        sent = SentTask(placer.key, table.limits, task, decision, snapshot)
         repeats = placer.repeats(decision, snapshot)
         # Where each task is decided anew, most come to the same all the same: what is sent is then packed already.
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
-        plan = None if repeats else self._plans.get(key)
+        plan = None if repeats else table.plans.get(key)
         if plan is not None and plan.task is task:
             return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = Envelope(task, decision, repeatable, placer.key).pack()
         plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
-        if len(self._plans) >= LARGEST_PLANS:
-            self._plans.clear()
-        self._plans[key] = plan
+        table.keep_plan(key, plan)
         return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
@@ -176,7 +170,7 @@ class Handle:
         return submit
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plans": {}, "_planned_for": (None, None), "_submitters": {}, "_first_calls": None}
+        return self.__dict__ | {"_submitters": {}, "_first_calls": None}
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:

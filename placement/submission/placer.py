@@ -10,12 +10,12 @@ from typing import Any
 
 from placement.errors import NotServedError
 from placement.ray_internals.connection import auto_init_ray
-from placement.scheduling.candidates import Policy
+from placement.scheduling.candidates import Policy, has
 from placement.scheduling.decision import Decision, decide, spare
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import Explanation, explain
 from placement.scheduling.feasibility import Limits, infeasible, never_feasible
-from placement.scheduling.policies.balanced import shared_policy
-from placement.scheduling.policies.registry import BLIND, STATELESS, policy_of
+from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory
@@ -52,12 +52,9 @@ class Placer(SpecReader):
         self.key = name  # of the history; a Handle sets its function's own
         self.options = options
         self.ray_options = ray_options
-        self._policy: Policy | None = None if options.policy is None else shared_policy(policy_of(options.policy))
+        self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._own_limits = limits_of(options, ray_options)
-        self._limits: dict[Any, Limits] = {}
-        self._limits_before: dict[Any, Limits] = {}
-        self._looking = False
-        self._limits_for: Snapshot | None = None
+        self.table: DecisionTable | None = None
         self._told_unserved = False
 
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
@@ -65,8 +62,8 @@ class Placer(SpecReader):
 
         Soft wishes give way where they leave no candidate. Raises NotServedError where no node will ever do.
         """
-        limits = self.limits(snapshot, around)
-        decision = decide(task, self.key, limits, snapshot, policy=self._policy)
+        table = self.table_for(snapshot, around)
+        limits, decision = table.limits, table.decide(task)
         if decision.reason != NO_CANDIDATE:
             return decision
         for weaker in self._weaker_limits(snapshot, around):
@@ -120,22 +117,22 @@ class Placer(SpecReader):
 
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""
-        return not isinstance(self._policy or snapshot.policy, BLIND)
+        return not has(self._policy or snapshot.policy, "ignores_queues")
 
     def prefer_local_data(
         self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
     ) -> Decision:
         """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
-        if not self._looking or not (refs := refs_in(args, kwargs)):
+        if not self.looks(snapshot) or not (refs := refs_in(args, kwargs)):
             return decision
-        return prefer_local_data(decision, refs, task, self.key, self.limits(snapshot, around), snapshot)
+        return prefer_local_data(decision, refs, self.table_for(snapshot, around).candidates(task), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""
-        if self._looking and decision.config is not None and isinstance(snapshot.backlog, Backlog):
+        if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
             if slots:  # a task of num_cpus=0 takes no place in the queue
-                snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots)
+                snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
@@ -151,19 +148,18 @@ class Placer(SpecReader):
         return found
 
     def limits(self, snapshot: Snapshot, around: Any) -> Limits:
-        """The user's limits on this snapshot, worked out once for it."""
-        if snapshot is not self._limits_for:
-            self._limits_before, self._limits, self._limits_for = self._limits, {}, snapshot
-            self._looking = self.looks(snapshot)
-            if self._looking:
+        """The user's limits on this snapshot."""
+        return self._narrowed(snapshot, around)
+
+    def table_for(self, snapshot: Snapshot, around: Any) -> DecisionTable:
+        """The decisions on this snapshot and in this context; made anew where either has changed."""
+        table = self.table
+        if table is None or table.snapshot is not snapshot or table.context != around:
+            if self.looks(snapshot):
                 caller().follow_load()
-        limits = self._limits.get(around)
-        if limits is None:
-            limits = self._narrowed(snapshot, around)
-            before = self._limits_before.get(around)
-            limits = before if limits == before else limits  # the same object: what is offered under it is kept
-            self._limits[around] = limits
-        return limits
+            table = DecisionTable(self.key, self.limits(snapshot, around), snapshot, self._policy, around, table)
+            self.table = table
+        return table
 
     def repeats(self, decision: Decision, snapshot: Snapshot) -> bool:
         """False where it was drawn by chance, or by a policy of whose state nothing is known: it holds for one task.
@@ -172,7 +168,7 @@ class Placer(SpecReader):
         """
         if decision.reason == "only_device" and len(decision.configs) == 1:
             return True
-        return decision.propensity == 1.0 and isinstance(self._policy or snapshot.policy, STATELESS)
+        return decision.propensity == 1.0 and has(self._policy or snapshot.policy, "stateless")
 
     def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
@@ -192,7 +188,7 @@ class Placer(SpecReader):
             if where:
                 own = options.get("label_selector") or {}
                 options["label_selector"] = {**where, **own}
-                other = spare(task, self.key, decision, self.limits(snapshot, around), snapshot)
+                other = spare(decision, self.table_for(snapshot, around).candidates(task))
                 if other:
                     elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
                     options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]
@@ -207,7 +203,7 @@ class Placer(SpecReader):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_limits": {}, "_limits_before": {}, "_limits_for": None}
+        return self.__dict__ | {"table": None}
 
 
 def possible_devices(task: TaskSpec, limits: Limits, inventory: Inventory) -> set[Device]:

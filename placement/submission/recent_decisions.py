@@ -13,6 +13,7 @@ from placement.errors import OptionError
 from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation, explained
+from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
 
@@ -22,14 +23,13 @@ TASK_ID_BYTES = ray.TaskID.size()
 
 
 class SentTask(NamedTuple):
-    """A decision and what it was taken from. placer: a placement.submission.placer.Placer.  around: of the calling
-    process."""
+    """A decision for a task of a function, and what it was taken from."""
 
-    placer: Any
+    function: str
+    limits: Limits
     task: TaskSpec
     decision: Decision
     snapshot: Snapshot
-    around: Any
 
 
 _newer: dict[Any, SentTask] = {}
@@ -64,8 +64,7 @@ def explain(ref: Any) -> Explanation:
         raise OptionError(f"explain: {ref!r} is no ObjectRef of a placed task. For arguments: fn.explain(*args).")
     sent = _newer.get(task_id) or _older.get(task_id)
     if sent is not None:
-        limits = sent.placer.limits(sent.snapshot, sent.around)
-        return explained(sent.decision, sent.task, sent.placer.key, limits, sent.snapshot)
+        return explained(sent.decision, sent.task, sent.function, sent.limits, sent.snapshot)
     return _from_log(task_id.hex())
 
 

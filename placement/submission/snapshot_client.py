@@ -16,9 +16,9 @@ import ray
 
 from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
+from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
-from placement.scheduling.policies.balanced import shared_policy
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.submission.event_loop import on_event_loop
@@ -48,10 +48,7 @@ class Caller:
         self._lock = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The snapshot to decide from; waits for the first one alone, probes of the nodes included.
-
-        A large task sent to a CPU because nothing was known yet would cost more than the probe's few seconds.
-        """
+        """The snapshot to decide from; waits for the first one alone, and NODES_WAIT_S at most for probes of nodes."""
         snapshot = self.snapshot
         return snapshot if snapshot is not None else self._first()
 
@@ -59,14 +56,11 @@ class Caller:
         with self._lock:
             if self.snapshot is not None:
                 return self.snapshot
-            deadline, said = time.monotonic() + FIRST_SNAPSHOT_S, False
+            deadline = time.monotonic() + NODES_WAIT_S
             while True:
                 update = client.call("update", None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
                 if not update.pending_nodes or time.monotonic() > deadline:
                     break
-                if not said:
-                    logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
-                    said = True
                 time.sleep(0.05)
             try:
                 return self.apply(update)
@@ -97,7 +91,7 @@ class Caller:
             update.version,
             update.inventory,
             selector,
-            shared_policy(update.policy),
+            update.policy,
             selector.thresholds,
             self.history,
             update.unix_time,

@@ -15,7 +15,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from placement.control_plane.client import tell_actor
+from placement.control_plane.actor_lookup import report_lost_records
 from placement.log.lost_records import LOOK_EVERY_S, Counts, tell_of_the_dead
 from placement.messages.envelope import TaskRun
 from placement.messages.node_context import NodeContext
@@ -99,7 +99,7 @@ class Outbox:
 
     def _tell_of_the_dead(self) -> None:
         """What killed workers of this machine had not sent; the more workers there are, the more seldom each looks."""
-        writers = tell_of_the_dead(self._folder.parent, self.writer, tell_actor)
+        writers = tell_of_the_dead(self._folder.parent, self.writer, report_lost_records)
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:
@@ -121,7 +121,8 @@ class Outbox:
                 if not batch.empty:
                     self._counts.sending(batch.number, batch.runs + batch.lost)
                     told = (self.writer, batch.number, *batch[2:])
-                    if self._link.call("report", *told, timeout_s=timeout_s) != self._link.context().generation:
+                    generation, known = self._link.call("report", *told, timeout_s=timeout_s), self._link.context()
+                    if generation != known.generation or known.spec is None:  # or its node is being probed
                         self._link.forget_context()
                 self._drop(batch.runs, batch.lost)
                 waiting -= batch.runs

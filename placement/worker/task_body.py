@@ -95,7 +95,7 @@ def entering(init: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         from placement.worker.actor_entry import enter_actor
 
-        enter_actor()
+        enter_actor(self)
         init(self, *args, **kwargs)
 
     return __init__

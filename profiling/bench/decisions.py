@@ -1,4 +1,4 @@
-"""What a decision costs, without Ray."""
+"""The cost of a decision, without Ray."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.decision import decide
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory, NodeKind, paper_configs
@@ -35,7 +36,7 @@ def _new_sizes(count: int) -> list[TaskSpec]:
 
 
 def _far_sizes(count: int) -> list[TaskSpec]:
-    """Sizes all over what the shipped selector was fitted on, decades apart."""
+    """Task sizes over the whole range of the shipped selector's training data, decades apart."""
     draw = random.Random(0)
     return [
         TaskSpec(
@@ -47,11 +48,11 @@ def _far_sizes(count: int) -> list[TaskSpec]:
 
 
 def decide_new_us(kinds: int = 4, times: int = 300, *, far: bool = False) -> Figure:
-    """A decision for a size not seen before, on top of the user's spec. far: it is nowhere near those before it."""
-    snapshot, limits = snapshot_of(kinds), Limits()
+    """A decision for a new size, beside the cost of the user's spec. far: the size is far from all earlier ones."""
+    decisions = DecisionTable("f", Limits(), snapshot_of(kinds))
     sizes = _far_sizes(times * 9) if far else _new_sizes(times * 9)
-    decide(SPEC, "f", limits, snapshot)
-    values = microseconds(lambda i: decide(sizes[i], "f", limits, snapshot), times)
+    decisions.decide(SPEC)
+    values = microseconds(lambda i: decisions.decide(sizes[i]), times)
     note = f"{kinds} kinds of node" + (", sizes decades apart" if far else "")
     return Figure.of("decide_new_far_us" if far else "decide_new_us", values, "<= 10", note)
 
@@ -73,7 +74,7 @@ def decide_traced_s(rounds: int = 5) -> Figure:
 
 
 def python_ns() -> Figure:
-    """Nanoseconds of an addition in a Python loop: what the microseconds beside it are to be read with."""
+    """Nanoseconds of an addition in a Python loop: a measure of this machine's speed."""
 
     def additions(_: int) -> None:
         total = 0
@@ -85,15 +86,15 @@ def python_ns() -> Figure:
 
 
 def decide_growth(times: int = 100) -> list[Figure]:
-    """The same with 1,000 kinds of node, and after a million tasks sent."""
+    """A decision with 1,000 kinds of node, and after a million tasks sent."""
     many = replace(decide_new_us(KINDS[1], times), name="decide_new_1000_kinds_us", target="does not grow")
-    snapshot, limits, sent = snapshot_of(KINDS[0]), Limits(), 0
+    decisions, sent = DecisionTable("f", Limits(), snapshot_of(KINDS[0])), 0
     figures = [many]
     for goal in TASKS_SENT:
         while sent < goal:
-            decide(SPEC, "f", limits, snapshot)
+            decisions.decide(SPEC)
             sent += max(1, goal // 1_000)  # each stands for so many tasks: a decision keeps nothing of the last
         sizes = _new_sizes(times * 9)
-        values = microseconds(lambda i: decide(sizes[i], "f", limits, snapshot), times)  # noqa: B023 - called here
+        values = microseconds(lambda i: decisions.decide(sizes[i]), times)  # noqa: B023 - called here
         figures.append(Figure.of(f"decide_new_after_{goal}_us", values, "does not grow"))
     return figures

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from profiling.cli.options import Json
 
 if TYPE_CHECKING:
     from profiling.simulation.simulator import Simulation
@@ -32,7 +33,7 @@ def simulate_command(
     live: Annotated[
         bool, typer.Option("--live", help="A small trace on an emulated Ray cluster beside the simulator; minutes.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this file.")] = None,
+    json_file: Json = None,
 ) -> None:
     """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound.
 
@@ -48,6 +49,7 @@ def simulate_command(
     from rich.console import Console
 
     from placement.scheduling.policies.registry import POLICIES
+    from profiling.report.console_tables import write_json
     from profiling.simulation.arrivals import trace_of
     from profiling.simulation.simulator import cluster_of, simulate
 
@@ -64,7 +66,7 @@ def simulate_command(
     report = as_dict(found) | ({"decide_us_by_kinds": decide_us_by_kinds()} if growth else {})
     show(found, report)
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(json_file, report)
 
 
 def as_dict(found: Simulation) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def as_dict(found: Simulation) -> dict[str, Any]:
 
 
 def show(found: Simulation, report: dict[str, Any]) -> None:
-    """The table."""
+    """Prints the results as two tables."""
     from rich.table import Table
 
     from profiling.terminal import TerminalConsole
@@ -112,7 +114,7 @@ def show(found: Simulation, report: dict[str, Any]) -> None:
 
 def decide_us_by_kinds() -> dict[int, float]:
     """Median us of a decision of `balanced` with busy queues, by the number of kinds of node."""
-    from placement.scheduling.decision import decide
+    from placement.scheduling.decision_table import DecisionTable
     from placement.scheduling.feasibility import Limits
     from placement.scheduling.policies.balanced import Balanced
     from placement.scheduling.queue_model import Backlog, Load
@@ -132,10 +134,10 @@ def decide_us_by_kinds() -> dict[int, float]:
         backlog = Backlog(lambda: 0.0)
         backlog.merge({(k.spec.config, d): Load(4, 40, 400.0) for k in kinds for d in ("cpu", "gpu")}, 0.0)  # type: ignore[misc]
         snapshot = Snapshot(1, inventory, TimesSelector(trace, inventory, times), Balanced(seed=0), backlog=backlog)
-        limits, spent = Limits(), []
+        decisions, spent = DecisionTable("f", Limits(), snapshot), []
         for at in trace.type_of.tolist():
             start = time.perf_counter_ns()
-            decide(trace.types[at].spec, "f", limits, snapshot)
+            decisions.decide(trace.types[at].spec)
             spent.append(time.perf_counter_ns() - start)
         found[count] = sorted(spent)[len(spent) // 2] / 1000
     return found

@@ -2,8 +2,8 @@
 
     simulate(trace, inventory, policies) -> Simulation
 
-The parts: `simulation_trace` (what arrives), `simulation_times` (what it takes; the emulator's estimates),
-`simulation_cluster` (who waits for what), `simulation_bound` (no schedule is faster). A decision is taken once, when a
+The parts: `arrivals` (the trace), `runtimes` (times of tasks, the emulator's estimates), `cluster` (queues of nodes),
+`lp_bound` (no schedule is faster). A decision is taken once, when a
 task arrives, from the queues as a driver would know them; Ray then starts it on the first node that will do. Workers
 are warm, and nothing fails.
 """
@@ -20,7 +20,8 @@ import numpy as np
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, decide, spare
+from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
 from placement.scheduling.policies.registry import POLICIES, policy_of
@@ -42,7 +43,7 @@ NO_GPU = "it has no GPU implementation"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a policy made of a trace.
+    """Results of a policy on a trace.
 
     joules: of the tasks.  cluster_joules: with the idle power of all nodes until the last task ended.
     regret_seconds: seconds on the devices taken less those on the rule's device of the same node, summed; below zero
@@ -110,9 +111,9 @@ def simulate(
     seed: int = 0,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Simulation:
-    """Each policy on the same tasks. noise: sigma of the log-normal factor by which what policies see is off.
+    """Each policy on the same tasks. noise: sigma of the log-normal factor of the times that policies see.
 
-    advance: told the policy's name before each. Raises OptionError on an unknown policy.
+    advance: called with the policy's name before each. Raises OptionError on an unknown policy.
     """
     chosen = {name: _seeded(name, seed) for name in policies}
     thresholds = JointThreshold()
@@ -153,7 +154,8 @@ class SimulationRun:
             1, inventory, TimesSelector(trace, inventory, seen), policy,
             backlog=self.backlog if self.counts_queues else None,
         )  # fmt: skip
-        self.limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
+        limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
+        self.tables = [DecisionTable(one.preset, limits[one.has_gpu], self.snapshot) for one in trace.types]
         self.events: list[tuple[float, int, int, Device]] = []
         self.ended = np.zeros(len(trace))
         self.on_gpu = np.zeros(len(trace), dtype=bool)
@@ -185,25 +187,24 @@ class SimulationRun:
             self._end(task, node, device)
 
     def _send(self, task: int, type_at: int) -> None:
-        one = self.trace.types[type_at]
+        one, table = self.trace.types[type_at], self.tables[type_at]
         if task % TIMED:
-            decision = decide(one.spec, one.preset, self.limits[one.has_gpu], self.snapshot)
+            decision = table.decide(one.spec)
         else:
             start = time.perf_counter_ns()
-            decision = decide(one.spec, one.preset, self.limits[one.has_gpu], self.snapshot)
+            decision = table.decide(one.spec)
             self.timed_ns.append(time.perf_counter_ns() - start)
         if not decision.configs:
             raise OptionError(f"simulate: no node can take {one.preset}: {decision.reason}.")
         self._place(task, decision)
 
     def _demand(self, task: int, decision: Decision) -> Demand:
-        """The configs decided for and the spare one, as `placement.submission.placer` tells Ray."""
+        """The configs decided for and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
         if demand is None:
-            one = self.trace.types[type_at]
-            other = spare(one.spec, one.preset, decision, self.limits[one.has_gpu], self.snapshot)
+            other = spare(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
             demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
         return demand
 
@@ -212,7 +213,10 @@ class SimulationRun:
         if self.counts_queues:
             self.sent_to[task] = decision.configs[0]
             self.backlog.sent(
-                decision.configs[0], decision.device, self._expects(task, decision.configs[0], decision.device)
+                decision.configs[0],
+                decision.device,
+                self._expects(task, decision.configs[0], decision.device),
+                gpu_price=decision.gpu_price,
             )
         node = self.cluster.take(demand)
         if node is None:
@@ -271,7 +275,7 @@ class SimulationRun:
         )
 
     def _idle_joules(self, makespan: float) -> float:
-        """What all nodes draw that the tasks' own joules do not hold: those have the idle power of what they held."""
+        """Idle joules of all nodes beyond those in the tasks' own: a task's joules hold the idle power of its share."""
         share, total = power.shares(), 0.0
         for k, kind in enumerate(self.inventory.kinds):
             spec = kind.spec

@@ -1,4 +1,6 @@
-"""Where a sweep measures: one node of each kind of the cluster, or the machine itself where the nodes are emulated."""
+"""The nodes that a sweep measures on: one node of each kind of the cluster, or the machine itself where the nodes are
+emulated.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, L
 class Site:
     """A node that cells are measured on, one at a time.
 
-    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: what its cells run with, None: as
-    `profiling.sweep.sweep.cpus_of` says.  emulates: configs whose rows are computed from what is measured here.
+    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: granted to its cells; None: those
+    of `profiling.sweep.sweep_rows.cpus_of`.  emulates: configs whose rows are computed from these measurements.
     others: nodes of the same kind, for when this one goes.
     """
 
@@ -37,7 +39,7 @@ class Site:
 def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
     """The sites of the cluster; connects to Ray, or starts it on this machine, where this process has not.
 
-    nodes: as `ray.nodes()` gives them. Raises NotServedError where no node is alive.
+    nodes: the result of `ray.nodes()`. Raises NotServedError where no node is alive.
     """
     import ray
 
@@ -54,9 +56,10 @@ def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
 
 def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:
     """This machine as config `local`: measured with all its CPUs, through the first of the emulated nodes on it."""
+    from placement.control_plane.machine import this_machine_share
     from placement.hardware.probe import probe
 
-    spec = probe(config=LOCAL)
+    spec = probe(LOCAL, this_machine_share())
     names = {node["Labels"].get(CONFIG_LABEL) for node in emulated}
     configs = tuple(spec for name, spec in paper_configs().items() if name in names)
     host = emulated[0]
@@ -69,17 +72,21 @@ def _of_kinds(nodes: Sequence[Mapping[str, Any]]) -> list[Site]:
     """One node of each kind: each is probed by a task of its own; the first of a kind stands for it."""
     import ray
 
-    from placement.hardware.probe import probe
+    from placement.control_plane.machine import probe_node
 
     asked = [
-        ray.remote(probe)
+        ray.remote(probe_node)
         .options(num_cpus=node["Resources"]["CPU"], label_selector={"ray.io/node-id": node["NodeID"]})
-        .remote(node["Labels"].get(CONFIG_LABEL))
+        .remote(node["Labels"].get(CONFIG_LABEL), node["Resources"]["CPU"], node["Resources"].get("GPU", 0.0))
         for node in nodes
     ]
     sites: dict[str, Site] = {}
     for node, spec in zip(nodes, ray.get(asked), strict=True):
         node_id, cpus = node["NodeID"], node["Resources"]["CPU"]
+        if spec.not_measured:
+            logging.getLogger("placement").warning(
+                "node %s: not measured: %s", node_id[:8], "; ".join(spec.not_measured)
+            )
         site = sites.setdefault(spec.config, Site(node_id, spec, cpus))
         if site.node_id != node_id and site.ray_cpus == cpus:
             sites[spec.config] = replace(site, others=(*site.others, node_id))

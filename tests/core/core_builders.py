@@ -11,7 +11,9 @@ import numpy as np
 from placement.prediction.estimate import Estimate, Spread
 from placement.prediction.mlp import LAYERS, Classifier
 from placement.prediction.runtime_history import History
+from placement.scheduling.candidates import Policy, has
 from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
@@ -66,3 +68,9 @@ def snapshot(selector: Any = None, inventory: Inventory | None = None, **given: 
 
 def limits(cpu: float = 1.0, gpu: float = 1.0, **given: Any) -> Limits:
     return Limits(cpus={"cpu": cpu, "gpu": gpu}, **given)
+
+
+def seeded(name: str) -> Policy:
+    """The policy of a name, with a seed where it draws."""
+    policy = policy_of(name)
+    return type(policy)(seed=0) if has(policy, "draws") else policy  # type: ignore[call-arg]

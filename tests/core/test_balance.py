@@ -21,7 +21,7 @@ from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.candidates import Candidate, Comparison
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.explanation import Considered, explain
-from placement.scheduling.policies.balanced import POWER, Balanced, grown, score, shared_policy
+from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score
 from placement.scheduling.policies.queue_aware import NEAR, MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.scheduling.queue_model import STALE_S, Backlog, Load
@@ -123,16 +123,35 @@ def test_a_draw_is_among_nodes_alike_however_long_the_queue() -> None:
         assert {configs[0] for configs in chosen} == set("AC")
 
 
-def test_the_rate_rises_while_the_gpus_queue_is_the_longer() -> None:
-    policy = Balanced(seed=0)
-    before = policy._log_rate[0]
+def test_the_price_of_a_gpu_rises_while_its_queue_is_the_longer() -> None:
+    first = Balanced(seed=0).choose(TASK, pair("A", WORTH, 10.0, 100.0)).gpu_price
+    assert first == pytest.approx(next_price(2.0, 11.0, 101.0))  # the waits, each with the shortest run of 1 s
+    high = first
     for _ in range(20):
-        policy.choose(TASK, pair("A", WORTH, 10.0, 100.0))
-    high = policy._log_rate[0]
+        high = next_price(high, 10.0, 100.0)
+    low = high
     for _ in range(40):
-        policy.choose(TASK, pair("A", WORTH, 100.0, 10.0))
-    assert before == pytest.approx(math.log(2.0))
-    assert high > before > policy._log_rate[0]
+        low = next_price(low, 100.0, 10.0)
+    assert high > first > 2.0 > low
+    assert next_price(15.0, 1.0, 1e9) == pytest.approx(15.0)  # as high as it goes
+
+
+def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge({("A", "cpu"): Load(1, 9, 10.0), ("A", "gpu"): Load(1, 9, 500.0)}, 0.0)
+    snap = snapshot(Fixed(), inventory=cluster(configs="A"), backlog=backlog)
+    prices = []
+    for policy in (Balanced(), Balanced(seconds_per_joule=0.25), Balanced()):  # one price for all of them
+        for _ in range(2):
+            decision = decide(TASK, "f", limits(), snap, policy=policy)
+        assert decision.weighed is not None
+        assert decision.weighed.rate == decision.gpu_price
+        backlog.sent("A", decision.device, 1.0, gpu_price=decision.gpu_price)
+        prices.append(backlog.gpu_price)
+        decide(TASK, "f", limits(), snap, policy=MinTime())  # which has no price to move
+        backlog.sent("A", "gpu", 0.0)
+    assert 2.0 < prices[0] < prices[1] < prices[2] == backlog.gpu_price
+    assert backlog.under({"cpu": 2.0, "gpu": 1.0}, 1.0).gpu_price == prices[2]
 
 
 def test_the_three_others() -> None:
@@ -229,7 +248,9 @@ def test_a_burst_spreads_by_the_backlog_alone() -> None:
     for _ in range(80):
         decision = decide(TASK, "f", limits(), snap, policy=policy)
         assert decision.config is not None
-        backlog.sent(decision.config, decision.device, 1.0 if decision.device == "gpu" else 10.0)
+        backlog.sent(
+            decision.config, decision.device, 1.0 if decision.device == "gpu" else 10.0, 1.0, decision.gpu_price
+        )
         taken[decision.device] += 1
     # 4 GPUs of 1 s and 16 CPUs of 10 s a task: level at 80 * 4 / (4 + 1.6) = 57 on the GPUs
     assert 45 <= taken["gpu"] <= 68
@@ -252,7 +273,7 @@ def test_a_thousand_kinds_are_not_all_looked_at() -> None:
     asked: list[str] = []
 
     class Counting:
-        age_s = None
+        age_s = gpu_price = None
 
         def wait_s(self, config: str, device: str) -> float:
             asked.append(config)
@@ -293,7 +314,7 @@ def test_tasks_of_sizes_never_seen_look_at_the_queues_by_the_shipped_selector() 
         assert decision.config is not None
         if i > 8:  # four GPUs and those that the threshold sends elsewhere
             assert decision.seconds
-        backlog.sent(decision.config, decision.device, decision.seconds)
+        backlog.sent(decision.config, decision.device, decision.seconds, gpu_price=decision.gpu_price)
         taken[decision.reason.split(",")[0]] += 1
     assert taken["gpu_worth_it"] > 20
     assert taken["cpu_ends_sooner"] > 20
@@ -335,30 +356,25 @@ def test_a_load_too_old_is_not_looked_at_and_the_reason_says_so() -> None:
         assert decide(TASK, "f", limits(), snap, policy=policy).reason.endswith("load_stale")
 
 
-def test_a_policy_travels_without_its_state_and_is_copied_with_it() -> None:
+def test_a_policy_travels_without_the_draws_of_its_process() -> None:
     policy = Balanced(seconds_per_joule=0.5)
-    policy._log_rate[0] = 3.0
-    travelled, copied = pickle.loads(pickle.dumps(policy)), copy.deepcopy(policy)
-    assert travelled == policy
-    assert travelled._log_rate[0] != 3.0
-    assert travelled._random.random() != policy._random.random()
-    assert copied._log_rate == [3.0]
-    copied._log_rate[0] = 4.0
-    assert policy._log_rate[0] == 3.0
-    assert shared_policy(travelled) is shared_policy(policy)
-    assert shared_policy(Balanced(seconds_per_joule=0.25)) is not shared_policy(policy)
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    candidates = [c for name in "ABCDEF" for c in pair(name, WORTH, 9.0, 9.0)]
+    sent = pickle.dumps(policy)
+    first = Counter(pickle.loads(sent).choose(TASK, candidates).configs[0] for _ in range(100))
+    assert len(first) > 1  # drivers that drew the same node would herd
 
 
 def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
     first = snapshot(Fixed(), inventory=cluster(configs="AB"))
-    offer = first.offer(limits())
+    offer = first.candidate_table(limits())
     same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
-    assert (same.version, same.offer(limits())) == (8, offer)
+    assert (same.version, same.candidate_table(limits())) == (8, offer)
     for changed in (
         replace(first, inventory=cluster(configs="A")),
         replace(first, selector=Fixed(), backlog=Backlog()),
     ):
-        assert changed.after(first).offer(limits()) is not offer
+        assert changed.after(first).candidate_table(limits()) is not offer
 
 
 WAITS = st.floats(0.0, 100.0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from core_builders import CPU_NODE, TASK, Told, cluster, limits, net, snapshot
+from core_builders import CPU_NODE, TASK, Told, cluster, limits, net, seeded, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -328,7 +328,7 @@ NET = [net(seed) for seed in range(5)]
 @given(situations())
 def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[TaskSpec, Limits, Snapshot, str]) -> None:
     task, given_limits, snap, name = situation
-    policy = policy_of(name)
+    policy = seeded(name)
     explained = explain(task, "f", given_limits, snap, policy=policy)
     decision = decide(task, "f", given_limits, snap, policy=policy, chance=lambda: 1.0)
     assert explained.decision == decision
@@ -348,7 +348,7 @@ def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[Task
 @given(situations())
 def test_what_is_taken_is_feasible_and_the_same_every_time(situation: tuple[TaskSpec, Limits, Snapshot, str]) -> None:
     task, given_limits, snap, name = situation
-    policy = policy_of(name)
+    policy = seeded(name)
     first, second = (
         decide(task, "f", given_limits, snap, policy=twin, chance=random.Random(5).random)
         for twin in (policy, deepcopy(policy))
@@ -374,7 +374,7 @@ def test_the_order_of_the_kinds_changes_nothing(situation: tuple[TaskSpec, Limit
     kinds = list(snap.inventory.kinds)
     r.shuffle(kinds)
     shuffled = replace(snap, inventory=Inventory(tuple(kinds)))
-    policy = policy_of(name)
+    policy = seeded(name)
     first, second = (
         decide(task, "f", given_limits, s, policy=twin, chance=lambda: 0.0)
         for s, twin in ((snap, policy), (shuffled, deepcopy(policy)))

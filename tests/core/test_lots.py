@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_builders import CPU_NODE, TASK, cluster, limits, net, snapshot
+from core_builders import CPU_NODE, TASK, cluster, limits, net, seeded, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.prediction.estimate import Estimate
 from placement.prediction.runtime_history import History, Place, RunHistory, posterior, size_of
-from placement.scheduling.candidates import Candidate, CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, CandidateSet, candidate_set, has
 from placement.scheduling.decision import decide, key_of
+from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import explain
 from placement.scheduling.feasibility import MOST_LOTS, Limits, infeasible
 from placement.scheduling.policies.queue_aware import SAMPLED, MinScorePolicy
-from placement.scheduling.policies.registry import ESTIMATING, POLICIES, policy_of
+from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
@@ -119,7 +120,7 @@ def situations(draw: Any) -> tuple[TaskSpec, Limits, Snapshot, RunHistory | None
 def test_the_candidates_are_those_of_the_plain_way(situation: Any) -> None:
     task, given_limits, snap, seen = situation
     plain = plain_candidates(task, given_limits, snap, seen)
-    found = list(snap.offer(given_limits).field(task, seen))
+    found = list(snap.candidate_table(given_limits).candidates(task, seen))
     assert [(c.config, c.device, c.cpus, c.gpus) for c in found] == [
         (c.config, c.device, c.cpus, c.gpus) for c in plain
     ]
@@ -134,10 +135,9 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
     known = {c.estimate.p_gpu for c in plain if c.estimate and c.device == "gpu"}
     if any(abs(p - q) < 1e-9 for p in {*known, 0.5} for q in known if p != q):
         return  # decided by rounding
-    policy = policy_of(name)
-    if isinstance(policy, ESTIMATING) and not known:
+    policy, twin = seeded(name), seeded(name)  # which draws the same
+    if has(policy, "needs_estimates") and not known:
         return  # a cold start, tested elsewhere
-    twin = copy.deepcopy(policy)  # draws the same
     decision = decide(task, "f", given_limits, snap, policy=policy)
     if not plain:
         assert decision.reason == "no_candidate"
@@ -148,7 +148,7 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
         return  # what was timed where the task may not run now tells seconds, which no plain candidate holds
     assert (decision.device, decision.reason) == (choice.device, choice.reason)
     if isinstance(policy, MinScorePolicy):
-        lots = snap.offer(given_limits).field(task, seen).lots
+        lots = snap.candidate_table(given_limits).candidates(task, seen).lots
         if max(max(len(one.cpu), len(one.gpu)) for one in lots) <= SAMPLED:  # else some are drawn of each lot
             assert set(decision.configs) == set(choice.configs)
     else:
@@ -189,10 +189,10 @@ def many(count: int, spread: float = 0.0) -> Inventory:
 
 def test_a_thousand_kinds_make_few_lots_and_lose_none() -> None:
     for spread in (0.0, 0.03, 0.9):
-        offer = snapshot(inventory=many(1000, spread)).offer(limits())
+        offer = snapshot(inventory=many(1000, spread)).candidate_table(limits())
         assert len(offer.lots) <= MOST_LOTS
         assert sorted(config for lot in offer.lots for config in lot.configs) == [f"k{i:04d}" for i in range(1000)]
-    assert len(snapshot(inventory=many(1000)).offer(limits()).lots) == 4  # none is merged that differs
+    assert len(snapshot(inventory=many(1000)).candidate_table(limits()).lots) == 4  # none is merged that differs
 
 
 def test_kinds_of_the_same_figures_decide_alike_and_all_will_do() -> None:
@@ -211,29 +211,57 @@ def test_memory_is_told_apart_within_a_lot() -> None:
     base = paper_configs()["B"]
     specs = [replace(base, config=f"k{i:02d}", gpu_memory_gb=20 + 0.01 * i) for i in range(40)]
     snap = snapshot(NETS[0], Inventory(tuple(NodeKind(spec) for spec in specs)))
-    assert len(snap.offer(limits()).lots) < 40
+    assert len(snap.candidate_table(limits()).lots) < 40
     decision = decide(replace(TASK, memory_bytes=20.2e9), "f", limits(), snap, policy=policy_of("gpu_only"))
     assert sorted(decision.configs) == [f"k{i:02d}" for i in range(20, 40)]
 
 
 def test_the_offer_is_worked_out_once_for_equal_limits() -> None:
     snap = snapshot(NETS[0])
-    assert snap.offer(limits()) is snap.offer(limits())
-    assert snap.offer(limits(cpu=2.0)) is not snap.offer(limits())
+    assert snap.candidate_table(limits()) is snap.candidate_table(limits())
+    assert snap.candidate_table(limits(cpu=2.0)) is not snap.candidate_table(limits())
 
 
 def test_a_new_offer_for_every_limits_keeps_no_more_than_a_few() -> None:
     snap = snapshot(NETS[0])
     for i in range(200):
         decide(TASK, "f", limits(cpu=1 + i / 1000), snap)
-    assert len(snap._offers) <= 64
+    assert len(snap._tables) <= 64
 
 
 def test_what_is_kept_of_tasks_is_bounded() -> None:
-    snap, given_limits = snapshot(NETS[0]), limits()
+    table = DecisionTable("f", limits(), snapshot(NETS[0]))
     for i in range(5000):
-        decide(replace(TASK, flops=1e9 + i), "f", given_limits, snap)
-    assert len(snap.offer(given_limits).kept) <= 4096
+        table.decide(replace(TASK, flops=1e9 + i))
+        table.keep_plan(i, "how it is sent")
+    assert len(table._rows) <= 4096
+    assert len(table.plans) <= 4096
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_table_decides_as_a_decision_alone_does(name: str) -> None:
+    history = History()
+    snap = snapshot(NETS[0], history=history, policy=seeded(name))
+    table, alone = DecisionTable("f", limits(), snap), seeded(name)
+    tasks = [replace(TASK, flops=1e9 * 4**i) for i in range(4)]
+    for turn in range(3):
+        for task in tasks:
+            assert table.decide(task) == decide(task, "f", limits(), snap, policy=alone)
+        history.observe(key_of("f", tasks[turn]), Place("A", "gpu", 1.0), 1.0 + turn)
+
+
+def test_a_table_keeps_its_candidates_while_what_they_are_made_of_stands() -> None:
+    history = History()
+    first = snapshot(NETS[0], history=history)
+    table = DecisionTable("f", limits(), first)
+    kept = table.candidates(TASK)
+    same = replace(first, version=8).after(first)
+    assert table.candidates(TASK) is DecisionTable("f", limits(), same, before=table).candidates(TASK) is kept
+    assert DecisionTable("f", limits(2.0), same, before=table).candidates(TASK) is not kept
+    other = replace(first, inventory=cluster(configs="A")).after(first)
+    assert DecisionTable("f", limits(), other, before=table).candidates(TASK) is not kept
+    history.observe(key_of("f", TASK), Place("A", "cpu", 1.0), 1.0)
+    assert table.candidates(TASK) is not kept
 
 
 def test_what_was_seen_meanwhile_counts_at_once() -> None:
@@ -273,7 +301,7 @@ def test_a_plain_list_is_a_field_too() -> None:
 
 def test_a_node_without_a_gpu_has_no_estimate() -> None:
     snap = snapshot(NETS[0], cluster(CPU_NODE, configs="A"))
-    assert {c.config: c.estimate is None for c in snap.offer(limits()).field(TASK, None)} == {
+    assert {c.config: c.estimate is None for c in snap.candidate_table(limits()).candidates(TASK, None)} == {
         "A": False,
         "cpu-only": True,
     }

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from placement.errors import OptionError
 from placement.prediction.estimate import Estimate
-from placement.scheduling.candidates import Candidate, Choice, Policy
+from placement.scheduling.candidates import CAPABILITIES, Candidate, Choice, Policy, has
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
-from placement.scheduling.policies.registry import PAPERS, POLICIES, STATELESS, name_of, policy_of
+from placement.scheduling.policies.registry import POLICIES, name_of, policy_of
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.spec.task import TaskSpec
 
@@ -30,8 +30,8 @@ SMALL = TaskSpec(flops=1e6, input_bytes=1e3)
 
 
 def test_the_papers_five_are_there_by_name() -> None:
-    assert PAPERS == ("cpu_only", "gpu_only", "random", "flops_rule", "selector")
-    assert list(POLICIES) == [*PAPERS, "balanced", "min_time", "min_energy", "min_edp"]
+    papers = ["cpu_only", "gpu_only", "random", "flops_rule", "selector"]
+    assert list(POLICIES) == [*papers, "balanced", "min_time", "min_energy", "min_edp"]
     for name, kind in POLICIES.items():
         assert isinstance(policy_of(name), kind)
         assert isinstance(policy_of(name), Policy)
@@ -156,9 +156,26 @@ def test_a_choice_is_always_of_what_was_offered(name: str) -> None:
 
 
 def test_stateless_policies_decide_alike_every_time() -> None:
-    assert Random not in STATELESS
-    for kind in STATELESS:
-        assert len({kind().choose(TASK, BOTH) for _ in range(5)}) == 1
+    stateless = [name for name, kind in POLICIES.items() if has(kind(), "stateless")]
+    assert stateless == ["cpu_only", "gpu_only", "flops_rule", "selector"]
+    for name in stateless:
+        assert len({policy_of(name).choose(TASK, BOTH) for _ in range(5)}) == 1
+
+
+def test_a_policys_class_declares_what_it_can_do_and_a_users_own_declares_nothing() -> None:
+    class Stateless(Mine):
+        stateless = True
+
+    class AnswersToAnyName(Mine):
+        def __getattr__(self, name: str) -> Any:
+            return True
+
+    declared = {name: {c for c in CAPABILITIES if has(kind(), c)} for name, kind in POLICIES.items()}
+    assert declared["random"] == {"draws", "ignores_queues"}
+    assert declared["selector"] == {"needs_estimates", "stateless", "ignores_queues"}
+    assert declared["balanced"] == declared["min_time"] == {"needs_estimates", "draws"}
+    assert [c for c in CAPABILITIES if has(Stateless(), c)] == ["stateless"]
+    assert not any(has(policy, c) for c in CAPABILITIES for policy in (Mine(), AnswersToAnyName()))
 
 
 class Mine:

@@ -149,7 +149,9 @@ def test_energy_follows_from_the_speedup_and_decides_only_when_sure():
     fast, slow = ask(model, 9e9), ask(model, 1e6)
     assert model.energy_ratio(fast).mean == pytest.approx(math.log(3) - fast.log_speedup, abs=0.05)
     assert model.p_gpu(fast, JointThreshold()) == (pytest.approx(1.0, abs=0.01), True)
-    assert model.p_gpu(slow, JointThreshold(speedup=0.001)) == (0.0, True), "fast enough, but too much energy"
+    assert model.p_gpu(slow, JointThreshold(speedup=0.001)) == (pytest.approx(0.0), True), (
+        "fast enough, but too much energy"
+    )
 
 
 NODE = NodeSpec("made", cpus=4, gpus=1, cpu_name="slow", gpu_name="small", cpu_gflops=5.0, gpu_gflops=400.0)

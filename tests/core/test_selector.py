@@ -315,9 +315,12 @@ def test_10_000_broken_files_are_refused_or_work() -> None:
 
 
 def test_a_belief_tells_its_share_above_a_threshold() -> None:
-    assert Spread(math.log(2), 0.5).above(2.0) == pytest.approx(0.5)
-    assert Spread(math.log(2) + 0.5, 0.5).above(2.0) == pytest.approx(0.8413, abs=1e-4)
-    assert (Spread(math.log(2), 0.0).above(2.0), Spread(0.0, 0.0).above(2.0)) == (1.0, 0.0)
+    def p_gpu(speedup: Spread) -> float:
+        return probability_worth(speedup, None, 0.0, JointThreshold())[0]
+
+    assert p_gpu(Spread(math.log(2), 0.5)) == pytest.approx(0.5)
+    assert p_gpu(Spread(math.log(2) + 0.5, 0.5)) == pytest.approx(0.8413, abs=1e-4)
+    assert (p_gpu(Spread(math.log(2), 0.0)), p_gpu(Spread(0.0, 0.0))) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +333,7 @@ def test_a_belief_tells_its_share_above_a_threshold() -> None:
     ],
 )
 def test_energy_decides_only_where_its_interval_clears_the_threshold(energy: Any, p_gpu: float, decides: bool) -> None:
-    p, said = probability_worth(Spread(math.log(2), 0.5), energy, JointThreshold())
+    p, said = probability_worth(Spread(math.log(2), 0.5), energy, math.inf, JointThreshold())
     assert (p, said) == (pytest.approx(p_gpu), decides)
 
 

@@ -21,10 +21,9 @@ from placement.prediction.boosted_trees import (
     Ready,
     Times,
     TreeModel,
-    both,
     with_intensities,
 )
-from placement.prediction.estimate import Spread, probability_worth
+from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import FASTEST
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
@@ -107,7 +106,6 @@ def test_a_file_answers_alike_for_one_node_for_many_and_in_bulk(model):
                 model.predict(with_intensities(np.log([numbers])), ["torch"])[0][0]
             )
     assert read.estimate(TaskSpec(input_bytes=1), nodes[1], 1) is None
-    assert read.prepare(nodes, 2.0) is read.prepare(nodes, 2.0)
     sent = pickle.dumps(read)
     assert len(sent) < 2 * len(pickle.dumps(selector.trees)), "what was worked out stays here"
     assert pickle.loads(sent).estimate(task(), nodes[1], 1) == read.estimate(task(), nodes[1], 1)
@@ -160,10 +158,16 @@ def test_work_whose_kernels_nobody_told_is_asked_of_trees_that_do_not_look_at_th
 
 def test_where_the_power_is_known_energy_decides_else_time_does():
     rule, fast = JointThreshold(), Spread(math.log(3.0), 0.1)
-    assert both(fast, Spread(math.log(2.0), 0.1), rule) == (pytest.approx(1.0, abs=0.01), True)
-    assert both(fast, Spread(math.log(4.5), 0.1), rule) == (pytest.approx(0.5), True), "at the energy's threshold"
-    assert both(fast, Spread(math.log(4.5), 1.0), rule) == probability_worth(fast, Spread(math.log(1.5), 1.005), rule)
-    assert both(fast, None, rule)[1] is False
+
+    def worth(power: Spread | None) -> tuple[float, bool]:
+        return probability_worth(fast, energy_of(fast, power), power.std if power else 0.0, rule)
+
+    by_time = worth(None)
+    assert by_time == (pytest.approx(1.0, abs=0.01), False)
+    assert worth(Spread(math.log(2.0), 0.1)) == (pytest.approx(1.0, abs=0.01), True)
+    assert worth(Spread(math.log(4.5), 0.1)) == (pytest.approx(0.5), True), "at the energy's threshold"
+    assert worth(Spread(math.log(4.5), 1.0)) == by_time, "as likely below it as above"
+    assert worth(Spread(math.log(90.0), 1.0)) == (0.0, True), "surely above it"
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ import pytest
 PROGRAM = Path(__file__).parent / "programs" / "one_way.py"
 
 
-def outcome(address: str, way: str) -> dict[str, Any]:
-    """What the program saw under that way; "fast": nothing is forced."""
+def outcome(address: str, way: str, **more: str) -> dict[str, Any]:
+    """What the program saw under that way; "fast": nothing is forced.  more: variables of its environment."""
     environment = {name: value for name, value in os.environ.items() if name != "PLACEMENT_RAY_API"}
     if way != "fast":
         environment["PLACEMENT_RAY_API"] = way
+    environment |= more
     command = [sys.executable, str(PROGRAM), address]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -58,3 +59,20 @@ def test_where_nothing_is_placed_a_pinned_device_holds(emulated: str) -> None:
     assert seen["by_self"] == {"self": 1}
     assert seen["records"] == 0
     assert seen["chosen"] == [1.0, 1.0]
+
+
+def test_by_the_public_api_alone() -> None:
+    """No process of a cluster can import a private name of Ray's, but its key-value store."""
+    path = os.pathsep.join([str(PROGRAM.parent / "no_private_names"), str(PROGRAM.parents[3])])
+    seen = outcome("local", "fast", PYTHONPATH=path)
+    assert seen["ways"] == ["public", "public"]
+    assert {device: gpus for device, (_, gpus) in seen["pinned"].items()} == {"cpu": 0, "gpu": 1}
+    assert seen["explained"] == ["gpu", "cpu"]
+    assert seen["policy"] == "gpu"
+    assert seen["mapped"] == [0, 1, 4, 9]
+    assert seen["streamed"] == [0, 1, 2]
+    assert seen["actor"] == {"cpu": 0, "gpu": 1}
+    assert seen["travelled"] == 1
+    assert seen["by_self"] == {"self": 1}
+    assert seen["records"] > 0
+    assert seen["connection"] == "PublicConnection"

@@ -8,8 +8,9 @@ competes with
 and the least is taken: a moment on a device is the dearer, the longer its queue is by then, and a task pays for all
 its moments (the greedy rule of Awerbuch et al., Load Balancing in the L_p Norm, FOCS 1995). The earliest end alone
 would fill a queue with whatever came first; so the tasks that gain most from a device have it. The rate is 1 on CPUs;
-on GPUs it is what a second of GPU is going at in seconds of CPU: it begins at the paper's T_t, rises while the GPUs'
-queue is the longer one and falls while the CPUs' is. Read as a threshold, it is one that moves with the queues: where
+on GPUs it is the price of a second of GPU in seconds of CPU: it begins at the paper's T_t, rises while the GPUs' queue
+is the longer one and falls while the CPUs' is. The caller keeps the price, beside its queues (`Waits.gpu_price`); each
+choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that moves with the queues: where
 they are long the GPU is taken where cost_cpu / cost_gpu >= rate * (wait_gpu / wait_cpu) ** (POWER - 1). At the rate
 where the queues stay level each device holds the tasks it is best at: the rate is then the dual price of the linear
 programme of `profiling.simulation.lp_bound`.
@@ -19,8 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from placement.scheduling.candidates import Candidate, Choice, candidate_set
 from placement.scheduling.cost_model import THRESHOLDS, Places
@@ -29,22 +30,19 @@ from placement.spec.task import Device, TaskSpec
 
 POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
-LARGEST_LOG_RATE = math.log(15.0)
+LARGEST_LOG_PRICE = math.log(15.0)
 """Either way. Of 3 to 10,000 the best in simulation over mixes and from 4 to 100 nodes: while many nodes fill up at
 once the rate would rise far beyond what any task gains, and long tasks that begin late on CPUs then end last."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Balanced(MinScorePolicy):
     """The paper's threshold while its device is free; else where the sum of powers of the loads grows the least.
 
-    See the module. seconds_per_joule: the price; 0 leaves energy to the threshold.
+    See the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
     """
 
     _near: ClassVar[float] = NEAR ** (POWER - 1)
-    _log_rate: list[float] = field(
-        default_factory=lambda: [math.log(THRESHOLDS.speedup)], init=False, repr=False, compare=False
-    )
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The threshold's choice, or a better one where that would have to wait."""
@@ -68,21 +66,24 @@ class Balanced(MinScorePolicy):
             return f"{device}_ends_sooner"
         return f"{threshold.reason}, waits" if wait else threshold.reason
 
-    def _rate(self) -> float:
-        return math.exp(self._log_rate[0])
+    def _moved_price(
+        self, price: float | None, waits: Sequence[float], places: Places, plan: CostTable
+    ) -> float | None:
+        price, cpus = THRESHOLDS.speedup if price is None else price, places.cpus
+        if not 0 < cpus < len(waits):
+            return price
+        return next_price(price, min(waits[:cpus]) + plan.floor, min(waits[cpus:]) + plan.floor)
 
-    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
-        cpus = places.cpus
-        if 0 < cpus < len(waits):
-            self._learn(min(waits[:cpus]) + plan.floor, min(waits[cpus:]) + plan.floor)
-        scores, rate = list(map(grown, waits, places.costs)), self._rate()
-        scores[cpus:] = [rate * score for score in scores[cpus:]]
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
+        scores, cpus = list(map(grown, waits, places.costs)), places.cpus
+        scores[cpus:] = [gpu_price * score for score in scores[cpus:]]
         return scores
 
-    def _learn(self, cpu: float, gpu: float) -> None:
-        """Moves the rate by which queue is the longer: the shortest of the CPUs' and of the GPUs'."""
-        rate = self._log_rate[0] + LEARNING * min(1.0, max(-1.0, math.log(gpu / cpu)))
-        self._log_rate[0] = min(LARGEST_LOG_RATE, max(-LARGEST_LOG_RATE, rate))
+
+def next_price(price: float, cpu_wait_s: float, gpu_wait_s: float) -> float:
+    """The price of a second of GPU, moved a step towards the longer queue: the shortest of the CPUs' and the GPUs'."""
+    log = math.log(price) + LEARNING * min(1.0, max(-1.0, math.log(gpu_wait_s / cpu_wait_s)))
+    return math.exp(min(LARGEST_LOG_PRICE, max(-LARGEST_LOG_PRICE, log)))
 
 
 def grown(wait: float, cost: float) -> float:
@@ -97,14 +98,3 @@ def score(wait: float, cost: float, on_gpu: bool, rate: float) -> float:
     """What `balanced` compares, from the figures that a row of the log holds; the least is taken, of nodes alike any
     up to NEAR ** (POWER - 1)."""
     return grown(wait, cost) * (rate if on_gpu else 1.0)
-
-
-def shared_policy(policy: Any, known: list[Any] = []) -> Any:  # noqa: B006 - kept on purpose: one for the process
-    """This process's own object of a policy that learns of the queues: what one function's tasks teach, all use."""
-    if not isinstance(policy, MinScorePolicy):
-        return policy
-    for other in known:
-        if type(other) is type(policy) and other == policy:
-            return other
-    known.append(policy)
-    return policy

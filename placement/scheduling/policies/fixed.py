@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, Choice, candidate_set
@@ -16,6 +17,9 @@ from placement.spec.task import TaskSpec
 class CpuOnly:
     """Every task on a CPU."""
 
+    stateless: ClassVar[bool] = True
+    ignores_queues: ClassVar[bool] = True
+
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The CPU candidates."""
         return pick("cpu", candidates, "cpu_only")
@@ -24,6 +28,9 @@ class CpuOnly:
 @dataclass(frozen=True)
 class GpuOnly:
     """Every task that can run on a GPU on one."""
+
+    stateless: ClassVar[bool] = True
+    ignores_queues: ClassVar[bool] = True
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The GPU candidates."""
@@ -34,6 +41,8 @@ class GpuOnly:
 class Random:
     """Either device with probability one half, from a seed."""
 
+    draws: ClassVar[bool] = True
+    ignores_queues: ClassVar[bool] = True
     seed: int = 0
     _random: random.Random = field(init=False, repr=False)
 
@@ -57,6 +66,8 @@ class FlopsRule:
     (MobileNetV3-Small on the CPU, the networks above it on the GPU), 1e10 FLOP a step and 1e7 input bytes.
     """
 
+    stateless: ClassVar[bool] = True
+    ignores_queues: ClassVar[bool] = True
     flops: float = 1e10
     input_bytes: float = 1e7
 

@@ -102,7 +102,7 @@ def gain_of(found: CandidateSet, threshold: Choice, options: Sequence[Option] | 
     return Gain(math.log(costs[0] / costs[1]), threshold.device, seconds[0], seconds[1])
 
 
-@dataclass(frozen=True)
+@dataclass
 class End(MinScorePolicy):
     """A map's device has taken the task from its end: the config there that ends it first."""
 
@@ -127,6 +127,3 @@ class End(MinScorePolicy):
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
         side = "its side" if device == threshold.device else "stolen"
         return f"map: the {device}s' end, {side}"
-
-    def __reduce__(self) -> tuple[type[End], tuple[float, int | None, Device]]:
-        return type(self), (self.seconds_per_joule, self.seed, self.device)

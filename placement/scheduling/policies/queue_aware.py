@@ -11,9 +11,8 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
@@ -25,6 +24,11 @@ from placement.spec.task import Device, TaskSpec
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
 SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
 MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
+
+THRESHOLD = SelectorPolicy()
+UNSEEDED = random.Random()
+"""Draws of the policies without a seed. Not the `random` module's own generator, whose numbers are the user's; and no
+part of a policy, for drivers that were sent the same state would all draw the same nodes."""
 
 
 class Looked(NamedTuple):
@@ -51,7 +55,7 @@ class CostTable(NamedTuple):
     floor: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class MinScorePolicy(ABC):
     """Takes the candidate of the least score; draws among those as good. seed: None draws anew in every process.
 
@@ -62,8 +66,9 @@ class MinScorePolicy(ABC):
 
     seconds_per_joule: float = SECONDS_PER_JOULE
     seed: int | None = None
-    _threshold: SelectorPolicy = field(default_factory=SelectorPolicy, init=False, repr=False)
-    _random: random.Random = field(init=False, repr=False, compare=False)
+    _random: random.Random | None = field(init=False, repr=False, compare=False)
+    needs_estimates: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     reason: ClassVar[str]
     _near: ClassVar[float] = NEAR
 
@@ -73,11 +78,11 @@ class MinScorePolicy(ABC):
             raise OptionError(
                 f"{type(self).__name__}(seconds_per_joule={price!r}): must be a number of seconds, 0 or more."
             )
-        object.__setattr__(self, "_random", random.Random(self.seed))
+        self._random = None if self.seed is None else random.Random(self.seed)
 
     @abstractmethod
-    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
-        """Of each place, given the seconds until it is free: what is to be least."""
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
+        """The score of each place, given the seconds until it is free; the least is taken."""
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The best, with all that are as good; the threshold's where no seconds are known."""
@@ -90,26 +95,12 @@ class MinScorePolicy(ABC):
             return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, weighed=None)
         return self._least(plan.all, found.waits, plan)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travels without its state: drivers that drew the same numbers would herd."""
-        return type(self), (self.seconds_per_joule, self.seed)
-
-    def __deepcopy__(self, _: object) -> MinScorePolicy:
-        """With its state, for a look that changes nothing."""
-        other = object.__new__(type(self))
-        for name, value in vars(self).items():
-            object.__setattr__(other, name, value if isinstance(value, random.Random) else copy(value))
-        state = random.Random()
-        state.setstate(self._random.getstate())
-        object.__setattr__(other, "_random", state)
-        return other
-
     def _plan(self, task: TaskSpec, found: CandidateSet) -> CostTable:
         kept = found.costs
-        if isinstance(kept, CostTable) and kept.policy is self:
+        if isinstance(kept, CostTable) and (kept.policy is self or kept.policy == self):
             return kept
         options = options_of(found)
-        threshold = self._threshold.choose(task, found)
+        threshold = THRESHOLD.choose(task, found)
         device, configs = threshold.device, threshold.configs
         looked = inside = None
         if options is not None:
@@ -125,12 +116,14 @@ class MinScorePolicy(ABC):
         places = looked.places or self._drawn(looked.options)
         asked = waits.waits_s(places.queues) if waits is not None else [None] * len(places.queues)
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
-        scores = self._scores(told, places, plan)
+        moved = None if waits is None else self._moved_price(waits.gpu_price, told, places, plan)
+        gpu_price = 1.0 if moved is None else moved
+        scores = self._scores(told, places, gpu_price)
         least = min(scores)
         best = scores.index(least)
         near = [i for i in places.alike(best) if scores[i] <= least * self._near]
         if len(near) > 1:
-            start = int(self._random.random() * len(near))
+            start = int(self._draw() * len(near))
             near = near[start:] + near[:start]
         first = near[0]
         queues, wait = places.queues, told[first]
@@ -139,22 +132,24 @@ class MinScorePolicy(ABC):
         rival = min(scores)
         weighed = None
         if waits is not None and rival < math.inf:
-            weighed = self._weighed(told, places, first, scores.index(rival))
+            weighed = compared(told, places, first, scores.index(rival), gpu_price)
         device, threshold = queues[first][1], plan.threshold
         return Choice(
             device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
-            1.0, wait, places.seconds[first], weighed,
+            1.0, wait, places.seconds[first], weighed, moved,
         )  # fmt: skip
 
-    def _weighed(self, waits: Sequence[float], places: Places, first: int, other: int) -> Comparison:
-        return Comparison(
-            *places.queues[first], waits[first], places.costs[first],
-            *places.queues[other], waits[other], places.costs[other], self._rate(),
-        )  # fmt: skip
+    def _moved_price(
+        self, price: float | None, waits: Sequence[float], places: Places, plan: CostTable
+    ) -> float | None:
+        """The price of a second of GPU, in seconds of CPU, after this look at the queues; None where it is fixed at 1.
 
-    def _rate(self) -> float:
-        """What a second of GPU counts, in seconds of CPU."""
-        return 1.0
+        price: the one before; None where it was never moved.
+        """
+        return None
+
+    def _draw(self) -> float:
+        return (self._random or UNSEEDED).random()
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
         return self.reason
@@ -163,41 +158,49 @@ class MinScorePolicy(ABC):
         """Some neighbours of each option's configs, from a place drawn; so many that all together are few."""
         most, drawn = most_of(options), []
         for option in options:
-            start = int(self._random.random() * max(1, len(option.configs) - most + 1))
+            start = int(self._draw() * max(1, len(option.configs) - most + 1))
             drawn.append((option, option.configs[start : start + most]))
         return Places.of(drawn)
 
 
-@dataclass(frozen=True)
+@dataclass
 class MinTime(MinScorePolicy):
     """The earliest end: wait and seconds; the threshold where no seconds are known."""
 
     reason = "earliest_end"
 
-    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
         return [wait + seconds for wait, seconds in zip(waits, places.seconds, strict=True)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class MinEnergy(MinScorePolicy):
     """The least joules, however long it takes; where they are not known, the earliest end."""
 
     reason = "least_energy"
 
-    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
         return [joules or wait + seconds for wait, seconds, joules in each]
 
 
-@dataclass(frozen=True)
+@dataclass
 class MinEdp(MinScorePolicy):
     """The least product of joules and of the seconds until the end; where joules are not known, the earliest end."""
 
     reason = "least_energy_delay"
 
-    def _scores(self, waits: Sequence[float], places: Places, plan: CostTable) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
         return [(wait + seconds) * (joules or 1.0) for wait, seconds, joules in each]
+
+
+def compared(waits: Sequence[float], places: Places, first: int, other: int, gpu_price: float) -> Comparison:
+    """The place that was taken beside another one."""
+    return Comparison(
+        *places.queues[first], waits[first], places.costs[first],
+        *places.queues[other], waits[other], places.costs[other], gpu_price,
+    )  # fmt: skip
 
 
 def stale(waits: Waits | None) -> bool:

@@ -1,9 +1,4 @@
-"""Policies: each picks one candidate of the feasible ones. A user's own has one method.
-
-the paper's five (Table 5)    cpu_only, gpu_only, random, flops_rule, selector: they know nothing of queues
-placement.scheduling.policies.balanced, .least     balanced, min_time, min_energy, min_edp: they see what is free and
-what waits
-"""
+"""Names of the policies. The first five are the paper's (Table 5) and look at no queue; the others do."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from placement.scheduling.candidates import Policy
 from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
 from placement.scheduling.policies.map_order import End
-from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinScorePolicy, MinTime
+from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 
 POLICIES: dict[str, type[Policy]] = {
@@ -28,23 +23,7 @@ POLICIES: dict[str, type[Policy]] = {
 }
 """Name -> policy, the paper's five first."""
 
-PAPERS = ("cpu_only", "gpu_only", "random", "flops_rule", "selector")
-
-ESTIMATING = (SelectorPolicy, Balanced, MinScorePolicy)
-"""Policies that can say nothing of a task of which nothing is known: `placement.scheduling.decision.cold_start`
-does."""
-
-DRAWING = (Random, Balanced, MinScorePolicy)
-"""Policies that draw by chance: they are not to be asked for a mere look."""
-
 NAMES: dict[type, str] = {kind: name for name, kind in POLICIES.items()} | {End: "balanced"}
-
-STATELESS = (CpuOnly, GpuOnly, FlopsRule, SelectorPolicy)
-"""Policies whose choice depends on the task and the candidates alone: their decisions may be kept."""
-
-
-BLIND = (CpuOnly, GpuOnly, Random, FlopsRule, SelectorPolicy)
-"""Policies that look at no queue; a user's own may, as each Candidate tells its wait."""
 
 
 def policy_of(policy: str | Policy) -> Policy:

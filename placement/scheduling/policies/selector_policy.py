@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, candidate_set
@@ -33,6 +34,9 @@ def best_probability(candidates: CandidateSet) -> float | None:
 class SelectorPolicy:
     """GPU where the selector says that it is worth it, with at least this probability; the paper's policy."""
 
+    needs_estimates: ClassVar[bool] = True
+    stateless: ClassVar[bool] = True
+    ignores_queues: ClassVar[bool] = True
     p_least: float = 0.5
 
     def __post_init__(self) -> None:

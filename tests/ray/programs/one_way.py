@@ -1,4 +1,4 @@
-"""Places tasks and actors on the cluster at an address, and prints what came of them as JSON."""
+"""Places tasks and actors on the cluster at an address, or on one of its own; prints what came of them as JSON."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
+from ray._private import utils
 
 import placement
 from placement import TaskSpec, placed_remote
 from placement.errors import PlacementError
 from placement.ray_internals import way
+from placement.ray_internals.connection import connection
 
 SMALL = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 
@@ -56,13 +58,19 @@ def explained(f: Any) -> Any:
 
 
 def main(address: str) -> None:
-    ray.init(address=address, log_to_driver=False)
+    if address == "local":
+        # No full agent on the node: on a busy machine it takes longer to import than a starting node waits for it.
+        utils.get_dashboard_dependency_error = lambda: ImportError("this cluster has no dashboard")
+        ray.init(address="local", num_cpus=4, num_gpus=4, include_dashboard=False, log_to_driver=False)
+    else:
+        ray.init(address=address, log_to_driver=False)
     placement.start()
     any_device = placed_remote(devices="any")
     f, small = any_device(held), placed_remote(spec=SMALL, policy="gpu_only")(device)
     parent = any_device(lambda g: ray.get(g.options(num_cpus=0).remote(1)))
     actors = {name: placed_remote(device=name)(Holder).remote() for name in ("cpu", "gpu")}
     seen = {
+        "connection": type(connection).__name__,
         "ways": [way.of_tasks(), way.of_actors()],
         "pinned": {name: ray.get(f.options(device=name).remote()) for name in ("cpu", "gpu")},
         "explained": explained(f),
