@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import marshal
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from placement.messages.packing import LENGTH, SPEC_FIELDS, pack, plain
 from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.spec.task import Device, Operation, TaskSpec
 
-SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
-LENGTH = 4  # bytes of the packed Envelope's length, at its beginning
 ANOTHERS_CUDA = "this worker's CUDA was made for"
 """The beginning of a fallback's reason where the worker, not its GPU, was at fault."""
 
@@ -33,39 +31,27 @@ class Emulated(NamedTuple):
 class Envelope(NamedTuple):
     """The spec of a placed task and the decision taken for it.
 
-    repeatable: a GPU failure may be followed by a run on CPU.
+    repeatable: a GPU failure may be followed by a run on CPU.  key: of the function in the history; "": its name.
     """
 
     spec: TaskSpec
     decision: Decision
     repeatable: bool = True
+    key: str = ""
 
     def pack(self) -> bytes:
         """The Envelope as bytes, made once for many tasks: marshal's plain tuples, in which nothing can run."""
-        s, d = self.spec, self.decision
-        operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
-        spec = tuple(getattr(s, name) for name in SPEC_FIELDS)
+        d = self.decision
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
             d.snapshot_version, d.probability, d.propensity,
         )  # fmt: skip
-        packed = marshal.dumps(
-            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable)
-        )
-        return len(packed).to_bytes(LENGTH, "little") + packed
-
-
-def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """NumPy's numbers as Python's own; marshal takes no others."""
-    return tuple(
-        v if v is None or type(v) in (int, float, str, bool) else v.item() if hasattr(v, "item") else float(v)
-        for v in values
-    )
+        return pack(self.spec, decision, self.repeatable, self.key)
 
 
 def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
     """A packed Envelope, followed by the Comparison of this task alone: the Envelope is the same for many tasks."""
-    return packed if weighed is None else packed + marshal.dumps(_plain(weighed))
+    return packed if weighed is None else packed + marshal.dumps(plain(weighed))
 
 
 def common(packed: bytes) -> bytes:
@@ -95,10 +81,10 @@ def unpack(packed: bytes) -> Envelope:
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> Envelope:
     """The Envelope, cached: every task of one size carries the same."""
-    spec, operations, decision, repeatable = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
+    spec, operations, decision, repeatable, key = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
-    return Envelope(task, Decision(*decision), repeatable)
+    return Envelope(task, Decision(*decision), repeatable, key)
 
 
 class TaskRun(NamedTuple):

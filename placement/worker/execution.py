@@ -121,7 +121,7 @@ class PlacedRun:
     def __enter__(self) -> PlacedRun:
         decision = self._envelope.decision
         self._visible = device.visible()
-        self._cold = _is_cold(self._name)
+        self._cold = _is_cold(self._envelope.key or self._name)
         device.enter(holds=decision.device == "gpu")
         self._threads = ThreadLimits(decision.cpus)
         try:

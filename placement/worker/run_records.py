@@ -123,7 +123,7 @@ def _learned(
     """Adds what history learns: warm timings of runs that went well, and a GPU that could not take the task."""
     one = runs[0]
     assert context.spec is not None
-    key, config = (one.function, size_of(envelope.spec)), context.spec.config
+    key, config = (envelope.key or one.function, size_of(envelope.spec)), context.spec.config
     if one.fallback is not None:
         if not one.fallback.startswith(ANOTHERS_CUDA):
             records.unfit.append((key, config, one.fallback))

@@ -22,14 +22,26 @@ def in_worker() -> Any:
 
 
 class Body:
-    """A user's function as the worker calls it. `name` is the one its records carry."""
+    """A user's function as the worker calls it.
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    name: the one its records carry.  captured: has the function's pickle, in whose place the function is pickled anew.
+    """
+
+    captured: Any = None
+
+    def __init__(self, function: Callable[..., Any], name: str, captured: Any = None) -> None:
         self.function = function
+        self.captured = captured
         self.name = name
         self.yields = "async" if inspect.isasyncgenfunction(function) else inspect.isgeneratorfunction(function)
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute, None))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("captured", "run")}
+        if self.captured is not None:
+            state["function"] = self.captured.as_pickled()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the worker, before the arguments of its first task are read."""
