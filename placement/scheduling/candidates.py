@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Literal, NamedTuple, Protocol, cast, overload, runtime_checkable
 
-from placement.prediction.estimate import Estimate, Estimates, Listed
+from placement.prediction.estimate import Estimate, EstimateList, Estimates
 from placement.spec.task import Device, TaskSpec
 
 LARGEST_MEMO = 1024
@@ -298,7 +298,7 @@ def candidate_set(candidates: Sequence[Candidate]) -> CandidateSet:
         lots,
         [i for i, one in enumerate(lots) if one.gpu],
         tuple(on("cpu", candidates)),
-        lambda: Listed(estimates),
+        lambda: EstimateList(estimates),
         lambda _: candidates,
         {},
         CandidateWaits(candidates),

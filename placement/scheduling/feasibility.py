@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from placement.prediction.estimate import Estimate, Estimates, Listed, OneByOne, prepared
-from placement.prediction.runtime_history import RunHistory, Timings, corrected, off_by, posterior
+from placement.prediction.estimate import Estimate, EstimateList, Estimates, SingleNodeSelector, prepared
+from placement.prediction.runtime_history import RunHistory, Timings, corrected, log_slowdown, posterior
 from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
 from placement.scheduling.queue_model import Backlog
 from placement.spec.joint_threshold import JointThreshold
@@ -89,7 +89,12 @@ class CandidateTable:
     """
 
     def __init__(
-        self, inventory: Inventory, limits: Limits, selector: OneByOne, thresholds: JointThreshold, waits: Waits | None
+        self,
+        inventory: Inventory,
+        limits: Limits,
+        selector: SingleNodeSelector,
+        thresholds: JointThreshold,
+        waits: Waits | None,
     ) -> None:
         self.limits, self.thresholds = limits, thresholds
         self.waits = waits.under(limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
@@ -151,7 +156,7 @@ class CandidateTable:
                 estimates.append(self._sharpened(known, kind, seen))
         gpu = [i for i, one in enumerate(lots) if one.gpu]
         return CandidateSet(
-            lots, gpu, self.cpu_configs, lambda: Listed(estimates), self._candidates, {}, self.waits
+            lots, gpu, self.cpu_configs, lambda: EstimateList(estimates), self._candidates, {}, self.waits
         )  # fmt: skip
 
     def _sharpened(self, prior: Estimate | None, kind: NodeKind, seen: RunHistory | None) -> Estimate | None:
@@ -163,7 +168,7 @@ class CandidateTable:
     def _off_by(self, prior: Estimates, seen: RunHistory) -> float:
         """By how much the selector's seconds are off for a task of which some kinds of node were timed."""
         timed = {place.config for place in seen.timings}
-        return off_by(
+        return log_slowdown(
             (prior[i], *self._timed(kind, seen))
             for i, group in enumerate(self.members)
             if group[0].grants_gpus

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from placement.prediction.estimate import Estimate, Listed, Spread
+from placement.prediction.estimate import Estimate, EstimateList, Spread
 from placement.spec.joint_threshold import DeviceRun, JointThreshold
 from placement.spec.node import Inventory, NodeSpec
 from placement.spec.task import DEVICES, TaskSpec
@@ -118,7 +118,7 @@ class TimesSelector:
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
         """For `placement.prediction.estimate.prepared`."""
-        return lambda task: Listed([self.estimate(task, node, cpus) for node in nodes])
+        return lambda task: EstimateList([self.estimate(task, node, cpus) for node in nodes])
 
     def to_dict(self) -> dict[str, Any]:
         """It has no file."""
