@@ -117,7 +117,7 @@ class Queues:
     def sent(self, told: Mapping[Queue, tuple[float, float]]) -> None:
         """Counts what a caller sent: queue -> (slots, slot-seconds)."""
         for (config, device), (slots, seconds) in told.items():
-            self.backlog.sent(config, device, seconds / slots, slots)
+            self.backlog.enqueue(config, device, seconds / slots, slots)
 
 
 def _alike(one: Mapping[Queue, Load], other: Mapping[Queue, Load]) -> bool:

@@ -293,7 +293,7 @@ def decides(count, seed):
             for asked in (task(), task(1e30), replace(task(1e-3), kernels=None, steps=10**9)):
                 decision = decide(asked, "f", Limits(), snap, policy=policy)
                 assert decision.configs
-                backlog.sent(decision.config, decision.device, decision.seconds)
+                backlog.enqueue(decision.config, decision.device, decision.seconds)
                 str(explain(asked, "f", Limits(), snap, policy=policy))
     return read
 
