@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from placement.spec.node import NodeSpec as NodeSpec
     from placement.spec.task import TaskSpec as TaskSpec
     from placement.submission.choose import choose as choose
-    from placement.submission.placed_function import placed_remote as placed_remote
+    from placement.submission.decorator import placed_remote as placed_remote
     from placement.submission.recent_decisions import explain as explain
     from placement.worker.device import current_device as current_device
 
@@ -47,7 +47,7 @@ _HOME = {
     "Decision": "scheduling.decision", "Inventory": "spec.node", "JointThreshold": "spec.joint_threshold",
     "NodeSpec": "spec.node", "PlacementError": "errors", "TaskSpec": "spec.task", "choose": "submission.choose",
     "current_device": "worker.device", "explain": "submission.recent_decisions", "flush": "commands",
-    "inventory": "commands", "placed_remote": "submission.placed_function", "read_log": "commands",
+    "inventory": "commands", "placed_remote": "submission.decorator", "read_log": "commands",
     "rollback": "commands", "start": "commands", "status": "commands", "swap": "commands",
 }  # fmt: skip
 

@@ -1,24 +1,27 @@
-"""The control plane as a user meets it: start, swap, rollback, flush, read_log; and the way to the actor."""
+"""The commands of a user to the control plane: start, swap, rollback, flush, status, inventory, read_log."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from placement.control_plane.client import START_TIMEOUT_S, call
 from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
 from placement.scheduling.policies.registry import policy_of
-from placement.spec.autoscaler_types import checked
+from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
 
 QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
+
+NOT_PLACED = "not-placed"
+"""The version of the selector in service, where this Ray lacks what placing takes and none is."""
 
 
 def start(
@@ -32,7 +35,10 @@ def start(
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
-    """Sets what is to be set for the whole cluster, and waits until its nodes are known.
+    """Sets the settings of the whole cluster, and starts the placement actor where there is none.
+
+    It waits two seconds at most for nodes that are being probed; they serve meanwhile, and `wait_for_probes` waits
+    longer.
 
     log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
     selector: a selector file; nothing given: the one in service, at first the shipped one.
@@ -44,8 +50,11 @@ def start(
         measured is always kept. Small files of the log are merged now and then.
     node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
-    Returns the version of the selector in service. Raises SelectorError, OptionError or ControlPlaneError.
+    Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
+    SelectorError, OptionError or ControlPlaneError.
     """
+    from placement.ray_internals.way import places
+
     if policy is not None:
         policy_of(policy)
     if compression is not None and not compression > 0:
@@ -53,29 +62,32 @@ def start(
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
     types = None if node_types is None else read_node_types(node_types)
+    complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
-    from placement.messages.control import Settings
-
     settings = Settings(
-        None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
-    )
-    settings = replace(settings, keep_days=keep_days)
+        None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
+        None if types is None else checked(types), complete,
+    )  # fmt: skip
+    if not places():
+        return NOT_PLACED
     call("configure", settings, data, timeout_s=timeout_s)
-    deadline = time.monotonic() + timeout_s
-    while True:
-        update = call("update", None, 0.0, timeout_s=timeout_s)
-        if not update.pending_nodes:
-            break
-        if time.monotonic() > deadline:
-            raise ControlPlaneError(
-                f"{update.pending_nodes} nodes of the cluster were not probed within {timeout_s:g} s; see the warnings "
-                "in Ray's log of the actor `placement`, or give a longer timeout_s."
-            )
+    deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
+    while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
     from placement.submission.snapshot_client import caller
 
     caller().renew()
     return str(call("ready", timeout_s=timeout_s))
+
+
+def wait_for_probes(timeout_s: float = START_TIMEOUT_S) -> int:
+    """Waits until the first probe of every node has ended, and returns the number of those that still run."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        pending = int(call("status", timeout_s=timeout_s)["pending_nodes"])
+        if not pending or time.monotonic() > deadline:
+            return pending
+        time.sleep(0.1)
 
 
 def swap(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> str:
@@ -100,6 +112,10 @@ def flush(timeout_s: float = 10.0) -> dict[str, int]:
 
     Raises ControlPlaneError where that takes longer.
     """
+    from placement.ray_internals.way import places
+
+    if not places():
+        return {}
     deadline = time.monotonic() + timeout_s
     before = -1
     while True:
@@ -155,16 +171,18 @@ def _read_file(path: str) -> bytes:
     return read_whole(path)
 
 
-def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """The types of a cluster file, or those given. Raises OptionError."""
-    if isinstance(node_types, Mapping):
-        return checked(node_types)
-    import yaml
+def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The content of a cluster file, or the types as they are; checked. Raises OptionError."""
+    types: Any = node_types
+    if isinstance(node_types, str | os.PathLike):
+        import yaml
 
-    try:
-        return checked(yaml.safe_load(Path(node_types).expanduser().read_text()))
-    except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+        try:
+            types = yaml.safe_load(Path(node_types).expanduser().read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+    checked(types)
+    return dict(types)
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:

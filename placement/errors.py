@@ -5,7 +5,6 @@
     |- OptionError        an unknown or contradictory option, policy or device        (ValueError)
     |- SelectorError      a selector file that is broken or foreign                   (ValueError)
     |- LogError           a log that cannot be read or has nothing to learn from      (ValueError)
-    |- RayVersionError    a Ray outside the tested range                              (RuntimeError)
     |- DeviceError        a worker that cannot use the GPU it was given               (RuntimeError)
     |- NotServedError     a request that no node of the cluster can serve             (RuntimeError)
     `- ControlPlaneError  the placement actor cannot be reached or started            (RuntimeError)
@@ -33,10 +32,6 @@ class SelectorError(PlacementError, ValueError):
 
 class LogError(PlacementError, ValueError):
     """A log that cannot be read, or that holds nothing to learn from."""
-
-
-class RayVersionError(PlacementError, RuntimeError):
-    """A Ray outside the tested range."""
 
 
 class DeviceError(PlacementError, RuntimeError):

@@ -1,6 +1,7 @@
 """Tables that fit the terminal: where it is too narrow for one, each row is a record, one figure a line.
 
-Where the output is not a terminal, a table has the width that it needs: a program that reads it finds whole lines.
+The last column may be wrapped at its words: it has the reasons and remarks. Where the output is not a terminal, a table
+has the width that it needs: a program that reads it finds whole lines.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ class TerminalConsole(Console):
 
 
 class ResponsiveTable:
-    """A table where its widest cells fit the width there is, else its rows as records; empty cells are left out."""
+    """A table where it fits the width there is, else its rows as records; empty cells of these are left out."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if natural_width(self.table, console) <= options.max_width:
+        if least_width(self.table, console) <= options.max_width:
+            for column in self.table.columns[:-1]:
+                column.no_wrap = True
             yield self.table
         else:
             yield from records(self.table)
@@ -46,6 +49,16 @@ class ResponsiveTable:
 def natural_width(table: Table, console: Console) -> int:
     """Columns that a table takes where no cell is wrapped; its title and caption may be."""
     return Measurement.get(console, console.options.update_width(UNBOUNDED), table).maximum
+
+
+def least_width(table: Table, console: Console) -> int:
+    """Columns that a table takes where the cells of its last column alone are wrapped, at their words."""
+    if not table.columns:
+        return 0
+    options, last = console.options.update_width(UNBOUNDED), table.columns[-1]
+    texts = [Measurement.get(console, options, text) for text in (last.header, *last.cells)]
+    spared = max(text.maximum for text in texts) - max(text.minimum for text in texts)
+    return natural_width(table, console) - spared
 
 
 def records(table: Table) -> Iterator[Text]:

@@ -102,8 +102,10 @@ def _unpack(packed: bytes) -> Envelope:
 
 
 class TaskRun(NamedTuple):
-    """One finished task, as the worker saw it; the reporter makes a row of it. Times in seconds.
+    """One finished task, as the worker saw it; the outbox makes a row of it. Times in seconds.
 
+    startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
+    cold: the first run of its function in this process, or of any on the GPU.
     visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.  memory_bytes: most that torch held of the
     device's memory; None where it was not asked.  task_id: Ray's, in bytes.
     """
@@ -113,7 +115,7 @@ class TaskRun(NamedTuple):
     began: float
     seconds: float
     cpu_seconds: float
-    startup_s: float
+    startup_s: float | None
     device: Device
     cold: bool
     fallback: str | None

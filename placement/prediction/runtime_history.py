@@ -13,7 +13,7 @@ from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probabi
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
-LARGEST_KEYS = 10_000  # design.md: (function, size) keys kept, the least recently seen dropped first
+LARGEST_KEYS = 10_000  # (function, size) keys kept, the least recently seen dropped first
 SIZES_PER_DOUBLING = 8  # two tasks within 9 % of each other in a quantity count as one size
 SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by on a quiet machine
 PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alone: wide enough that 5 runs on each

@@ -138,7 +138,7 @@ class Backlog:
 
     def _wait(self, state: _QueueState, need: float, now: float) -> float:
         full = state.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
-        if state.tasks >= full and state.slots:
+        if need and state.tasks >= full and state.slots:  # a task that takes no slot waits for none
             self._advance(state, now)
             k = state.tasks
             if k >= full:

@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ray._common import ray_option_utils
-from ray._private.auto_init_hook import auto_init_ray
-
 from placement.prediction.selector import Selector
+from placement.ray_internals.connection import auto_init_ray
+from placement.ray_internals.options import check_task_options, task_options
+from placement.ray_internals.way import places
 from placement.scheduling.decision import Decision
-from placement.spec.task import TaskSpec
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.spec.task import Device, TaskSpec
+from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.submission.placer import Placer
-from placement.submission.ray_constraints import caller_context
+from placement.submission.ray_constraints import caller_context, limits_of
 from placement.submission.snapshot_client import caller
 
 
@@ -73,19 +73,35 @@ def choose(
     Raises SpecError or OptionError.
     """
     ours, rays = split(options)
-    reject_unknown(rays, ray_option_utils.task_options, "placement.choose")
-    ray_option_utils.validate_task_options(rays, in_options=False)
+    reject_unknown(rays, task_options(), "placement.choose")
+    check_task_options(rays)
+    check_device_options(ours, check_task_options)
+    given = PlacementOptions(spec=TaskSpec() if spec is None else spec).with_(ours)
     auto_init_ray()
+    if not places():
+        return _pinned_or_rays_own(given, rays)
     snapshot, around = caller().current(), caller_context()
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
-    placer = Placer("placement.choose", PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays, _takes_anything)
+    placer = Placer("placement.choose", given, rays, _takes_anything)
     task = placer.task(args, {})
     decision = placer.decide(task, snapshot, around)
     return Chosen(
         **{f.name: getattr(decision, f.name) for f in fields(Decision)},
         options=placer.ray_options_for(decision, snapshot, around, task),
     )
+
+
+def _pinned_or_rays_own(options: PlacementOptions, ray_options: dict[str, Any]) -> Chosen:
+    """On a Ray on which nothing can be placed: the device that is pinned, or that Ray's own options say."""
+    device: Device = "gpu" if options.device == "gpu" or ray_options.get("num_gpus") else "cpu"
+    limits, own = limits_of(options, ray_options), own_options(options, ray_options, device)
+    own.pop("num_gpus", None)
+    gpus = limits.gpus if device == "gpu" else 0.0
+    return Chosen(
+        device, None, (), limits.cpus[device], gpus, "not_placed", "none", "none", 0,
+        options={**own, "num_gpus": gpus} if gpus else own,
+    )  # fmt: skip
 
 
 def _takes_anything(args: Any, kwargs: Any) -> None:

@@ -1,17 +1,16 @@
-"""Nodes of Ray DAGs. Apart, because importing ray.dag takes a script some 20 ms that few have a use for, and because
-ray.dag itself makes an actor class as it is imported: one of ours, where placed_remote stands in ray.remote's place.
+"""Nodes of Ray DAGs. Imported at the first bind(): importing ray.dag takes a script some 20 ms that few have a use for,
+and makes an actor class as it is imported, one of ours where placed_remote stands in ray.remote's place.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ray.dag.class_node import ClassNode
-from ray.dag.function_node import FunctionNode
+from placement.ray_internals.dag import ClassNode, FunctionNode
 
 
 class _Bound:
-    """What a node's work is submitted by: what it was bound on, not a plain ray.remote of the same body."""
+    """A node that submits its work through the placed function or class that it was bound on."""
 
     def __init__(self, placed: Any, body: Any, args: Any, kwargs: Any, options: Any, others: Any = None) -> None:
         self._placed = placed
@@ -22,12 +21,9 @@ class _Bound:
         return type(self)(self._placed, node._body, new_args, new_kwargs, new_options, new_other_args_to_resolve)
 
     def _execute_impl(self, *_args: Any, **_kwargs: Any) -> Any:
-        from placement.submission.placed_class import PlacedClass
-        from placement.submission.placed_function import PlacedFunction
-
         node: Any = self
         placed = self._placed
-        if isinstance(placed, PlacedFunction | PlacedClass):
+        if hasattr(placed, "options"):  # not where `.options()` has been called already
             placed = placed.options(**node._bound_options)
         return placed.remote(*node._bound_args, **node._bound_kwargs)
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.experimental import get_local_object_locations
 
+from placement.ray_internals.cluster import object_locations
 from placement.scheduling.candidates import CandidateSet
 from placement.scheduling.decision import Decision
 from placement.scheduling.snapshot import Snapshot
@@ -32,7 +32,7 @@ def bytes_at(refs: list[Any], snapshot: Snapshot) -> tuple[float, dict[str, floa
     """(bytes in all, config -> bytes on its nodes) of the refs whose size and place this process knows."""
     config_of = {node_id: kind.spec.config for kind in snapshot.inventory.kinds for node_id in kind.node_ids}
     total, at = 0.0, dict[str, float]()
-    for place in get_local_object_locations(refs).values():
+    for place in object_locations(refs).values():
         size, nodes = place.get("object_size"), place.get("node_ids") or ()
         configs = {config_of[node] for node in nodes if node in config_of}
         if size and configs:

@@ -8,89 +8,26 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import AsyncIterator, Callable
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
-import ray
-from ray import Language, cloudpickle
-from ray._common import signature
-from ray._common.serialization import pickle_dumps
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.utils import get_runtime_env_info, parse_runtime_env_for_task_or_actor
-from ray._raylet import PythonFunctionDescriptor  # type: ignore[attr-defined]
-from ray.remote_function import RemoteFunction
-from ray.util.tracing.tracing_helper import _inject_tracing_into_function
+from ray import cloudpickle
 
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
+from placement.ray_internals.functions import (
+    Language,
+    PythonFunctionDescriptor,
+    RemoteFunction,
+    get_runtime_env_info,
+    inject_tracing,
+    parse_runtime_env_for_task_or_actor,
+    pickle_dumps,
+    signature,
+)
 from placement.submission.fast_submit import Submit, submitter
+from placement.submission.variants import Way
 from placement.worker.envelope_transport import Arriving
-from placement.worker.traceback_filter import hide_own_frames
-
-ENVELOPE = inspect.Parameter("_placement_envelope", inspect.Parameter.POSITIONAL_ONLY)
-"""The first parameter of a placed task; the user's own follow, and are checked by Ray against the user's signature."""
-
-
-def in_worker() -> Any:
-    """placement.worker.execution, which no caller needs."""
-    from placement.worker import execution
-
-    return execution
-
-
-class Body:
-    """A user's function as the worker calls it. `name` is the one its records carry."""
-
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self.function = function
-        self.name = name
-        self.yields = "async" if inspect.isasyncgenfunction(function) else inspect.isgeneratorfunction(function)
-        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-            setattr(self, attribute, getattr(function, attribute, None))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """In the worker, before the arguments of its first task are read."""
-        self.__dict__.update(state)
-        hide_own_frames()
-
-
-class Measured(Body):
-    """An ordinary task."""
-
-    @cached_property
-    def run(self) -> Callable[..., Any]:
-        """What runs the function, and sees how it goes."""
-        if self.yields == "async":
-            return lambda function, _, args, kwargs: function(*args, **kwargs)
-        return in_worker().run_plain_generator if self.yields else in_worker().run_plain
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """The function's result; a generator function's generator."""
-        return self.run(self.function, self.name, args, kwargs)
-
-
-class Placed(Body):
-    """A placed task: its first argument is the Envelope; where it came as a name, `placement.worker.envelope_transport`
-    saw to that."""
-
-    @cached_property
-    def run(self) -> Callable[..., Any]:
-        """As Measured's, on the device decided for it."""
-        if self.yields == "async":
-            return _run_placed_async_generator
-        return in_worker().run_placed_generator if self.yields else in_worker().run_placed
-
-    def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
-        """As Measured, on the device decided for it."""
-        return self.run(self.function, self.name, packed, args, kwargs)
-
-
-async def _run_placed_async_generator(
-    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
-) -> AsyncIterator[Any]:
-    with in_worker().PlacedRun(name, packed):
-        async for item in function(*args, **kwargs):
-            yield item
+from placement.worker.task_body import ENVELOPE, Body, Measured, Placed
 
 
 class ExportingFunction(RemoteFunction):
@@ -107,9 +44,8 @@ class ExportingFunction(RemoteFunction):
         self, args: Any = None, kwargs: Any = None, serialized_runtime_env_info: str | None = None, **given: Any
     ) -> Any:
         """Ray's own way in, which every submission takes."""
-        worker = ray._private.worker.global_worker
         if (
-            not worker.connected or self._last_export_cluster_and_job != worker.current_cluster_and_job
+            not connection.connected or self._last_export_cluster_and_job != connection.current_cluster_and_job
         ) and not client_mode_should_convert():
             self._export()
         return super()._remote(
@@ -119,11 +55,10 @@ class ExportingFunction(RemoteFunction):
     def _export(self) -> None:
         """What Ray does before the first submission to a cluster, with the body in the function's place."""
         auto_init_ray()
-        worker = ray._private.worker.global_worker
-        worker.check_connected()
+        connection.check_connected()
         with self._inject_lock:
             if self._function_signature is None:
-                self._function = _inject_tracing_into_function(self._function)
+                self._function = inject_tracing(self._function)
                 self._function_signature = self._signature()
         self._function_descriptor = PythonFunctionDescriptor.from_function(self._function, self._uuid)
         pickled = pickle_dumps(
@@ -131,15 +66,11 @@ class ExportingFunction(RemoteFunction):
             f"Could not serialize the function {self._function_descriptor.repr}",
         )
         self._pickled_function = cloudpickle.dumps(Arriving(pickled)) if self.body is Placed else pickled
-        self._last_export_cluster_and_job = worker.current_cluster_and_job
-        worker.function_actor_manager.export(self)
+        self._last_export_cluster_and_job = connection.current_cluster_and_job
+        connection.function_actor_manager.export(self)
 
     def _signature(self) -> list[inspect.Parameter]:
         return list(signature.extract_signature(self._function))
-
-
-Way = Literal["cpu", "gpu", "gpu_once"]
-"""How a placed function runs: on the CPU, on a GPU in a worker that is kept, or in one that ends after the task."""
 
 
 class Variant(ExportingFunction):

@@ -17,19 +17,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import ray
-from ray._private.auto_init_hook import auto_init_ray
 
 from placement.errors import OptionError
+from placement.ray_internals.connection import connection
 
 IN_FLIGHT_PER_CPU = 4
-LEAST_IN_FLIGHT = 256
-"""Tasks in flight unless told otherwise: short tasks must be waiting where a CPU gets free, or it idles for the time of
-a submission (some 50 us) and of a result's way back (some 1 ms)."""
-
 GRACE_S = 0.5
 """That tasks in flight have to end by themselves before they are cancelled. See `_cancel_soon`."""
 
@@ -165,10 +161,10 @@ def _cancel_soon(refs: list[Any]) -> None:
     Where a task ends in the very moment in which it is cancelled, Ray ends the caller's process ("Tried to complete
     task that was not pending"; github.com/ray-project/ray/pull/54785 tells of the race). So what is short is let end.
     """
-    core = getattr(ray._private.worker.global_worker, "core_worker", None)
+    core = getattr(connection, "core_worker", None)
 
     def cancel(refs: list[Any], let: int) -> None:
-        if not ray.is_initialized() or getattr(ray._private.worker.global_worker, "core_worker", None) is not core:
+        if not ray.is_initialized() or getattr(connection, "core_worker", None) is not core:
             return  # another cluster, which does not know them
         with contextlib.suppress(Exception):  # finished meanwhile, or the cluster is gone
             _, left = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
@@ -221,20 +217,3 @@ def _value(one: Any) -> Any:
         return ray.get(one)
     except Exception as error:
         return Failure(error)
-
-
-def mapped(
-    function: Any, iterable: Iterable[Any], ordered: bool, in_flight: int | None, return_exceptions: bool
-) -> Results:
-    """Results of function.remote(item) for each item. Raises OptionError on an in_flight that is no positive number."""
-    if in_flight is not None and not (isinstance(in_flight, int) and in_flight > 0):
-        raise OptionError(f"map: in_flight={in_flight!r} must be a positive number of tasks, or left out.")
-    auto_init_ray()
-    if in_flight is None:
-        in_flight = max(LEAST_IN_FLIGHT, int(IN_FLIGHT_PER_CPU * ray.cluster_resources().get("CPU", 0)))
-    from placement.submission.map_by_gain import BothEnds, ends_of
-
-    ends = ends_of(function)
-    if ends is not None:
-        return BothEnds(ends, function.remote, iter(iterable), ordered, in_flight, return_exceptions)
-    return Results(function.remote, iter(iterable), ordered, in_flight, return_exceptions)

@@ -7,18 +7,18 @@ takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.worker import global_worker
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from placement.messages.envelope import Envelope, with_weighed
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.worker_hooks import can_retire
 from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
-from placement.submission.map_results import Results, mapped
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
@@ -28,8 +28,7 @@ from placement.submission.snapshot_client import caller
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
-    from placement.submission.exported_function import Way
-    from placement.submission.placed_function import PlacedFunction
+    from placement.submission.variants import Way
 
 
 class CallPlan(NamedTuple):
@@ -41,10 +40,31 @@ class CallPlan(NamedTuple):
     sent: SentTask
 
 
+class Target(Protocol):
+    """The placed function that a Handle submits."""
+
+    name: str
+    _function: Any
+    _decorator: Any
+
+    @property
+    def check_arguments(self) -> Callable[[Any, Any], None]:
+        """Raises the TypeError of arguments that do not fit the user's signature."""
+
+    def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
+        """An ordinary task of the user's own function."""
+
+    def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
+        """A node of Ray's own, whose task is not placed."""
+
+    def variant(self, way: Way) -> Any:
+        """The function in a way to run; its `submitter(options)` gives submit(args, kwargs, packed)."""
+
+
 class Handle:
     """A placed function with options: what `.options()` returns and what the function itself submits through."""
 
-    def __init__(self, function: PlacedFunction, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
+    def __init__(self, function: Target, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._function = function
         self._options = options
         self._ray_options = ray_options
@@ -61,9 +81,9 @@ class Handle:
         return self._submit(args, kwargs)
 
     def _submit(self, args: Any, kwargs: Any) -> Any:
-        if not global_worker.connected:
+        if not connection.connected:
             auto_init_ray()
-            global_worker.check_connected()
+            connection.check_connected()
         plan = self._plan(args, kwargs)
         refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
@@ -82,6 +102,8 @@ class Handle:
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self._function.bind_plainly(args, kwargs)
         from placement.submission.dag_nodes import PlacedNode
 
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
@@ -113,7 +135,7 @@ class Handle:
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
-        if global_worker.load_code_from_local:
+        if connection.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plainly = self._function.submit_plainly
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
@@ -143,4 +165,4 @@ def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
     if decision.device == "cpu":
         return True
     granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
-    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted)
+    return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()

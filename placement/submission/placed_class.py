@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
-from ray import ActorClassID
-from ray._common import ray_option_utils
-from ray._common.signature import validate_args
-from ray._private import ray_constants
-from ray._private.auto_init_hook import auto_init_ray
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.utils import parse_runtime_env_for_task_or_actor
-from ray.actor import ActorClass, _modify_class
-from ray.util.tracing.tracing_helper import _inject_tracing_into_class
-
 from placement.errors import OptionError
+from placement.ray_internals.classes import (
+    MAX_INT64_VALUE,
+    ActorClass,
+    ActorClassID,
+    inject_tracing,
+    modify_class,
+    parse_runtime_env_for_task_or_actor,
+    validate_args,
+)
+from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.options import actor_options, check_actor_options
 from placement.scheduling.explanation import Explanation
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.snapshot_client import caller
+from placement.worker.task_body import entering
 
 if TYPE_CHECKING:
     from ray.dag.class_node import ClassNode
 
-CLASS_SPEC = "placement_spec"
-"""A class's own spec, declared in it: a TaskSpec, or a static method of the constructor's arguments."""
 OURS = "_placement"
 """The key under which our options travel through Ray's own way of creating an actor."""
-
-
-def placed_class(user_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> Any:
-    """What placed_remote makes of a class: an ActorClass of Ray's, placed where it may be."""
-    declared = getattr(user_class, CLASS_SPEC, None)
-    if options.spec is None and declared is not None:
-        options = options.with_({"spec": declared})
-    reject_unknown(ray_options, ray_option_utils.actor_options, "actors")
-    ray_option_utils.validate_actor_options(ray_options, in_options=False)
-    return PlacedClass.of(user_class, options, ray_options)
 
 
 class PlacedClass(ActorClass):
@@ -54,12 +44,12 @@ class PlacedClass(ActorClass):
     @classmethod
     def of(cls, user_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> PlacedClass:
         """As ray.actor._make_actor, with our class in ActorClass's place."""
-        modified = _modify_class(user_class)
+        modified = modify_class(user_class)
         if options.placeable:
-            modified.__init__ = _entering(modified.__init__)
-        _inject_tracing_into_class(modified)
+            modified.__init__ = entering(modified.__init__)
+        inject_tracing(modified)
         if ray_options.get("max_restarts", -1) != -1:
-            ray_options["max_restarts"] = min(ray_options["max_restarts"], ray_constants.MAX_INT64_VALUE)
+            ray_options["max_restarts"] = min(ray_options["max_restarts"], MAX_INT64_VALUE)
         made: PlacedClass = cls._ray_from_modified_class(modified, ActorClassID.from_random(), ray_options)
         made._placement_options = options
         made._user_class = user_class
@@ -69,7 +59,8 @@ class PlacedClass(ActorClass):
         """A copy with other options, Ray's and ours alike; raises OptionError or ValueError on what is not valid."""
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
-        reject_unknown(rays, ray_option_utils.actor_options, "actors")
+        reject_unknown(rays, actor_options(), "actors")
+        check_device_options(ours, check_actor_options, in_options=True)
         wrapper = super().options(**rays)  # Ray's own checks and errors
         if not options.placeable:
             return wrapper
@@ -93,7 +84,7 @@ class PlacedClass(ActorClass):
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
-        if not self._placement_options.placeable:
+        if not self._placement_options.placeable or not has_nodes():
             return super().bind(*args, **kwargs)
         from placement.submission.dag_nodes import PlacedClassNode
 
@@ -146,16 +137,3 @@ class PlacedClassOptions:
         from placement.submission.dag_nodes import PlacedClassNode
 
         return PlacedClassNode(self, self._placed.__ray_metadata__.modified_class, args, kwargs, self._ray_options)
-
-
-def _entering(init: Any) -> Any:
-    """The constructor, which first settles the device in the actor's process."""
-
-    @functools.wraps(init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        from placement.worker.actor_entry import enter_actor
-
-        enter_actor()
-        init(self, *args, **kwargs)
-
-    return __init__

@@ -1,4 +1,4 @@
-"""placed_remote: ray.remote, only placed.
+"""PlacedFunction: a placed function, submitted the fast way.
 
 A placed function holds a RemoteFunction of Ray's for each way to run, because `max_calls` goes with the exported
 function and Ray restarts a worker after each call of a function exported with num_gpus. The caller sends an Envelope
@@ -8,35 +8,27 @@ with the arguments of a placed task, the worker reads it. A function that is not
 from __future__ import annotations
 
 import functools
-import inspect
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
-
-from ray._common import ray_option_utils
-from ray._common.signature import extract_signature, validate_args
-from ray._private.client_mode_hook import client_mode_should_convert
-from ray._private.inspect_util import is_cython
-from ray._private.worker import _make_remote, global_worker
+from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.ray_version import check_ray_version
-from placement.submission.exported_function import ExportingFunction, Variant, Way
+from placement.ray_internals.connection import client_mode_should_convert, connection
+from placement.ray_internals.names import has_nodes
+from placement.ray_internals.options import check_task_options, extract_signature, task_options, validate_args
+from placement.submission.exported_function import ExportingFunction, Variant
 from placement.submission.fast_submit import Submit, submitter
-from placement.submission.map_results import Results, mapped
-from placement.submission.options import PlacementOptions, own_options, reject_unknown, split
-from placement.worker.worker_retirement import MAX_CALLS
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
+from placement.submission.ordinary_handle import OrdinaryHandle
+from placement.submission.variants import Way, export_options, named_like
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
     from placement.scheduling.explanation import Explanation
     from placement.submission.placed_call import Handle
-    from placement.submission.typed import Decorator, Options, PlacedActorClass, PlacedTask
-
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 class PlacedFunction(ExportingFunction):
@@ -48,7 +40,7 @@ class PlacedFunction(ExportingFunction):
         super().__init__(function, dict(ray_options))
         self._variants: dict[Way, Variant] = {}
         self._submit: Submit | None = None
-        self.remote: Any = _as(function, self._remote_placed if options.placeable else self._remote_unplaced)
+        self.remote: Any = named_like(function, self._remote_placed if options.placeable else self._remote_unplaced)
 
     @cached_property
     def handle(self) -> Handle:
@@ -78,7 +70,7 @@ class PlacedFunction(ExportingFunction):
 
     def _remote_unplaced(self, /, *args: Any, **kwargs: Any) -> Any:
         """An ordinary Ray task, submitted as Ray does."""
-        if self._decorator is not None or client_mode_should_convert() or not global_worker.connected:
+        if self._decorator is not None or client_mode_should_convert() or not connection.connected:
             return super()._remote(args, kwargs, self._serialized_base_runtime_env_info, **self._default_options)
         if self._submit is None:
             self._submit = submitter(self, self._default_options, self._serialized_base_runtime_env_info)
@@ -98,10 +90,11 @@ class PlacedFunction(ExportingFunction):
         """A copy with other options, Ray's and ours alike; raises OptionError or ValueError on what is not valid."""
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
-        reject_unknown(rays, ray_option_utils.task_options, "remote functions")
+        reject_unknown(rays, task_options(), "remote functions")
+        check_device_options(ours, check_task_options, in_options=True)
         wrapper = super().options(**rays)  # Ray's own checks, warnings and errors
         if not options.placeable:
-            return _Plain(self, wrapper)
+            return OrdinaryHandle(self, wrapper)
         from placement.submission.placed_call import Handle
 
         return Handle(self, options, {**self._own_options, **rays})
@@ -122,8 +115,14 @@ class PlacedFunction(ExportingFunction):
             )
         return self.handle.explain(*args, **kwargs)
 
+    def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
+        """A node of Ray's own, whose task is not placed."""
+        return super().bind(*args, **kwargs)
+
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
+        if not has_nodes():
+            return self.bind_plainly(args, kwargs)
         from placement.submission.dag_nodes import PlacedNode
 
         return PlacedNode(
@@ -140,96 +139,3 @@ class PlacedFunction(ExportingFunction):
             options = export_options(self._placement_options, self._own_options, way)
             self._variants[way] = Variant(self._function, options, of=self, way=way)
         return self._variants[way]
-
-
-class _Plain:
-    """What `.options()` of a function that is not placeable returns: Ray's own, and map."""
-
-    def __init__(self, function: PlacedFunction, wrapper: Any) -> None:
-        self._function = function
-        self.remote = wrapper.remote
-        self._wrapper = wrapper
-
-    def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
-        """A node of a Ray DAG."""
-        from placement.submission.dag_nodes import PlacedNode
-
-        node = self._wrapper.bind(*args, **kwargs)
-        return PlacedNode(self._function, node._body, args, kwargs, node._bound_options)
-
-    def map(
-        self, iterable: Iterable[Any], *, ordered: bool = True, in_flight: int | None = None,
-        return_exceptions: bool = False,
-    ) -> Results:  # fmt: skip
-        """The results of one task for each item; see placement.submission.map_results."""
-        return mapped(self, iterable, ordered, in_flight, return_exceptions)
-
-
-@overload
-def placed_remote(cls: type[T], /) -> PlacedActorClass[T]: ...  # type: ignore[overload-overlap]
-@overload
-def placed_remote(function: F, /) -> PlacedTask[F]: ...
-@overload
-def placed_remote(**options: Unpack[Options]) -> Decorator: ...
-def placed_remote(*args: Any, **options: Any) -> Any:
-    """ray.remote, only placed: a decorator for functions and classes, with or without options.
-
-    A function or class is placeable when it says so: `spec=` (a TaskSpec, or a function of the task's own arguments
-    that gives one) or `devices="any"` (its arguments' sizes and history describe it). Else it is an ordinary Ray task,
-    measured, or an ordinary actor. See placement.submission.options.PlacementOptions for our options; every option of
-    ray.remote passes through, and what ray.remote raises on a misuse, this raises.
-    `functools.partial(placed_remote, devices="any")` is a decorator like it, and either may be put in the place of
-    ray.remote itself. With PLACEMENT_DISABLE=1 in the environment this is ray.remote.
-    """
-    ours, rays = split(options)
-    if len(args) == 1 and not rays and callable(args[0]):
-        return _placed(args[0], PlacementOptions().with_(ours), {})
-    if args or not options:
-        raise AssertionError(ray_option_utils.remote_args_error_string)  # as ray.remote, whose name may be ours now
-    return functools.partial(_placed, options=PlacementOptions().with_(ours), ray_options=rays)
-
-
-def _placed(function_or_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> Any:
-    ray_options = dict(ray_options)  # Ray changes the dict it is given, which a decorator may use twice
-    is_function = inspect.isfunction(function_or_class) or is_cython(function_or_class)
-    disabled = os.environ.get("PLACEMENT_DISABLE") == "1"
-    if not callable(function_or_class) and not ray_options:
-        raise TypeError(f"placed_remote must be applied to either a function or a class, not {function_or_class!r}.")
-    if not (is_function or inspect.isclass(function_or_class)):
-        return _make_remote(function_or_class, ray_options)  # which raises
-    if disabled:
-        return _make_remote(function_or_class, ray_options)
-    check_ray_version()
-    if not is_function:
-        from placement.submission.placed_class import placed_class
-
-        return placed_class(function_or_class, options, ray_options)
-    if not function_or_class.__module__:
-        function_or_class.__module__ = "global"
-    reject_unknown(ray_options, ray_option_utils.task_options, "remote functions")
-    is_generator = inspect.isgeneratorfunction(function_or_class) or inspect.isasyncgenfunction(function_or_class)
-    ray_option_utils.validate_task_options(ray_options, in_options=False, is_generator_callable=is_generator)
-    return PlacedFunction(function_or_class, options, ray_options)
-
-
-def export_options(options: PlacementOptions, ray_options: dict[str, Any], way: Way) -> dict[str, Any]:
-    """The options under which a variant is exported; max_calls says when Ray ends its workers, the user's own first."""
-    if way == "cpu":
-        return _without(own_options(options, ray_options, "cpu"), "num_gpus")
-    given = own_options(options, ray_options, "gpu")
-    calls = MAX_CALLS if way == "gpu" else 1
-    return {"max_calls": calls, **given, "num_gpus": given.get("num_gpus") or 1}
-
-
-def _as(function: Callable[..., Any], submit: Callable[..., Any]) -> Callable[..., Any]:
-    """`submit` with the user's name, docstring and signature, as Ray's own `remote` has."""
-
-    @functools.wraps(function)
-    def remote(*args: Any, **kwargs: Any) -> Any:
-        return submit(*args, **kwargs)
-
-    return remote
-
-
-def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key != name}

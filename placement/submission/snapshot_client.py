@@ -13,11 +13,12 @@ import weakref
 from typing import Any
 
 import ray
-from ray._private.worker import global_worker
 
 from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
+from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
+from placement.ray_internals.connection import connection
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.submission.load_client import Following
@@ -36,7 +37,7 @@ class Caller:
 
     def __init__(self, session: Any) -> None:
         self.session = session
-        self.node = weakref.ref(global_worker.node)  # of this connection: a check that costs a caller little
+        self.node = weakref.ref(connection.node)  # of this connection: a check that costs a caller little
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
@@ -46,10 +47,7 @@ class Caller:
         self._lock = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The snapshot to decide from; waits for the first one alone, probes of the nodes included.
-
-        A large task sent to a CPU because nothing was known yet would cost more than the probe's few seconds.
-        """
+        """The snapshot to decide from; waits for the first one alone, and NODES_WAIT_S at most for probes of nodes."""
         snapshot = self.snapshot
         return snapshot if snapshot is not None else self._first()
 
@@ -57,14 +55,11 @@ class Caller:
         with self._lock:
             if self.snapshot is not None:
                 return self.snapshot
-            deadline, said = time.monotonic() + FIRST_SNAPSHOT_S, False
+            deadline = time.monotonic() + NODES_WAIT_S
             while True:
                 update = client.call("update", None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
                 if not update.pending_nodes or time.monotonic() > deadline:
                     break
-                if not said:
-                    logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
-                    said = True
                 time.sleep(0.05)
             try:
                 return self.apply(update)
@@ -168,9 +163,9 @@ def caller() -> Caller:
     """This process's caller, made anew after ray.shutdown() and ray.init()."""
     global _caller
     found = _caller
-    if found is None or found.node() is not global_worker.node:
+    if found is None or found.node() is not connection.node:
         with _making:
-            if _caller is None or _caller.node() is not global_worker.node:
+            if _caller is None or _caller.node() is not connection.node:
                 _caller = Caller(ray_context.session_id())
             found = _caller
     return found

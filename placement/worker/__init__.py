@@ -1,10 +1,13 @@
-"""What happens in a worker: the placed task runs, sees its device, and is recorded.
+"""The worker's side of a placed task: it runs, finds its device, and is recorded.
 
-execution             runs the user's function
-device                current_device(), and which GPUs a process sees
+execution            runs the user's function and measures it
+device               current_device(), and which GPUs a process sees
+thread_limits        the numerical libraries' threads during a task
+numeric_libraries    guarded calls of torch and XGBoost where the user's code has loaded them
 envelope_transport, flattened_arguments   how the Envelope arrives
-actor_entry           the same for actors
-gpu_errors, worker_retirement             a GPU that fails
-outbox, run_records   records on their way to the actor
-traceback_filter      hides our frames
+actor_entry          the device of an actor
+gpu_errors           which errors are a GPU's
+kept_worker, worker_retirement            whether a worker may serve another GPU task, and how it ends
+outbox, run_records  records on their way to the actor
+traceback_filter     hides our frames
 """

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 
+from placement.ray_internals.connection import is_own_actor
 from placement.worker import device
 from placement.worker.traceback_filter import hide_own_frames
 
 
-def enter_actor() -> None:
+def enter_actor(instance: Any) -> None:
     """Makes current_device() right for the actor's whole life, and hides the GPUs that it was not given.
 
-    What Ray granted decides, so it also holds where the user's own options asked for a GPU.
+    What Ray granted decides, so it also holds where the user's own options asked for a GPU. An instance that is not
+    the actor of this process (a task or another actor may make one of the class) changes nothing.
     """
-    if ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+    if not is_own_actor(instance):
         return
     hide_own_frames()
     gpus = ray.get_gpu_ids()
@@ -21,4 +25,4 @@ def enter_actor() -> None:
     if gpus and not device.on_emulated_node():
         device.see_gpu()
     else:
-        device.hide_gpus()
+        device.use_cpu()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 CUDA = "CUDA_VISIBLE_DEVICES"
 _CUDA = CUDA.encode()
 _ENVIRONMENT: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
-"""What os.environ holds. Each task asks and sets, and through os.environ itself that takes some microseconds."""
+"""The dict behind os.environ. Each task reads and sets it, and through os.environ that takes some microseconds."""
 
-_device: str | None = None  # None: nothing here was placed; what Ray granted tells
+_device: str | None = None  # None: nothing here was placed, and the device is the one that Ray granted
 _holds_gpu = False
 
 
@@ -27,9 +28,11 @@ def current_device() -> str:
 def granted_gpu() -> bool:
     """Ray granted the running task or actor a GPU, or a part of one."""
     ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized() or ray._private.worker.global_worker.mode != ray.WORKER_MODE:
+    if ray is None or not ray.is_initialized():
         return False
-    return bool(ray.get_gpu_ids())
+    from placement.ray_internals.connection import in_worker
+
+    return in_worker() and bool(ray.get_gpu_ids())
 
 
 def on_emulated_node() -> bool:
@@ -50,6 +53,19 @@ def variable(name: bytes) -> bytes | None:
     return _ENVIRONMENT.get(name)
 
 
+def environment() -> dict[bytes, bytes]:
+    """A copy of the environment."""
+    return _ENVIRONMENT.copy()
+
+
+@cache
+def users_variables() -> frozenset[str]:
+    """The variables that the user's runtime_env sets in this worker, which has one for its whole life."""
+    import ray
+
+    return frozenset(ray.get_runtime_context().runtime_env.get("env_vars") or ())
+
+
 def visible() -> str | None:
     """The CUDA_VISIBLE_DEVICES that is set; None where it is not."""
     found = _ENVIRONMENT.get(_CUDA)
@@ -62,15 +78,23 @@ def enter(*, holds: bool) -> None:
     _holds_gpu = holds
 
 
+def use_cpu() -> None:
+    """From now on the CPU is the device, and no GPU is visible, unless the user's runtime_env says which are."""
+    global _device
+    _device = "cpu"
+    if CUDA not in users_variables():
+        _set_visible(b"")
+
+
 def hide_gpus() -> None:
-    """From now on no GPU is to be seen here, whatever Ray or the user set."""
+    """From now on the CPU is the device, and no GPU is visible, whatever Ray or the user set."""
     global _device
     _device = "cpu"
     _set_visible(b"")
 
 
 def see_gpu() -> None:
-    """The GPUs that Ray made visible are the task's own."""
+    """From now on the first of the GPUs that Ray made visible is the device."""
     global _device
     _device = "cuda:0"
 
@@ -83,7 +107,7 @@ def leave(visible: str | None) -> None:
 
 
 def _set_visible(value: bytes | None) -> None:
-    """As os.environ sets a variable and takes it away: for Python, and for the libraries that ask the process's own."""
+    """Sets or removes the variable, as os.environ does: for Python, and for libraries that read the process's own."""
     if value is not None:
         os.putenv(_CUDA, value)
         _ENVIRONMENT[_CUDA] = value

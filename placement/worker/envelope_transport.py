@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 from ray import cloudpickle
-from ray._common import signature
 
+from placement.ray_internals.functions import signature  # a module: it travels by its own name
 from placement.worker import flattened_arguments
 from placement.worker.flattened_arguments import carries, opened
 

@@ -6,27 +6,26 @@ runs with every task, in the task's own time: it is written to cost little.
 
 from __future__ import annotations
 
-import os
-import sys
+import logging
 from collections.abc import Callable, Iterator
-from functools import cache
 from time import perf_counter, process_time, thread_time, time
 from typing import Any
 
-import ray
-from ray._private.worker import global_worker
-
 from placement.errors import DeviceError
 from placement.messages.envelope import ANOTHERS_CUDA, TaskRun, unpack
+from placement.ray_internals.connection import running_task_id
+from placement.ray_internals.worker_hooks import worker_retires
 from placement.spec.task import Device
 from placement.worker import device, outbox
-from placement.worker.gpu_errors import is_gpu_failure
-from placement.worker.worker_retirement import retire_worker, worker_retires
+from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process
+from placement.worker.kept_worker import ProcessState
+from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
+from placement.worker.thread_limits import ThreadLimits
+from placement.worker.worker_retirement import retire_worker
 
-OMP, LAUNCHERS = b"OMP_NUM_THREADS", b"1"
+logger = logging.getLogger("placement")
 
 _seen_functions: set[str] = set()
-_threads_set: bytes | None = None  # the OMP_NUM_THREADS that this process was given here
 _bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
 
@@ -48,9 +47,9 @@ def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any
         try:
             return function(*args, **kwargs)
         except Exception as raised:
-            if not (attempt.may_fall_back and is_gpu_failure(raised)):
+            why = attempt.reason_to_fall_back(raised)
+            if why is None:
                 raise
-            why = f"{type(raised).__name__}: {raised}"[:200]
         # Outside the except block, so that the failed run's tensors are not kept alive by its traceback.
         attempt.fall_back(why)
         return function(*args, **kwargs)
@@ -89,8 +88,8 @@ class PlacedRun:
     """A placed task from its begin to its record: its device, and what became of it."""
 
     __slots__ = (
-        "_began", "_cold", "_context", "_cpu", "_envelope", "_name", "_packed", "_start", "_startup", "_visible",
-        "device", "fallback",
+        "_began", "_cold", "_context", "_cpu", "_cuda_was_up", "_envelope", "_name", "_packed", "_process", "_start",
+        "_startup", "_threads", "_visible", "device", "fallback",
     )  # fmt: skip
 
     def __init__(self, name: str, packed: bytes) -> None:
@@ -99,12 +98,18 @@ class PlacedRun:
         self._context = outbox.node_context()
         self.device: Device = self._envelope.decision.device
         self.fallback: str | None = None
-        self._startup = 0.0
+        self._startup: float | None = 0.0
+        self._process: ProcessState | None = None
+        self._cuda_was_up = False
 
-    @property
-    def may_fall_back(self) -> bool:
-        """A failure of the GPU may be followed by a run on the CPU."""
-        return self._envelope.repeatable and self.device == "gpu" and not self._context.emulated
+    def reason_to_fall_back(self, error: Exception) -> str | None:
+        """Why this error is followed by a run on the CPU; None where it is the user's own, or nothing may run twice."""
+        if not self._envelope.repeatable or self.device != "gpu" or self._context.emulated:
+            return None
+        why = f"{type(error).__name__}: {error}"[:200]
+        if self._cuda_was_up and needs_fresh_process(error):
+            return f"{ANOTHERS_CUDA} an earlier task. {why}"
+        return why if is_gpu_failure(error, self._visible) else None
 
     def fall_back(self, why: str) -> None:
         """From the GPU to the CPU: cached memory is given back, the GPU is hidden, and no task comes after this one."""
@@ -118,42 +123,62 @@ class PlacedRun:
         self._visible = device.visible()
         self._cold = _is_cold(self._name)
         device.enter(holds=decision.device == "gpu")
+        self._threads = ThreadLimits(decision.cpus)
         try:
-            _set_threads(decision.cpus)
             if decision.device == "cpu" or self._context.emulated:
-                device.hide_gpus()
+                device.use_cpu()
             else:
                 self._enter_gpu()
         except BaseException:
-            device.leave(self._visible)
+            self._leave()
             raise
         self._began, self._start, self._cpu = time(), perf_counter(), process_time()
         return self
 
     def _enter_gpu(self) -> None:
+        """CUDA is left to the user's code, which may set up its allocator or fork first."""
+        first = _bound_to is None
         other = _bound_elsewhere(self._visible or "")
         if other is None:
             device.see_gpu()
-            self._startup = _initialise_cuda() if self._cold else 0.0
-            _gpu_memory_peak()
+            self._process = ProcessState()
+            self._cuda_was_up = not first and torch_uses_cuda()
+            if first:
+                self._cold, self._startup = True, None
+            else:
+                gpu_memory_peak()
         elif self._envelope.repeatable:
             self.fall_back(other)
         else:
             raise DeviceError(f"{other} strict=True or side_effects=True forbids the CPU; submit the task again.")
 
+    def _leave(self) -> None:
+        """The process is as the task found it."""
+        self._threads.restore()
+        device.leave(self._visible)
+
+    def _leave_gpu(self) -> float | None:
+        """Gives cached memory back, and ends the worker where it cannot be kept; the peak of device memory, bytes."""
+        peak = gpu_memory_peak()
+        if not self._cuda_was_up and torch_uses_cuda():
+            self._cold, self._startup = True, None  # CUDA's start-up is somewhere in the task's own seconds
+        free_gpu_memory()
+        reason = self._process and self._process.reason_to_end()
+        if reason:
+            logger.debug("this worker ends after %s: %s", self._name, reason)
+            retire_worker()
+        return peak
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         seconds, cpu_seconds = perf_counter() - self._start, process_time() - self._cpu
         on_gpu = self.device == "gpu" and not self._context.emulated
-        memory_bytes = None
-        if on_gpu:
-            memory_bytes = _gpu_memory_peak()
-            free_gpu_memory()
-        device.leave(self._visible)
+        memory_bytes = self._leave_gpu() if on_gpu else None
+        self._leave()
         error = None if kind is None else kind.__name__
         visible = (self._visible or "") if on_gpu else None
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, self._cold,
-            self.fallback, error, _task_id(), visible, memory_bytes,
+            self.fallback, error, running_task_id(), visible, memory_bytes,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
         outbox.report(run, last=worker_retires())
@@ -176,63 +201,3 @@ def _is_cold(name: str) -> bool:
         return False
     _seen_functions.add(name)
     return True
-
-
-def _set_threads(cpus: float) -> None:
-    """Gives the numerical libraries the CPUs granted, which the ones loaded by an earlier task do not know.
-
-    Ray sets OMP_NUM_THREADS to these where it is not set. Its cluster launcher exports a 1 on every node, which says
-    nothing of this task; any other value, or one of the runtime_env, is the user's own, and holds.
-    """
-    global _threads_set
-    threads = max(1, int(cpus))
-    given, wanted = device.variable(OMP), b"%d" % threads
-    if given != wanted:
-        if given not in (None, _threads_set) and (given != LAUNCHERS or _users_own_threads()):
-            return
-        os.environ["OMP_NUM_THREADS"], _threads_set = str(threads), wanted
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-    xgboost = sys.modules.get("xgboost")
-    if xgboost is not None:
-        xgboost.set_config(nthread=threads)
-
-
-@cache
-def _users_own_threads() -> bool:
-    """This worker's runtime_env says how many; a worker has one for its whole life."""
-    return "OMP_NUM_THREADS" in (ray.get_runtime_context().runtime_env.get("env_vars") or {})
-
-
-def _initialise_cuda() -> float:
-    """Seconds that making the CUDA context takes, where torch is there; apart from the task's own time."""
-    torch = sys.modules.get("torch")
-    if torch is None or torch.cuda.is_initialized() or not torch.cuda.is_available():
-        return 0.0
-    start = perf_counter()
-    torch.zeros(1, device="cuda")
-    return perf_counter() - start
-
-
-def free_gpu_memory() -> None:
-    """Gives cached device memory back, so that the next task on this GPU finds it."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def _gpu_memory_peak() -> float | None:
-    """Most bytes that torch has held of the device since this was last asked; None where torch uses no GPU here."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return None
-    peak = float(torch.cuda.max_memory_reserved())
-    torch.cuda.reset_peak_memory_stats()
-    return peak
-
-
-def _task_id() -> bytes:
-    core: Any = global_worker.core_worker  # type: ignore[attr-defined]
-    task_id: bytes = core.get_current_task_id().binary()
-    return task_id

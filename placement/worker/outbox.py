@@ -15,13 +15,13 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from placement.control_plane.client import tell_actor
+from placement.control_plane.actor_lookup import report_lost_records
 from placement.log.lost_records import LOOK_EVERY_S, Counts, tell_of_the_dead
 from placement.messages.envelope import TaskRun
 from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
-from placement.spec.node import EMULATED
 from placement.spec.task_record import Rows
+from placement.worker.actor_link import ActorLink
 from placement.worker.run_records import recorded
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ FLUSH_BUSY_S = 0.5
 PATIENCE_S = 30.0
 SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
 LAST_PATIENCE_S = 2.0
-CONTEXT_PATIENCE_S = 10.0
-CONTEXT_KEPT_S = 30.0  # after this a worker asks again, so that it hears of a log set later
 
 logger = logging.getLogger("placement")
 
@@ -57,26 +55,30 @@ class ReportBatch(NamedTuple):
 
 
 class Outbox:
-    """The runs of this process on their way to the actor."""
+    """The runs of this process on their way to the actor. `start` begins to send them; before it only `send` does."""
 
-    def __init__(self) -> None:
-        from placement.control_plane.ray_context import own_folder
-
+    def __init__(self, link: ActorLink, *, batch_rows: int = BATCH_ROWS, largest: int = LARGEST_OUTBOX) -> None:
+        self._link = link
+        self._batch_rows, self._largest = batch_rows, largest
         self.writer = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self.runs: deque[TaskRun] = deque()
         self.lost = 0
         self._number = 0
         self._batch: ReportBatch | None = None
         self._sending = threading.Lock()
-        self._folder = own_folder()
+        self._folder = link.folder()
         self._counts = Counts(self._folder, self.writer)
         self._look_at = time.monotonic()
+
+    def start(self) -> Outbox:
+        """Sends from now on what is added, in a thread."""
         threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
+        return self
 
     def add(self, run: TaskRun) -> None:
         """Called in the task's own time: an append. With the actor long gone the newest runs are lost, and counted."""
         self._counts.added()
-        if len(self.runs) < LARGEST_OUTBOX:
+        if len(self.runs) < self._largest:
             self.runs.append(run)
         else:
             self.lost += 1
@@ -97,7 +99,7 @@ class Outbox:
 
     def _tell_of_the_dead(self) -> None:
         """What killed workers of this machine had not sent; the more workers there are, the more seldom each looks."""
-        writers = tell_of_the_dead(self._folder.parent, self.writer, tell_actor)
+        writers = tell_of_the_dead(self._folder.parent, self.writer, report_lost_records)
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:
@@ -107,10 +109,8 @@ class Outbox:
 
     def send(self, timeout_s: float) -> None:
         """Sends what is there, in batches; one is dropped here only once the actor has it in a durable file."""
-        from placement.control_plane.client import actor_exists, call
-
         with self._sending:
-            if all(run.packed is None for run in self.runs) and not actor_exists():
+            if all(run.packed is None for run in self.runs) and not self._link.exists():
                 self._batch = None
                 self._drop(len(self.runs))  # ordinary tasks of a program without a control plane: nobody keeps a log
                 return
@@ -120,9 +120,10 @@ class Outbox:
                 self._batch = batch
                 if not batch.empty:
                     self._counts.sending(batch.number, batch.runs + batch.lost)
-                    generation = call("report", self.writer, *batch[:1], *batch[2:], timeout_s=timeout_s)
-                    if generation != node_context().generation:
-                        forget_context()
+                    told = (self.writer, batch.number, *batch[2:])
+                    generation, known = self._link.call("report", *told, timeout_s=timeout_s), self._link.context()
+                    if generation != known.generation or known.spec is None:  # or its node is being probed
+                        self._link.forget_context()
                 self._drop(batch.runs, batch.lost)
                 waiting -= batch.runs
                 self._batch = None
@@ -134,10 +135,10 @@ class Outbox:
         self._counts.acknowledged(runs + lost)
 
     def _next(self) -> ReportBatch:
-        runs = list(islice(self.runs, BATCH_ROWS))
+        runs = list(islice(self.runs, self._batch_rows))
         lost, self.lost = self.lost, 0
         self._number += 1
-        context = fresh_context()
+        context = self._link.fresh_context()
         name = f"{self.writer}:{self._number}"
         return ReportBatch(self._number, len(runs), *recorded(runs, context, energies(runs, context), name), lost)
 
@@ -157,9 +158,8 @@ def energies(runs: list[TaskRun], context: NodeContext) -> dict[int, Energy]:
     return {i: energy for i, energy in zip(long, told, strict=True) if energy is not None}
 
 
+_link = ActorLink()
 _outbox: Outbox | None = None
-_context: NodeContext | None = None
-_context_until = 0.0
 _making = threading.Lock()
 
 
@@ -168,40 +168,12 @@ def report(run: TaskRun, *, last: bool = False) -> None:
     global _outbox
     if _outbox is None:
         with _making:
-            _outbox = _outbox or Outbox()
+            _outbox = _outbox or Outbox(_link).start()
     _outbox.add(run)
     if last:
         _outbox.send_last()
 
 
 def node_context() -> NodeContext:
-    """What this worker knows of its node. The first task asks the actor; later the outbox's thread does, now and then.
-
-    With no actor to be had a task must run all the same: its node's labels then say whether the node is emulated.
-    """
-    return _context or _ask_context()
-
-
-def fresh_context() -> NodeContext:
-    """The same, asked anew where what is known is old; not in a task's own time."""
-    return _context if _context is not None and time.monotonic() <= _context_until else _ask_context()
-
-
-def _ask_context() -> NodeContext:
-    global _context, _context_until
-    from placement.control_plane.client import call
-    from placement.control_plane.ray_context import own_label, own_node_id
-
-    try:
-        _context = call("context", own_node_id(), timeout_s=CONTEXT_PATIENCE_S)
-    except Exception as error:
-        logger.warning("the placement actor told nothing of this node: %s", error)
-        _context = _context or NodeContext(own_node_id(), emulated=own_label(EMULATED) == "true")
-    _context_until = time.monotonic() + CONTEXT_KEPT_S
-    return _context
-
-
-def forget_context() -> None:
-    """The next batch asks the actor anew."""
-    global _context_until
-    _context_until = 0.0
+    """What this worker knows of its node; see ActorLink.context."""
+    return _link.context()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 
-from ray._private import utils
+from placement.ray_internals.worker_hooks import edit_tracebacks
 
 _OWN = f'  File "{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}{os.sep}'
 _GROUPED = re.compile(r"^ *\| ")  # what stands before each line of an exception group's traceback
@@ -14,20 +13,12 @@ _hidden = False
 
 
 def hide_own_frames() -> None:
-    """From now on this worker leaves the frames of this package out of the tracebacks it sends to callers.
-
-    Ray renders a task's traceback in one place, and there drops the lines of its own worker code.
-    """
+    """From now on this worker leaves the frames of this package out of the tracebacks it sends to callers."""
     global _hidden
     if _hidden:
         return
     _hidden = True
-    rendered = utils.format_error_message
-
-    def format_error_message(exception_message: str, task_exception: bool = False) -> Any:
-        return rendered(without_own_frames(exception_message), task_exception)
-
-    utils.format_error_message = format_error_message
+    edit_tracebacks(without_own_frames)
 
 
 def without_own_frames(text: str) -> str:

@@ -167,7 +167,10 @@ def _flat(pair: Pair, label: Label) -> dict[str, Any]:
 def _usable(table: pa.Table) -> pa.Table:
     """Rows that ran where they were meant to and have a time, with `seconds`, `joules` and `runs`."""
     ran = pc.field("error").is_null() & pc.field("fallback").is_null() & (pc.field("compute_s") > 0)
-    table = table.filter(ran & pc.field("device").isin(["cpu", "gpu"]))
+    # A process's first GPU run has CUDA's start-up in its seconds, and so none of its own.
+    cold = (pc.field("source") == "production") & (pc.field("device") == "gpu") & pc.field("startup_s").is_null()
+    cold &= pc.field("time_provenance") == "measured"
+    table = table.filter(ran & pc.field("device").isin(["cpu", "gpu"]) & ~pc.coalesce(cold, pa.scalar(False)))
     on_gpu = pc.equal(table["device"], "gpu")
     seconds = pc.add(table["compute_s"], pc.coalesce(table["transfer_s"], pa.scalar(0.0)))
     joules = pc.coalesce(table["cpu_joules"], pc.multiply(table["cpu_watts"], seconds))

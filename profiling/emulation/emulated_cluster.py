@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from placement.errors import ControlPlaneError, OptionError
+from placement.ray_internals.emulation import small_node_agents
 from placement.spec.node import paper_configs
 
 EMULATED_LABEL = "placement.emulated"
@@ -70,7 +71,7 @@ def emulated_cluster(
         raise OptionError(f"configs={list(configs)}: valid are {sorted(paper_configs())}, each once, at least one.")
     if ray.is_initialized():
         raise OptionError("this process is connected to a Ray cluster already; call ray.shutdown() first.")
-    with environment_of({**_ENVIRONMENT, **(environment or {})}), _small_agents():
+    with environment_of({**_ENVIRONMENT, **(environment or {})}), small_node_agents():
         cluster = Cluster(shutdown_at_exit=True)
         common = {"num_cpus": num_cpus_per_node, "num_gpus": 1, "object_store_memory": object_store_bytes}
         head = {**_HEAD, "_system_config": {**_KEEP_WORKERS, **(system_config or {})}}
@@ -101,22 +102,6 @@ def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) ->
         f"{f'node {config}' if config else 'the head'} of the emulated cluster did not start in {START_ATTEMPTS} "
         "attempts of 30 s: this machine is too busy. Stop other work on it, or ask for fewer configs."
     )
-
-
-@contextmanager
-def _small_agents() -> Iterator[None]:
-    """Nodes started inside run Ray's agent in its minimal form: no web pages, no metrics, no jobs.
-
-    A starting node waits 15 s for its agent and then dies. On a busy machine the full one takes longer to import.
-    """
-    from ray._private import utils
-
-    before = utils.get_dashboard_dependency_error
-    utils.get_dashboard_dependency_error = lambda: ImportError("an emulated cluster has no dashboard")
-    try:
-        yield
-    finally:
-        utils.get_dashboard_dependency_error = before
 
 
 @contextmanager

@@ -212,11 +212,13 @@ def write_selector(selector: Selector, path: str | os.PathLike[str]) -> None:
 def wait_for_cpu(timeout_s: float, cpus: float = 1.0) -> None:
     """Returns once the cluster has so many CPUs free on one node; NotServedError after timeout_s."""
     import ray
-    from ray._private.state import available_resources_per_node
+
+    from placement.ray_internals.cluster import free_resources_by_node
 
     deadline = time.monotonic() + timeout_s
     while True:
-        free = [resources.get("CPU", 0.0) for resources in available_resources_per_node().values()]
+        nodes = free_resources_by_node() or {"all": ray.cluster_resources()}
+        free = [resources.get("CPU", 0.0) for resources in nodes.values()]
         if max(free, default=0.0) >= cpus:
             return
         if time.monotonic() >= deadline:

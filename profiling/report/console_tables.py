@@ -58,6 +58,8 @@ def origin(spec: NodeSpec) -> str:
     """Where a NodeSpec's figures come from."""
     if spec.emulated:
         return "emulated"
+    if spec.not_measured:
+        return f"not measured: {'; '.join(spec.not_measured)}"
     return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
 
 

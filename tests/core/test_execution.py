@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from placement.errors import DeviceError
+from placement.hardware.meters import gpu_state
 from placement.messages import node_context
 from placement.messages.envelope import Emulated, Envelope, TaskRun, common, unpack, weighed_of, with_weighed
 from placement.messages.node_context import NodeContext
@@ -18,7 +19,7 @@ from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import Operation, TaskSpec
-from placement.worker import execution, outbox, traceback_filter
+from placement.worker import device, execution, outbox, thread_limits, traceback_filter
 from placement.worker.device import CUDA, current_device
 from placement.worker.execution import run_placed, run_placed_generator
 from placement.worker.run_records import recorded
@@ -43,15 +44,17 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[TaskRun]]:
     monkeypatch.setattr(outbox, "node_context", lambda: NodeContext("n1", REAL))
     monkeypatch.setattr(outbox, "report", lambda run, last: reported.append(run))
     monkeypatch.setattr(execution, "worker_retires", lambda: False)
-    monkeypatch.setattr(execution, "_task_id", lambda: b"t1")
+    monkeypatch.setattr(execution, "running_task_id", lambda: b"t1")
     monkeypatch.setattr(execution, "_seen_functions", {"f"})
     monkeypatch.setattr(execution, "_bound_to", None)
-    monkeypatch.setattr(execution, "_initialise_cuda", lambda: 0.0)
+    monkeypatch.setattr(gpu_state, "memory_held", lambda ours: {})
+    monkeypatch.setattr(device, "users_variables", frozenset)
+    monkeypatch.setattr(thread_limits, "_set_by_launcher", lambda: False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(execution, "_threads_set", None)
-    monkeypatch.setattr(execution, "_users_own_threads", lambda: False)
     yield reported
     assert current_device() == "cpu"
+    assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.fixture
@@ -59,6 +62,35 @@ def retired(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     calls: list[bool] = []
     monkeypatch.setattr(execution, "retire_worker", lambda: calls.append(True))
     return calls
+
+
+class Cuda:
+    """torch.cuda as a user's code meets it: initialised at first use, with the settings found then."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.reserved = 0
+        self.initialised = False
+
+    def is_initialized(self) -> bool:
+        return self.initialised
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: Any) -> int:
+            self.calls.append(name)
+            if not self.initialised:
+                raise AssertionError(f"torch.cuda.{name} was called before the user's code initialised CUDA")
+            return {"memory_reserved": self.reserved, "max_memory_reserved": 7, "device_count": 1}.get(name, 0)
+
+        return call
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    made = Cuda()
+    torch = SimpleNamespace(cuda=made, get_num_threads=lambda: 1, set_num_threads=lambda n: None)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    return made
 
 
 def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
@@ -140,6 +172,22 @@ def test_a_gpu_out_of_memory_ends_on_the_cpu(runs: list[TaskRun], retired: list[
     assert unfit[0][1] == "here"
 
 
+def test_a_process_whose_cuda_is_up_too_early_for_a_task_is_to_blame_and_not_the_gpu(
+    runs: list[TaskRun], retired: list[bool], cuda: Cuda
+) -> None:
+    def forks() -> str:
+        if current_device() != "cpu":
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess.")
+        return current_device()
+
+    with pytest.raises(RuntimeError, match="forked"):  # nobody but the task itself has initialised CUDA
+        run(forks, envelope("gpu"))
+    cuda.initialised = True
+    assert run(forks, envelope("gpu")) == "cpu"
+    assert retired == [True]
+    assert recorded(runs, NodeContext("n1", REAL), {}).unfit == []
+
+
 @pytest.mark.parametrize("error", [ValueError("CUDA out of memory"), RuntimeError("shapes differ"), MemoryError()])
 def test_another_error_is_the_users_own(error: Exception, runs: list[TaskRun], retired: list[bool]) -> None:
     def fails() -> None:
@@ -179,40 +227,6 @@ def test_a_generator_that_has_yielded_is_never_run_again(runs: list[TaskRun], re
     assert runs[0].error == "RuntimeError"
 
 
-@pytest.mark.parametrize(
-    ("found", "own", "cpus", "seen"),
-    [
-        ("2", False, [2.0], [2]), ("1", False, [0.5], [1]), ("3", False, [3.7], [3]),
-        (None, False, [2.0, 4.0, 1.0], [2, 4, 1]),  # ours, and known again
-        ("1", False, [2.0, 1.0, 2.0], [2, 1, 2]),  # Ray's cluster launcher exports it everywhere
-        ("1", True, [2.0], [None]), ("3", False, [2.0], [None]), ("3", False, [2.0, 3.0], [None, 3]),
-        ("all", False, [1], [None]),
-    ],
-)  # fmt: skip
-def test_the_libraries_get_the_cpus_granted_and_a_users_own_threads_hold(
-    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch, found: str | None, own: bool, cpus: list[float],
-    seen: list[int | None],
-) -> None:  # fmt: skip
-    """Ray sets OMP_NUM_THREADS to the CPUs granted where it finds none: `found` is what the first task then finds.
-
-    own: the runtime_env has it.  seen: what each task sets, None: nothing.
-    """
-    told: list[int] = []
-    torch = SimpleNamespace(get_num_threads=lambda: 17, set_num_threads=told.append)
-    monkeypatch.setitem(sys.modules, "torch", torch)  # an earlier task of this worker has loaded it
-    monkeypatch.setitem(sys.modules, "xgboost", SimpleNamespace(set_config=lambda nthread: told.append(nthread)))
-    monkeypatch.setattr(execution, "_users_own_threads", lambda: own)
-    if found is None:
-        monkeypatch.delenv("OMP_NUM_THREADS")
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", found)
-    for granted, threads in zip(cpus, seen, strict=True):
-        told.clear()
-        given = run(lambda: os.environ["OMP_NUM_THREADS"], envelope("cpu", cpus=granted))
-        assert given == (found if threads is None else str(threads))
-        assert told == ([] if threads is None else [threads, threads])
-
-
 def test_the_first_run_in_a_process_is_cold_and_no_observation(
     runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +237,49 @@ def test_the_first_run_in_a_process_is_cold_and_no_observation(
     rows, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
     assert rows[0].same["probes"] == '{"cpu_launch": 1e-06, "cpu_matmul_large": 0.1}'
     assert ([some.number for some in rows], [len(samples) for _, _, samples in observations]) == ([2], [1])
+
+
+def test_cuda_is_left_to_the_users_code_whose_first_run_is_cold_and_its_startup_unknown(
+    runs: list[TaskRun], cuda: Cuda, retired: list[bool]
+) -> None:
+    def uses_cuda() -> list[str]:
+        before = [] if cuda.initialised else list(cuda.calls)
+        cuda.initialised = True
+        return before
+
+    assert run(lambda: None, envelope("gpu")) is None
+    assert cuda.calls == []
+    assert [run(uses_cuda, envelope("gpu")) for _ in range(2)] == [[], []]
+    assert [(r.startup_s, r.cold, r.memory_bytes) for r in runs] == [
+        (None, True, None),
+        (None, True, 7.0),
+        (0.0, False, 7.0),
+    ]
+    assert retired == []
+    rows, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
+    assert rows[0].column("startup_s") == [None, None, 0.0]
+    assert [len(samples) for _, _, samples in observations] == [1]
+
+
+def test_a_gpu_worker_ends_after_a_task_that_leaves_memory_or_a_failure_to_look(
+    runs: list[TaskRun], cuda: Cuda, retired: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = os.getpid()
+    kept: list[Any] = [{}, {(0, own): 5 * 10**8}]
+    ended: list[Any] = [{(0, own): 3 * 10**9}, {(1, own + 1): 1}, None]
+    for held, ends in [*((held, False) for held in kept), *((held, True) for held in ended)]:
+        monkeypatch.setattr(gpu_state, "memory_held", lambda ours, held=held: held)
+        retired.clear()
+        assert run(lambda: 5, envelope("gpu")) == 5
+        assert list(run_placed_generator(lambda: iter("ab"), "f", envelope("gpu").pack(), (), {})) == ["a", "b"]
+        assert retired == [True, True] * ends
+    monkeypatch.setattr(gpu_state, "memory_held", lambda ours: {})
+    cuda.initialised, cuda.reserved = True, 2**30  # a model in a global
+    retired.clear()
+    run(lambda: None, envelope("gpu"))
+    assert retired == [True]
+    run(lambda: None, envelope("cpu"))
+    assert retired == [True]
 
 
 def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulated:

@@ -1,4 +1,4 @@
-"""decide() works by groups of nodes and by products folded ahead; here it is held against the plain way, kind by kind."""
+"""decide() works by groups of nodes and by products folded ahead; it is held against the plain way, kind by kind."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
 from placement.log.lost_records import ACKNOWLEDGED, FINISHED, NUMBER, UNDER_WAY, Unsent, tell_of_the_dead
 from placement.messages.envelope import Envelope, TaskRun
@@ -17,6 +16,7 @@ from placement.scheduling.decision import Decision
 from placement.spec.task import TaskSpec
 from placement.spec.task_record import how_many
 from placement.worker import outbox
+from placement.worker.actor_link import ActorLink
 from placement.worker.outbox import Outbox
 
 PACKED = Envelope(TaskSpec(flops=1e6), Decision("cpu", "A", ("A",), 1.0, 0.0, "why", "selector", "s1", 7, 0.1)).pack()
@@ -28,11 +28,13 @@ def run(number: int, *, placed: bool = True) -> TaskRun:
     return TaskRun("module.f", packed, float(number), 0.001, 0.001, 0.0, "cpu", False, None, None, task_id)
 
 
-class Actor:
-    """Stands where the PlacementActor does: what it is called with, and whether it answers."""
+class Actor(ActorLink):
+    """The way to an actor that is not there: what it is called with, and whether it answers."""
 
-    def __init__(self) -> None:
-        self.there = True
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self.there = self.knows_node = self.logs = True
         self.fails = 0
         self.generation = GENERATION
         self.batches: list[tuple[Any, ...]] = []
@@ -42,9 +44,20 @@ class Actor:
     def exists(self) -> bool:
         return self.there
 
+    def folder(self) -> Path:
+        return self._folder
+
+    def node_id(self) -> str:
+        return "n1"
+
+    def emulated(self) -> bool:
+        return True
+
     def call(self, method: str, *args: Any, timeout_s: float) -> Any:
+        if not self.knows_node:
+            raise ControlPlaneError("no actor")
         if method == "context":
-            return NodeContext("n1", generation=self.generation, logs=True)
+            return NodeContext("n1", generation=self.generation, logs=self.logs)
         assert method == "report"
         self.batches.append(args)
         self.timeouts.append(timeout_s)
@@ -68,22 +81,13 @@ class Actor:
 
 
 @pytest.fixture
-def actor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Actor:
-    """The actor that is called; the outbox's own thread does nothing, and the node is known."""
-    made = Actor()
-    monkeypatch.setattr(ray_context, "own_folder", lambda: tmp_path / "node")
-    monkeypatch.setattr(ray_context, "own_node_id", lambda: "n1")
-    monkeypatch.setattr(client, "actor_exists", made.exists)
-    monkeypatch.setattr(client, "call", made.call)
-    monkeypatch.setattr(Outbox, "_send_for_ever", lambda self: None)
-    monkeypatch.setattr(outbox, "_outbox", None)
-    monkeypatch.setattr(outbox, "_context", None)
-    monkeypatch.setattr(outbox, "_context_until", 0.0)
-    return made
+def actor(tmp_path: Path) -> Actor:
+    return Actor(tmp_path / "node")
 
 
-def filled(number: int, *, placed: bool = True) -> Outbox:
-    box = Outbox()
+def filled(actor: Actor, number: int, *, placed: bool = True, **limits: int) -> Outbox:
+    """An outbox whose thread was not started, with so many runs."""
+    box = Outbox(actor, **limits)
     for i in range(number):
         box.add(run(i, placed=placed))
     return box
@@ -95,11 +99,8 @@ def counted(box: Outbox) -> tuple[int, ...]:
     return numbers[FINISHED], numbers[ACKNOWLEDGED], numbers[NUMBER], numbers[UNDER_WAY]
 
 
-def test_batches_are_numbered_of_limited_size_and_dropped_once_acknowledged(
-    actor: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "BATCH_ROWS", 4)
-    box = filled(10)
+def test_batches_are_numbered_of_limited_size_and_dropped_once_acknowledged(actor: Actor) -> None:
+    box = filled(actor, 10, batch_rows=4)
     box.send(3.0)
     assert (actor.numbers, actor.rows, actor.lost) == ([1, 2, 3], [4, 4, 2], [0, 0, 0])
     assert {writer for writer, *_ in actor.batches} == {box.writer}
@@ -114,7 +115,7 @@ def test_batches_are_numbered_of_limited_size_and_dropped_once_acknowledged(
 
 
 def test_a_batch_that_was_not_acknowledged_is_kept_and_sent_again_unchanged(actor: Actor) -> None:
-    box = filled(3)
+    box = filled(actor, 3)
     actor.fails = 2
     for _ in range(2):
         with pytest.raises(ControlPlaneError):
@@ -130,7 +131,7 @@ def test_a_batch_that_was_not_acknowledged_is_kept_and_sent_again_unchanged(acto
 
 
 def test_what_comes_while_a_batch_is_sent_waits_for_the_next_call(actor: Actor) -> None:
-    box = filled(2)
+    box = filled(actor, 2)
     actor.meanwhile = lambda: box.add(run(7)) if len(actor.batches) == 1 else None
     box.send(1.0)
     assert actor.rows == [2]
@@ -139,9 +140,8 @@ def test_what_comes_while_a_batch_is_sent_waits_for_the_next_call(actor: Actor) 
     assert actor.rows == [2, 1]
 
 
-def test_what_no_longer_fits_is_counted_and_the_count_told_once(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LARGEST_OUTBOX", 5)
-    box = filled(8)
+def test_what_no_longer_fits_is_counted_and_the_count_told_once(actor: Actor) -> None:
+    box = filled(actor, 8, largest=5)
     assert len(box.runs) == 5  # the oldest: what was promised first
     actor.fails = 1
     with pytest.raises(ControlPlaneError):
@@ -155,11 +155,8 @@ def test_what_no_longer_fits_is_counted_and_the_count_told_once(actor: Actor, mo
     assert (actor.rows[-1], actor.lost[-1]) == (1, 0)
 
 
-def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(
-    actor: Actor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(outbox, "LARGEST_OUTBOX", 5)
-    box = filled(7)
+def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(actor: Actor, tmp_path: Path) -> None:
+    box = filled(actor, 7, largest=5)
     actor.fails = 1
     with pytest.raises(ControlPlaneError):
         box.send(1.0)
@@ -171,7 +168,7 @@ def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(
 
 def test_ordinary_runs_go_nowhere_without_an_actor_and_placed_ones_wait_for_one(actor: Actor) -> None:
     actor.there = False
-    box = filled(3, placed=False)
+    box = filled(actor, 3, placed=False)
     box.send(1.0)
     assert not box.runs
     assert not actor.batches
@@ -183,7 +180,7 @@ def test_ordinary_runs_go_nowhere_without_an_actor_and_placed_ones_wait_for_one(
 
 
 def test_ordinary_runs_whose_actor_went_away_for_good_take_no_others_along(actor: Actor) -> None:
-    box = filled(3, placed=False)
+    box = filled(actor, 3, placed=False)
     actor.fails = 1
     with pytest.raises(ControlPlaneError):
         box.send(1.0)
@@ -198,9 +195,9 @@ def test_ordinary_runs_whose_actor_went_away_for_good_take_no_others_along(actor
     assert counted(box)[:3] == (4, 4, 0)
 
 
-def test_a_batch_that_tells_nothing_is_not_sent(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "fresh_context", lambda: NodeContext("n1", generation=GENERATION, logs=False))
-    box = filled(3, placed=False)
+def test_a_batch_that_tells_nothing_is_not_sent(actor: Actor) -> None:
+    actor.logs = False
+    box = filled(actor, 3, placed=False)
     box.send(1.0)
     assert not actor.batches
     assert not box.runs
@@ -208,16 +205,18 @@ def test_a_batch_that_tells_nothing_is_not_sent(actor: Actor, monkeypatch: pytes
 
 
 def test_an_old_context_is_asked_anew_for_the_next_batch(actor: Actor) -> None:
-    box = filled(1)
+    box = filled(actor, 1)
     box.send(1.0)
-    assert outbox.fresh_context().generation == GENERATION
+    assert actor.fresh_context().generation == GENERATION
     actor.generation += 1
     box.add(run(1))
     box.send(1.0)  # the answer says that something has changed
-    assert outbox.fresh_context().generation == GENERATION + 1
+    assert actor.fresh_context().generation == GENERATION + 1
 
 
-def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor) -> None:
+def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Outbox(actor)
+    monkeypatch.setattr(outbox, "_outbox", box)
     outbox.report(run(0))
     assert not actor.batches  # the outbox's thread does that
     outbox.report(run(1), last=True)
@@ -225,15 +224,10 @@ def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor) -
     assert actor.timeouts == [outbox.LAST_PATIENCE_S]
     actor.fails = 1
     outbox.report(run(2), last=True)  # the cluster is gone: the task's result is not
-    assert outbox._outbox is not None
-    assert len(outbox._outbox.runs) == 1
+    assert len(box.runs) == 1
 
 
-def test_a_node_without_an_actor_is_known_by_its_labels(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_answer(*_: Any, **__: Any) -> Any:
-        raise ControlPlaneError("no actor")
-
-    monkeypatch.setattr(client, "call", no_answer)
-    monkeypatch.setattr(ray_context, "own_label", lambda name: "true")
-    assert outbox.node_context().emulated
-    assert outbox.node_context().node_id == "n1"
+def test_a_node_without_an_actor_is_known_by_its_labels(actor: Actor) -> None:
+    actor.knows_node = False
+    assert actor.context().emulated
+    assert actor.context().node_id == "n1"

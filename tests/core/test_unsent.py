@@ -77,10 +77,10 @@ def test_adding_costs_a_task_next_to_nothing(tmp_path: Path) -> None:
     counts = Counts(tmp_path, "me")
 
     def seconds() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(10_000):
             counts.added()
-        return (time.perf_counter() - start) / 10_000
+        return (time.process_time() - start) / 10_000
 
     assert min(seconds() for _ in range(5)) < 1e-6
     assert counts._numbers[0] == 50_000

@@ -29,7 +29,7 @@ def commands_in(page: Path) -> list[str]:
 def make_targets_in(page: Path) -> set[str]:
     """Every `make target` of a page, in code."""
     text = page.read_text()
-    return set(re.findall(r"`(make [a-z]+)`", text)) | set(re.findall(r"^ {4,}(make [a-z]+)", text, re.MULTILINE))
+    return set(re.findall(r"`(make [a-z-]+)`", text)) | set(re.findall(r"^ {4,}(make [a-z-]+)", text, re.MULTILINE))
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

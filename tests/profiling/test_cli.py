@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from profiling.cli.app import main
+from profiling.learning.descent import TrainingOptions
 
 COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "bench", "import")
 TASK = ("--flops", "1e9", "--input-bytes", "1e6", "--batch", "8", "--parameters", "1e6")
@@ -76,7 +78,9 @@ def test_a_log_of_one_class_is_refused_before_a_cluster_is_started(made_up_log: 
     assert not (tmp_path / "s.json").exists()
 
 
-def test_sweep_emulate_only_then_evaluate(tmp_path: Path) -> None:
+def test_sweep_emulate_only_then_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # How well the nets learn, test_training.py asks.
+    monkeypatch.setattr("profiling.learning.descent.TrainingOptions", partial(TrainingOptions, epochs=40))
     log, told, scores = tmp_path / "log", tmp_path / "sweep.json", tmp_path / "scores.json"
     found = run("sweep", "-o", log, "--emulate-only", "--subset", "full", "--workload", "xgboost_iris", "--json", told)
     assert found.exit_code == 0, found.output

@@ -1,5 +1,6 @@
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,7 +51,14 @@ def test_a_pair_has_both_runs_and_the_features():
 
 @pytest.mark.parametrize(
     "other",
-    [{"config": "B"}, {"cpus": 8.0}, {"flops": 2e9}, {"preset": "p"}, {"function": "g"}, {"source": "production"}],
+    [
+        {"config": "B"},
+        {"cpus": 8.0},
+        {"flops": 2e9},
+        {"preset": "p"},
+        {"function": "g"},
+        {"source": "production", "startup_s": 0.0},
+    ],
 )
 def test_what_differs_is_no_pair(other):
     with pytest.raises(LogError, match="1 are finished CPU runs and 1 finished GPU runs"):
@@ -66,6 +74,13 @@ def test_unknown_columns_still_pair():
 def test_warm_seconds_are_transfer_and_compute_without_startup():
     pair = only_pair(run("cpu", 3.0, startup_s=9.0), run("gpu", 1.0, transfer_s=0.5, startup_s=9.0))
     assert (pair.cpu.seconds, pair.gpu.seconds) == (3.0, 1.5)
+
+
+def test_a_processs_first_gpu_run_is_in_no_label():
+    """Its startup_s is None: CUDA was initialised somewhere in its seconds."""
+    served = partial(run, source="production")
+    rows = [served("cpu", 3.0), served("gpu", 60.0, startup_s=None), served("gpu", 1.0, startup_s=0.0)]
+    assert only_pair(*rows).gpu.seconds == 1.0
 
 
 def test_means_are_over_runs():

@@ -84,6 +84,13 @@ def test_make_knows_the_targets_of_a_page(page: Path) -> None:
         run([*command.split(), "--dry-run"], PROJECT)
 
 
+def test_each_target_of_make_is_on_the_command_line_page() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    documented = make_targets_in(PROJECT / "docs/reference/command-line.md")
+    assert {f"make {target}" for target in phony[1].split()} == documented
+
+
 def test_each_page_that_asks_for_a_table_gets_it(hooks: ModuleType) -> None:
     asked = {name: page for page in PAGES for name in hooks.PLACE.findall(page.read_text())}
     assert set(asked) == set(hooks.TABLES)

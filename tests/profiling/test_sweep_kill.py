@@ -26,7 +26,7 @@ def test_a_sweep_is_killed_at_random_moments(tmp_path: Path, kills: int) -> None
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     print(told)
-    assert told["kills"] == kills
+    assert told["kills"] >= kills
     assert told["part_done"] > kills / 5  # else the kills came too early or too late to say anything
     for i in range(told["sweeps"]):
         found = readout(tmp_path / f"log{i}")

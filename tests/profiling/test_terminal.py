@@ -40,6 +40,15 @@ def test_the_nodes_are_a_table_where_it_fits() -> None:
     assert "┏" not in printed(table, natural - 1)
 
 
+def test_the_last_column_is_wrapped_at_its_words_before_records_are_made() -> None:
+    table = Table("name", "reason")
+    table.add_row("a long name", "the gpu was taken")
+    assert printed(table, 35).count("│") == 3
+    assert printed(table, 27).splitlines()[3:5] == ["│ a long name │ the gpu   │", "│             │ was taken │"]
+    assert "│" in printed(table, 24)
+    assert "│" not in printed(table, 23)
+
+
 def test_a_cell_that_is_empty_makes_no_line_and_markup_none_either() -> None:
     table = Table("name", "much", title="Few")
     table.add_row("a", "")

@@ -32,7 +32,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     made = folder / "environment"
     venv.create(made, with_pip=True)
-    run([str(made / "bin/pip"), "install", "--quiet", "--no-index", "--no-deps", str(wheel)], folder)
+    install = [str(made / "bin/pip"), "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    run(install, folder, **WITHOUT_REPOSITORY)
     # The .pth files of a folder that a .pth file names are passed over: the repository's editable install among them.
     (own,) = made.glob("lib/python*/site-packages")
     (own / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")

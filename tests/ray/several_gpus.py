@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 
+import fake_nvml
 import ray
 from conditions import wait_until
 
@@ -22,6 +23,7 @@ def where(meeting: str = "", tasks: int = 0) -> tuple[str, str, int]:
     return current_device(), os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()
 
 
+fake_nvml.install()
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
 placement.start()
 one_after_the_other = [ray.get(where.remote()) for _ in range(2)]

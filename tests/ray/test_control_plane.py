@@ -15,9 +15,9 @@ from conditions import rows_of, wait_until
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.commands import actor, forget_actor
+from placement.control_plane.client import actor, forget_actor
 from placement.errors import ControlPlaneError
-from placement.prediction.selector import shipped_selector
+from placement.prediction.selector_file import shipped_selector
 
 pytestmark = pytest.mark.usefixtures("emulated")
 

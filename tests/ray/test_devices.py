@@ -49,6 +49,13 @@ def test_a_gpu_worker_is_kept(seen: dict[str, Any]) -> None:
     assert len({pid for _, pid in seen["warm"]}) == 1
 
 
+def test_a_worker_with_a_bare_cuda_context_is_kept_and_one_that_holds_memory_ends(seen: dict[str, Any]) -> None:
+    assert seen["bare"][0] == seen["bare"][1]
+    for way in ("holding", "in_parts"):
+        first, next_one = seen[way]
+        assert first != next_one
+
+
 def test_a_failure_ends_in_a_result_from_the_cpu_in_the_same_worker(seen: dict[str, Any]) -> None:
     assert seen["failed"] == ["cpu", seen["warm"][0][1]]
     fallen = [row for row in seen["rows"] if row["fallback"]]

@@ -121,7 +121,7 @@ def test_what_was_decided_for_a_task_sent(timed: None, log_uri: str, tmp_path: P
     assert {c.config for c in explained.considered} == set("ABCD")
     assert any(c.taken for c in explained.considered)
     rows_of(log_uri, [ref])
-    from placement.submission.fast_submit import recent_decisions
+    from placement.submission import recent_decisions
 
     recent_decisions._newer.clear()
     told = placement.explain(ref).decision  # from the log

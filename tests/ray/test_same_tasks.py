@@ -260,7 +260,7 @@ def several_results(remote: Remote) -> Any:
 @case
 def num_returns_of_all_kinds(remote: Remote) -> Any:
     return [
-        error_of(lambda n=n: type(remote(num_returns=n)(add)).__mro__[-2].__name__)
+        error_of(lambda n=n: remote(num_returns=n)(add).__class__.__mro__[-2].__name__)
         for n in (None, 0, -1, "dynamic", "streaming", "many", 1.5)
     ]
 

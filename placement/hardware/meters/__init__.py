@@ -1,11 +1,12 @@
-"""Power and energy of a node: what was measured, by what, how well, and why not where it was not.
+"""Meters of a node's power and energy: measured or estimated, with the error, or the reason why there is none.
 
-    channel   Channel (what a meter reads), Meter, and counters or powers as one rising series of joules
-    trace     PowerTrace, `window` (one task's energy), `share` (concurrent tasks' energies): pure computing
-    cpu       RAPL's package counters, else an estimate from load and TDP; processor name and TDP
-    gpu       NVML's energy counter, else its power; UUIDs and indexes of CUDA_VISIBLE_DEVICES
-    sampler   Sampler: one thread for a node that keeps the trace
-    replay    every meter's twin, which plays back a recorded trace; recording one
+    channel      Channel (what a meter reads), Meter, and counters or powers as one rising series of joules
+    power_trace  PowerTrace, `window` (one task's energy), `share` (concurrent tasks' energies): pure computing
+    cpu          RAPL's package counters, else an estimate from load and TDP; processor name and TDP
+    gpu          NVML's energy counter, else its power; UUIDs and indexes of CUDA_VISIBLE_DEVICES
+    gpu_state    the GPU memory that processes hold, and GPUs that are full or lost
+    sampler      Sampler: one thread for a node that keeps the trace
+    replay       every meter's twin, which plays back a recorded trace; recording one
 
 All times are `time.time()` seconds of the node. What was not measured is None, never 0.
 """

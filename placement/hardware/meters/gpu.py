@@ -6,6 +6,8 @@ The energy counter (Volta and later) is read where there is one, else power is r
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,49 +48,72 @@ class NvmlMeter:
 
     def read(self) -> float:
         """The figure, in the channel's unit. Raises MeterLostError where the GPU or the driver is gone."""
-        nvml = _nvml()
+        nvml = nvml_module()
         if nvml is None:
             raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
         try:
-            value = getattr(nvml, self.function)(nvml.nvmlDeviceGetHandleByUUID(self.uuid))
-        except nvml.NVMLError as fault:
+            value = getattr(nvml, self.function)(nvml_handle(nvml, self.uuid))
+        except Exception as fault:  # NVML's error, or a binding of another package without this function
             raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
         return float(getattr(value, "gpu", value)) * self.scale
 
 
-def _nvml() -> Any | None:
-    """The module, initialised (which NVML counts, and which costs nothing again); None without a driver."""
+def nvml_module() -> Any | None:
+    """The `pynvml` module, initialised (NVML counts how often, and it costs nothing again); None without a driver.
+
+    Several packages bring a module of this name: where one of them raises or lacks a function, there is no driver.
+    """
     try:
         import pynvml
-    except ImportError:
-        return None
-    try:
+
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except Exception:
         return None
     return pynvml
 
 
-def _told(nvml: Any, function: str, *arguments: Any) -> Any | None:
-    """What NVML says, or None where this GPU or driver does not tell it."""
+def nvml_handle(nvml: Any, uuid: str) -> Any:
+    """A GPU's handle. Older bindings hand the UUID to C as it is, which takes bytes alone."""
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except (TypeError, ctypes.ArgumentError):
+        return nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+
+
+def nvml_answer(nvml: Any, function: str, *arguments: Any) -> Any | None:
+    """The answer of one of NVML's functions; None where the GPU, the driver or the binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
-    except (nvml.NVMLError, AttributeError):
+    except Exception:
         return None
 
 
-def find_gpus() -> tuple[Gpu, ...]:
-    """The node's GPUs, by index; those that do not answer are left out. Empty without a driver."""
-    nvml = _nvml()
+_OF_PROCESS: Any = object()
+
+
+def find_gpus(visible: str | None = _OF_PROCESS) -> tuple[Gpu, ...]:
+    """The GPUs that a CUDA_VISIBLE_DEVICES names, in its order; by default this process's own, None: all of the node.
+
+    GPUs that do not answer are left out. Empty without a driver.
+    """
+    gpus = _all_gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is _OF_PROCESS else visible
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    return tuple(by_uuid[uuid] for uuid in visible_gpus(visible, gpus)[0])
+
+
+def _all_gpus() -> tuple[Gpu, ...]:
+    """The GPUs of the node, by index."""
+    nvml = nvml_module()
     if nvml is None:
         return ()
     found = []
-    for index in range(_told(nvml, "nvmlDeviceGetCount") or 0):
-        handle = _told(nvml, "nvmlDeviceGetHandleByIndex", index)
-        uuid = handle is not None and _told(nvml, "nvmlDeviceGetUUID", handle)
+    for index in range(nvml_answer(nvml, "nvmlDeviceGetCount") or 0):
+        handle = nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)
+        uuid = handle is not None and nvml_answer(nvml, "nvmlDeviceGetUUID", handle)
         if not uuid:
             continue
-        tell = partial(_told, nvml)
+        tell = partial(nvml_answer, nvml)
         memory = tell("nvmlDeviceGetMemoryInfo", handle)
         limit = tell("nvmlDeviceGetPowerManagementDefaultLimit", handle) or tell(
             "nvmlDeviceGetPowerManagementLimit", handle
@@ -111,17 +136,25 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
 
 
-def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
-    """What a GPU's memory has beside what other programs hold, 1e9 bytes; None where NVML does not tell.
+def _known_handle(nvml: Any, uuid: str) -> Any | None:
+    try:
+        return nvml_handle(nvml, uuid)
+    except Exception:
+        return None
 
-    ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
+
+def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
+    """The memory of a GPU beside that of other programs, 1e9 bytes; None where NVML does not tell.
+
+    ours: whether a process is one of Ray's, whose memory is free again when its task ends; None where the process
+    cannot be looked up. Memory counts as another program's only where that is certain.
     """
-    nvml = _nvml()
-    handle = nvml and _told(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
-    running = handle and _told(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    nvml = nvml_module()
+    handle = nvml and _known_handle(nvml, gpu.uuid)
+    running = handle and nvml_answer(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
     if running is None or gpu.memory_gb is None:
         return None
-    held = [process.usedGpuMemory for process in running if not ours(process.pid)]
+    held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
     return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
@@ -129,7 +162,7 @@ def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str
     """The meters of the GPUs' energy and load (default: of all), and UUID -> reason for those that have none."""
     meters: list[Meter] = []
     unmeasured = {}
-    for gpu in find_gpus() if gpus is None else gpus:
+    for gpu in find_gpus(None) if gpus is None else gpus:
         if gpu.mig:
             unmeasured[gpu.uuid] = MIG_REASON
             continue

@@ -42,7 +42,10 @@ table_of([record()])  # imports are no part of the race
 random.seed(7)
 span = 3 * max(round_of_writing(), round_of_writing())  # kills fall into starts, writes and acknowledgements alike
 acknowledged: list[str] = []
-for number in range(kills):
+number = 0
+# On a busy machine less is written between two kills: there are more of them until they say something.
+while number < kills or (len(acknowledged) <= kills / 4 and number < 10 * kills):
+    number += 1
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
