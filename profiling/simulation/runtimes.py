@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from placement.prediction.estimate import Estimate, EstimateList, Spread
-from placement.spec.joint_threshold import DeviceRun, JointThreshold
+from placement.spec.joint_threshold import DeviceRun, JointThreshold, run_joules
 from placement.spec.node import Inventory, NodeSpec
 from placement.spec.task import DEVICES, TaskSpec
 from profiling.emulation.emulator import emulate
@@ -76,8 +76,8 @@ def _emulated(
     out = emulate(task, node, name, cpus=min(trace.cpus[name], node.cpus))
     if out.seconds is None or not out.fits:
         return None
-    parts = (out.cpu_joules, out.gpu_joules if name == "gpu" else 0.0)
-    return out.seconds, math.nan if None in parts else sum(parts)  # type: ignore[arg-type]
+    joules = run_joules(name, out.cpu_joules, out.gpu_joules)
+    return out.seconds, math.nan if joules is None else joules
 
 
 def _gpu_is_right(seconds: np.ndarray, joules: np.ndarray, thresholds: JointThreshold) -> bool:
