@@ -138,7 +138,7 @@ class LoadMonitor:
         """
         for (config, device), (slots, seconds) in sent.items():
             if slots > 0:
-                self.backlog.sent(config, device, seconds / slots, slots)
+                self.backlog.enqueue(config, device, seconds / slots, slots)
 
 
 def _alike(one: Mapping[Queue, Load], other: Mapping[Queue, Load]) -> bool:

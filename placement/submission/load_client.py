@@ -87,6 +87,6 @@ class Following:
                 return answers[0]
 
     def _tell(self, actor: Any) -> None:
-        self._told_until, told = self.backlog.untold(self._told_until)
+        self._told_until, told = self.backlog.enqueued_since(self._told_until)
         if told:
             actor.sent.remote(told)

@@ -132,7 +132,7 @@ class Placer(SpecReader):
         if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
             if slots:  # a task of num_cpus=0 takes no place in the queue
-                snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
+                snapshot.backlog.enqueue(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""

@@ -13,6 +13,7 @@ from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import Place, Sample, size_of
 from placement.spec.features import granted_gflops
+from placement.spec.joint_threshold import run_joules
 from placement.spec.task_record import SCHEMA_VERSION, Rows
 
 if TYPE_CHECKING:
@@ -138,22 +139,16 @@ def _learned(
 def _emulated_samples(runs: list[TaskRun], emulated: Emulated | None) -> list[Sample]:
     if emulated is None or emulated.compute_s is None:
         return []
-    joules = _joules(runs[0], emulated.cpu_joules, emulated.gpu_joules)
+    joules = run_joules(runs[0].device, emulated.cpu_joules, emulated.gpu_joules)
     return [((emulated.transfer_s or 0.0) + emulated.compute_s, joules, emulated.energy_error or 0.0, None)] * len(runs)
 
 
 def _samples(runs: list[TaskRun], energies: list[Energy | None]) -> list[Sample]:
-    return [
-        (run.seconds, None, 0.0, run.memory_bytes)
-        if energy is None
-        else (run.seconds, _joules(run, energy.cpu_joules, energy.gpu_joules), energy.error or 0.0, run.memory_bytes)
-        for run, energy in zip(runs, energies, strict=True)
-        if not run.cold
-    ]
+    return [_sample(run, energy) for run, energy in zip(runs, energies, strict=True) if not run.cold]
 
 
-def _joules(run: TaskRun, cpu: float | None, gpu: float | None) -> float | None:
-    """Eq. 2's energy of a run: the CPU's, and the GPU's where it ran there; None where a part is unknown."""
-    if cpu is None or run.device == "cpu":
-        return cpu
-    return None if gpu is None else cpu + gpu
+def _sample(run: TaskRun, energy: Energy | None) -> Sample:
+    if energy is None:
+        return run.seconds, None, 0.0, run.memory_bytes
+    joules = run_joules(run.device, energy.cpu_joules, energy.gpu_joules)
+    return run.seconds, joules, energy.error or 0.0, run.memory_bytes

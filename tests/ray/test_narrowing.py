@@ -209,7 +209,7 @@ def test_a_task_of_less_than_a_cpu_is_placed_and_counted_as_what_it_is(cpus: flo
     assert ray.get([f.remote() for _ in range(4)])
     backlog = caller().current().backlog
     assert isinstance(backlog, Backlog)
-    _, told = backlog.untold(0.0)
+    _, told = backlog.enqueued_since(0.0)
     assert all(slots > 0 for slots, _ in told.values())
     estimates = {c.config: c.estimate.p_gpu for c in f.explain().considered if c.estimate is not None}
     whole = {c.config: c.estimate.p_gpu for c in where.explain().considered if c.estimate is not None}
