@@ -1,24 +1,24 @@
-"""The control plane as a user meets it: start, swap, rollback, flush, read_log; and the way to the actor."""
+"""The commands of a user to the control plane: start, swap, rollback, flush, status, inventory, read_log."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from placement.control_plane.client import START_TIMEOUT_S, call
 from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
 from placement.scheduling.policies.registry import policy_of
-from placement.spec.autoscaler_types import checked
+from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
 
-QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
+QUIET_S = 0.85  # an outbox sends twice a second at least; the records of tasks that finished before have then arrived
 
 NOT_PLACED = "not-placed"
 """The version of the selector in service, where this Ray lacks what placing takes and none is."""
@@ -35,18 +35,21 @@ def start(
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
-    """Sets what is to be set for the whole cluster, and waits until its nodes are known.
+    """Sets the settings of the whole cluster, and starts the placement actor where there is none.
 
-    log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
-    selector: a selector file; nothing given: the one in service, at first the shipped one.
+    It waits two seconds at most for nodes that are being probed; they serve meanwhile, and `wait_for_probes` waits
+    longer.
+
+    log: where production records go: a path (on the head) or any pyarrow filesystem URI. None: no log.
+    selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
         cpus) and gives an Emulated.
-    compression: emulated seconds are waited for, divided by this; nothing given: not waited for.
-    keep_days: production rows of the log are kept for so long (30 days unless given; math.inf: for ever); what sweeps
-        measured is always kept. Small files of the log are merged now and then.
-    node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
-        that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
+    compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
+    keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
+        always kept. Small files of the log are merged now and then.
+    node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
+        that only one of them could serve waits for it. None: tasks are placed on nodes that run.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError or ControlPlaneError.
     """
@@ -59,31 +62,32 @@ def start(
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
     types = None if node_types is None else read_node_types(node_types)
+    complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
-    from placement.messages.control import Settings
-
     settings = Settings(
-        None if log is None else log_uri(log), policy, importable(emulator), compression, node_types=types
-    )
-    settings = replace(settings, keep_days=keep_days)
+        None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
+        None if types is None else checked(types), complete,
+    )  # fmt: skip
     if not places():
         return NOT_PLACED
     call("configure", settings, data, timeout_s=timeout_s)
-    deadline = time.monotonic() + timeout_s
-    while True:
-        update = call("update", None, 0.0, timeout_s=timeout_s)
-        if not update.pending_nodes:
-            break
-        if time.monotonic() > deadline:
-            raise ControlPlaneError(
-                f"{update.pending_nodes} nodes of the cluster were not probed within {timeout_s:g} s; see the warnings "
-                "in Ray's log of the actor `placement`, or give a longer timeout_s."
-            )
+    deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
+    while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
     from placement.submission.snapshot_client import caller
 
     caller().renew()
     return str(call("ready", timeout_s=timeout_s))
+
+
+def wait_for_probes(timeout_s: float = START_TIMEOUT_S) -> int:
+    """Waits until the first probe of every node has ended, and returns the number of those that still run."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        pending = int(call("status", timeout_s=timeout_s)["pending_nodes"])
+        if not pending or time.monotonic() > deadline:
+            return pending
+        time.sleep(0.1)
 
 
 def swap(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> str:
@@ -144,7 +148,7 @@ def read_log(uri: str | os.PathLike[str]) -> Any:
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:
-    """The selector of a file (a path, or a URI that pyarrow knows), of a file's content, or as it is.
+    """A Selector from a file (a path, or a URI that pyarrow knows), from a file's content, or as it is.
 
     Raises SelectorError.
     """
@@ -167,20 +171,22 @@ def _read_file(path: str) -> bytes:
     return read_whole(path)
 
 
-def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """The types of a cluster file, or those given. Raises OptionError."""
-    if isinstance(node_types, Mapping):
-        return checked(node_types)
-    import yaml
+def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The content of a cluster file, or the types as they are; checked. Raises OptionError."""
+    types: Any = node_types
+    if isinstance(node_types, str | os.PathLike):
+        import yaml
 
-    try:
-        return checked(yaml.safe_load(Path(node_types).expanduser().read_text()))
-    except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+        try:
+            types = yaml.safe_load(Path(node_types).expanduser().read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise OptionError(f"node_types={os.fspath(node_types)!r} cannot be read: {error}.") from None
+    checked(types)
+    return dict(types)
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:
-    """A function as "module:name", so that it outlives its process and travels without being pickled."""
+    """The name of a function as "module:name", which outlives its process and is not pickled. Raises OptionError."""
     if function is None or isinstance(function, str):
         return function
     name = f"{function.__module__}:{function.__qualname__}"
@@ -190,7 +196,7 @@ def importable(function: str | Callable[..., Any] | None) -> str | None:
 
 
 def log_uri(log: str | os.PathLike[str]) -> str:
-    """A local path made absolute, so that it means the same in the actor; a URI as it is."""
+    """The URI of a log: a local path made absolute, so that it means the same in the actor; a URI as it is."""
     text = os.fspath(log)
     return text if "://" in text else str(Path(text).absolute())
 

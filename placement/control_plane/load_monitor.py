@@ -1,7 +1,7 @@
-"""The actor's side of the load: polls Ray once or twice a second, adds what callers say they sent, and tells callers.
+"""The load of the cluster: polls of Ray once or twice a second, and the tasks that callers report as sent since.
 
-One call to Ray's control store tells of all nodes and of all that waits, whoever sent it (1 to 6 ms on two nodes with
-5,000 tasks waiting). Nobody asks, nothing is polled.
+One call to Ray's control store returns all nodes and all pending requests, whoever submitted them (1 to 6 ms on two
+nodes with 5,000 tasks waiting). While no caller asks for the load, nothing is polled.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from placement.control_plane.cluster_load import HEARTBEAT_S, LabelTest, NodeUse, Poll, Waiting, loads
+from placement.control_plane.revision import Revision
 from placement.messages.control import LoadReport
 from placement.ray_internals.cluster import free_resources_by_node, is_dead, is_one_of, resource_state
 from placement.scheduling.candidates import Queue
@@ -24,12 +25,12 @@ from placement.spec.task import Device
 
 POLL_EVERY_S = 0.5
 POLL_SHARE = 0.05  # of the actor's time at most, on a cluster so large that a poll takes long
-REMEMBERED = 100  # tasks by which the typical one is told
-WANTED_S = 30.0  # after the last call that asked, polling goes on for so long
+MEAN_OVER = 100  # tasks over which the mean duration is taken
+WANTED_S = 30.0  # polling goes on for so long after the last request
 
 
 def poll() -> Poll:
-    """What Ray tells now: nodes with what is free, and all that waits for one."""
+    """The nodes with their free resources and the pending requests, as Ray's control store has them now."""
     state = resource_state()
     if state is None:
         return _poll_of_nodes()
@@ -49,7 +50,7 @@ def poll() -> Poll:
 
 
 def _poll_of_nodes() -> Poll:
-    """The nodes alone, where Ray does not tell what waits: what callers say they sent is then all that is known."""
+    """The nodes alone, where this Ray does not list pending requests; the tasks that callers report are counted."""
     free = free_resources_by_node() or {}
     return Poll(
         {
@@ -58,8 +59,7 @@ def _poll_of_nodes() -> Poll:
             )
             for node in ray.nodes()
             if node["Alive"]
-        },
-        (),
+        }
     )
 
 
@@ -67,70 +67,78 @@ def _tests(selector: Any) -> tuple[LabelTest, ...]:
     return tuple((c.label_key, frozenset(c.label_values), is_one_of(c)) for c in selector.label_constraints)
 
 
-class Queues:
-    """The load of the cluster as the actor knows it. Coroutines of one event loop, so that state needs no locks."""
+class LoadMonitor:
+    """The cluster's queues as the placement actor knows them. Coroutines of one event loop call it, without locks.
 
-    def __init__(self, first: int, ask: Callable[[], Poll] = poll, clock: Callable[[], float] = time.monotonic) -> None:
+    first: the number of the first report.  poll_ray: the poll of Ray, which runs in a thread.
+    """
+
+    def __init__(
+        self, first: int, poll_ray: Callable[[], Poll] = poll, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.backlog = Backlog(clock, lag_s=LAG_S)
-        self.number = first
-        self._ask = ask
+        self.revision = Revision(first)
+        self._poll = poll_ray
         self._clock = clock
-        self._news = asyncio.Condition()
         self._wanted = asyncio.Event()
-        self._told: dict[Queue, Load] = {}
-        self._told_at = self._asked_at = -float("inf")
+        self._published: dict[Queue, Load] = {}
+        self._published_at = self._requested_at = -float("inf")
 
     async def step(self, inventory: Inventory) -> None:
-        """One poll, where somebody wants it; returns when the next is due."""
+        """One poll, where a caller wants the load; returns when the next poll is due."""
         took = 0.0
-        if self._clock() - self._asked_at < WANTED_S:
+        if self._clock() - self._requested_at < WANTED_S:
             start = self._clock()
-            polled = await asyncio.to_thread(self._ask)
+            polled = await asyncio.to_thread(self._poll)
             took = self._clock() - start
             self.backlog.merge(loads(inventory, polled), start)
-            await self._tell(start)
+            await self._publish(start)
         self._wanted.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wanted.wait(), max(POLL_EVERY_S, took / POLL_SHARE))
 
-    async def _tell(self, now: float) -> None:
-        """Wakes those who wait where the load has changed, or nobody heard of it for long."""
+    async def _publish(self, now: float) -> None:
+        """Wakes the callers that wait, where the load has changed or the last report is HEARTBEAT_S old."""
         current = self.backlog.loads()
-        if now - self._told_at < HEARTBEAT_S and _alike(current, self._told):
+        if now - self._published_at < HEARTBEAT_S and _alike(current, self._published):
             return
-        self._told, self._told_at = current, now
-        self.number += 1
-        async with self._news:
-            self._news.notify_all()
+        self._published, self._published_at = current, now
+        self.revision.advance()
+        await self.revision.publish()
 
-    async def told(self, known: int, wait_s: float) -> LoadReport:
-        """The load, once there is news since number `known` or the time is over."""
-        if self._clock() - self._asked_at > WANTED_S:
-            self._wanted.set()  # nothing was polled lately: now, not when the next is due
-            known = self.number
-        self._asked_at = self._clock()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s), self._news:
-                await self._news.wait_for(lambda: self.number > known)
-        self._asked_at = self._clock()
+    async def report(self, known: int, wait_s: float) -> LoadReport:
+        """The load, once there is a report after number `known`, or after `wait_s`."""
+        if self._clock() - self._requested_at > WANTED_S:
+            self._wanted.set()  # nothing was polled of late: the next poll is due now
+            known = self.revision.number
+        self._requested_at = self._clock()
+        await self.revision.wait_beyond(known, wait_s)
+        self._requested_at = self._clock()
         age = self.backlog.age_s
         return LoadReport(
-            self.number, float("inf") if age is None else age, self.backlog.loads(), dict(self.backlog.typical)
-        )
+            self.revision.number, float("inf") if age is None else age, self.backlog.loads(),
+            dict(self.backlog.typical),
+        )  # fmt: skip
 
-    def ran(self, device: Device, seconds: float, tasks: int) -> None:
-        """So many tasks took so long in all, by the clock; the typical task follows the last hundred or so."""
+    def count_ended(self, device: Device, seconds: float, tasks: int) -> None:
+        """Counts tasks that took `seconds` of the clock in all; the mean duration follows the last hundred or so."""
+        if not tasks:
+            return
         mean, known = seconds / tasks, self.backlog.typical.get(device)
-        share = 1.0 if known is None else min(1.0, tasks / REMEMBERED)
+        share = 1.0 if known is None else min(1.0, tasks / MEAN_OVER)
         self.backlog.typical = {
             **self.backlog.typical,
             device: mean if known is None else known + share * (mean - known),
         }
 
-    def sent(self, told: Mapping[Queue, tuple[float, float]]) -> None:
-        """Counts what a caller sent: queue -> (slots, slot-seconds)."""
-        for (config, device), (slots, seconds) in told.items():
-            self.backlog.sent(config, device, seconds / slots, slots)
+    def count_sent(self, sent: Mapping[Queue, tuple[float, float]]) -> None:
+        """Counts the tasks that a caller has sent: queue -> (slots, slot-seconds).
+
+        Tasks of no CPU (num_cpus=0) take no slot, so that nothing waits for them.
+        """
+        for (config, device), (slots, seconds) in sent.items():
+            if slots > 0:
+                self.backlog.enqueue(config, device, seconds / slots, slots)
 
 
 def _alike(one: Mapping[Queue, Load], other: Mapping[Queue, Load]) -> bool:

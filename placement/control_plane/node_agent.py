@@ -5,85 +5,113 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from placement.control_plane.client import tell_actor
-from placement.control_plane.ray_context import own_folder
-from placement.hardware.foreign_gpu_memory import tell_changes
-from placement.hardware.meters import Energy, Sampler, TaskWindow, find_gpus, node_meters, share, visible_gpus
-from placement.hardware.probe import probe
+from placement.control_plane.actor_lookup import find_actor, report_lost_records
+from placement.control_plane.machine import machine_share, probe_node
+from placement.control_plane.ray_context import NAMESPACE, own_folder
+from placement.control_plane.task_energy import TaskEnergy
+from placement.hardware.foreign_gpu_memory import report_changes
 from placement.log.lost_records import LOOK_EVERY_S, tell_of_the_dead
 from placement.messages.reports import Window
 from placement.ray_internals.options import make_remote
 from placement.spec.node import NodeSpec
 
 AgentHandle = Any
-NAMESPACE = "placement"
+Energy = Any
 
 
 class NodeAgent:
-    """Asks for zero CPUs, so it never stands in a task's way; restarts for ever."""
+    """Asks for zero CPUs, so it never stands in a task's way; restarts for ever.
+
+    Every call into the NVIDIA driver is made in a thread or in a process of its own: a driver that hangs leaves the
+    agent able to answer.
+    """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._probing = asyncio.Lock()
         self._spec: NodeSpec | None = None
-        self._sampler: Sampler | None = None
-        self._gpus = find_gpus()
-        self._watch: asyncio.Task[None] | None = None
-        self._count: asyncio.Task[None] | None = None
+        self._energy = TaskEnergy()
+        self._background: dict[str, asyncio.Task[None]] = {}
 
-    async def spec(self, config: str | None) -> NodeSpec:
-        """What this node has, probed at the first call (a few seconds, kept on the node's disk)."""
-        async with self._lock:
-            if self._spec is None:
-                self._spec = await asyncio.to_thread(probe, config=config)
-            if self._sampler is None:
-                self._sampler = Sampler(*node_meters(self._spec.cpu_tdp_w)).start()
-            if self._watch is not None:
-                self._watch.cancel()
-            self._count = self._count or asyncio.create_task(self._tell_of_the_dead())
-            self._watch = asyncio.create_task(tell_changes(self._gpus, self._tell_free))  # anew: who asks may be new
-        return replace(self._spec, config=config or self._spec.config)
+    async def probe(self, config: str | None, cpus: float, gpus: float) -> NodeSpec:
+        """The NodeSpec of this node, of which Ray may grant so many CPUs and GPUs.
 
-    async def _tell_of_the_dead(self) -> None:
-        """Killed workers of this machine, where no other one comes to tell of them."""
+        The hardware is probed at the first call (a few seconds, kept on the node's disk), and again where that left
+        figures unmeasured.
+        """
+        self._start("lost_records", self._report_lost_records())
+        async with self._probing:
+            if self._spec is None or self._spec.not_measured:
+                self._spec = await asyncio.to_thread(probe_node, config, cpus, gpus)
+        if await self._energy.open():
+            devices = self._energy.granted(machine_share(cpus, gpus).visible_devices)
+            self._start("gpu_memory", report_changes(devices, self._report_gpu_free), anew=True)  # the actor may be new
+        return self._spec
+
+    def _start(self, name: str, work: Any, *, anew: bool = False) -> None:
+        running = self._background.get(name)
+        if running is not None and not anew:
+            work.close()
+            return
+        if running is not None:
+            running.cancel()
+        self._background[name] = asyncio.create_task(work)
+
+    async def _report_lost_records(self) -> None:
+        """The unsent rows of killed workers of this machine, where no other worker reports them."""
         while True:
-            with contextlib.suppress(Exception):  # the actor restarts: they are told of the next time
-                await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", tell_actor)
+            with contextlib.suppress(Exception):  # the actor restarts: they are reported the next time
+                await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", report_lost_records)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _tell_free(self, gb: float) -> None:
-        with contextlib.suppress(ValueError, ray.exceptions.RayError):  # no actor now; the next one asks for the spec
-            actor = ray.get_actor("placement", namespace=NAMESPACE)
-            actor.gpu_free.remote(ray.get_runtime_context().get_node_id(), gb)
+    def _report_gpu_free(self, gb: float) -> None:
+        with contextlib.suppress(ValueError, ray.exceptions.RayError):  # no actor now; the next one probes again
+            find_actor().gpu_free.remote(ray.get_runtime_context().get_node_id(), gb)
 
     async def process_id(self) -> int:
-        """The agent's process, for a look at it."""
+        """The agent's process."""
         return os.getpid()
 
-    async def energies(self, windows: list[Window]) -> list[Energy]:
-        """What each task's window took, in their order; a socket's joules are shared by CPU time."""
-        if not windows:
-            return []
-        if self._sampler is None:  # this agent was killed and has come back: nobody asks it for its node again
-            await self.spec(None)
-        assert self._sampler is not None
-        trace = await asyncio.to_thread(self._sampler.trace, max(w.end for w in windows))
-        tasks = [TaskWindow(w.start, w.end, w.cpu_seconds, self._uuids(w)) for w in windows]
-        return share(trace, tasks, count_others=True)
+    async def energies(self, windows: list[Window]) -> list[Energy | None]:
+        """The energy of each task's window, in their order; None of each where the meters cannot be read."""
+        return await self._energy.energies(windows)
 
-    def _uuids(self, window: Window) -> tuple[str, ...]:
-        return visible_gpus(window.visible, self._gpus)[0] if window.visible is not None else ()
+
+class RayNodeAgents:
+    """The agents that the placement actor has started: actors of Ray by name, one on each node."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, AgentHandle] = {}
+
+    async def probe(self, node_id: str, config: str | None, cpus: float, gpus: float) -> NodeSpec:
+        """The NodeSpec of a node; starts its agent where there is none."""
+        if node_id not in self._handles:
+            self._handles[node_id] = agent_of(node_id)
+        spec: NodeSpec = await self._handles[node_id].probe.remote(config, cpus, gpus)
+        return spec
+
+    def has(self, node_id: str) -> bool:
+        """Whether the node's agent was started and has not been released."""
+        return node_id in self._handles
+
+    def release(self, node_id: str) -> None:
+        """Ends the node's agent."""
+        if node_id in self._handles:
+            ray.kill(self._handles.pop(node_id), no_restart=True)
+
+    def forget(self, node_id: str) -> None:
+        """Drops the handle of an agent that is gone."""
+        self._handles.pop(node_id, None)
 
 
 def agent_of(node_id: str) -> AgentHandle:
     """The agent of a node, started where there is none."""
     return (
-        make_remote(NodeAgent, {})  # as placement.commands makes the actor
+        make_remote(NodeAgent, {})  # not ray.remote, in whose place somebody may have put placed_remote
         .options(
             name=f"agent-{node_id}", namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0,
             max_restarts=-1, max_task_retries=3,
@@ -94,7 +122,7 @@ def agent_of(node_id: str) -> AgentHandle:
 
 
 def energies_of(node_id: str, windows: list[Window], timeout_s: float) -> list[Energy | None]:
-    """What a node's agent tells of each window; None where there is no agent to be had."""
+    """The energy of each window, as the node's agent measured it; None of each where the agent does not answer."""
     try:
         agent = ray.get_actor(f"agent-{node_id}", namespace=NAMESPACE)
         return list(ray.get(agent.energies.remote(windows), timeout=timeout_s))

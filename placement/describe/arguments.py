@@ -151,8 +151,10 @@ def of_ref(ref: Any) -> tuple[float | None, int | None]:
     ray = sys.modules.get("ray")
     if ray is None:
         return UNKNOWN
-    from ray.experimental import get_local_object_locations  # only where ray is there already
-
+    try:
+        from ray.experimental import get_local_object_locations  # only where ray is there already
+    except ImportError:  # a Ray without it: see placement.ray_internals.names
+        return UNKNOWN
     try:
         return (get_local_object_locations([ref]).get(ref) or {}).get("object_size"), None
     except RuntimeError:  # Ray is imported, but not started

@@ -1,4 +1,4 @@
-"""Settings, Update and LoadReport: what the placement actor is told and tells."""
+"""Settings, which users send to the placement actor, and the Update and LoadReport that it sends to callers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from placement.scheduling.queue_model import Load
 from placement.spec.node import Inventory
 from placement.spec.task import Device
 
+NODES_WAIT_S = 2.0
+"""The longest time that a caller waits for the probes of nodes that have joined, s."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What is set for the whole cluster. log: URI of the log, None = none is kept. emulator: "module:function".
-    node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() gives them."""
+    """The settings of the whole cluster; None = not set.
+
+    log: URI of the log; without one none is kept.  emulator: "module:function".  compression: see `placement.start`.
+    node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() returns them.
+    node_types_complete: as its is_complete() says of them.
+    """
 
     log: str | None = None
     policy: str | Policy | None = None
@@ -23,13 +30,16 @@ class Settings:
     compression: float | None = None
     keep_days: float | None = None
     node_types: dict[str, dict[str, Any]] | None = None
+    node_types_complete: bool | None = None
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a caller does not know yet. selector: the version in service; `control.served_selector` has it.
+    """The changes since the snapshot version that a caller has.
 
-    It is kept small: an answer of more than 100 KB would go through Ray's object store.
+    selector: the version in service; `client.served_selector` reads its content.  pending_nodes: nodes whose first
+    probe is worth a wait of NODES_WAIT_S at most.  It is kept small: an answer of more than 100 KB would go through
+    Ray's object store.
     """
 
     version: int
@@ -43,7 +53,7 @@ class Update:
 
 
 class LoadReport(NamedTuple):
-    """What a caller hears. age_s: since Ray was asked, when this was sent.  typical: what tasks took of late, s."""
+    """The cluster's load. age_s: of the poll, when this was sent.  typical: mean duration of recent tasks, s."""
 
     number: int
     age_s: float

@@ -60,7 +60,7 @@ class Estimate:
         return self.gpu_seconds if device == "gpu" else self.cpu_seconds
 
 
-def seconds_told(log: float) -> float:
+def seconds_of_log(log: float) -> float:
     """Seconds of their logarithm."""
     return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
@@ -130,7 +130,7 @@ class Prepared(Protocol):
         ...
 
 
-class Listed:
+class EstimateList:
     """Estimates that were made one by one."""
 
     __slots__ = ("_estimates", "p_gpu")
@@ -148,7 +148,7 @@ class Listed:
         return "" if e is None else doubts_of(e.extrapolating, e.energy_decides)
 
 
-class OneByOne(Protocol):
+class SingleNodeSelector(Protocol):
     """All that is asked of a selector that has no `prepare` of its own."""
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float, /) -> Estimate | None:
@@ -157,20 +157,20 @@ class OneByOne(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
+class PreparedOneByOne:
     """Prepared for a selector that answers for one kind of node at a time."""
 
-    selector: OneByOne
+    selector: SingleNodeSelector
     nodes: tuple[NodeSpec, ...]
     cpus: float
 
-    def __call__(self, task: TaskSpec, /) -> Listed:
+    def __call__(self, task: TaskSpec, /) -> EstimateList:
         """One estimate after the other."""
-        return Listed([self.selector.estimate(task, node, self.cpus) for node in self.nodes])
+        return EstimateList([self.selector.estimate(task, node, self.cpus) for node in self.nodes])
 
 
-def prepared(selector: OneByOne, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
+def prepared(selector: SingleNodeSelector, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
     """The selector's own `prepare(nodes, cpus)` where it has one, which answers for all nodes at once."""
     prepare = getattr(selector, "prepare", None)
-    ready: Prepared = Each(selector, nodes, cpus) if prepare is None else prepare(nodes, cpus)
+    ready: Prepared = PreparedOneByOne(selector, nodes, cpus) if prepare is None else prepare(nodes, cpus)
     return ready

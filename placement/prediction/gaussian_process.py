@@ -62,7 +62,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Points:
+class TrainingPoints:
     """What a model rests on: n timed pieces of work. NumPy arrays.
 
     inputs (n, 5): centred logs of INPUTS.  framework, device (n,): codes; -1 is unknown, and equal to none.
@@ -75,12 +75,14 @@ class Points:
     gpu: Any
     gflops: Any
 
-    def take(self, chosen: Any) -> Points:
+    def take(self, chosen: Any) -> TrainingPoints:
         """Those of a mask or of indices."""
-        return Points(*(getattr(self, name)[chosen] for name in ("inputs", "framework", "device", "gpu", "gflops")))
+        return TrainingPoints(
+            *(getattr(self, name)[chosen] for name in ("inputs", "framework", "device", "gpu", "gflops"))
+        )
 
 
-def covariances(a: Points, b: Points) -> list[Any]:
+def covariances(a: TrainingPoints, b: TrainingPoints) -> list[Any]:
     """The matrices (len(a), len(b)) of the level and of each of AMPLITUDES, at amplitude 1."""
     import numpy as np
 
@@ -95,7 +97,7 @@ def covariances(a: Points, b: Points) -> list[Any]:
     return [SHARED_LEVEL + KIND_LEVEL * kind, *shared, *(kind * part for part in shared), *own]
 
 
-def covariance(a: Points, b: Points, amplitudes: Sequence[float], scales: Any) -> Any:
+def covariance(a: TrainingPoints, b: TrainingPoints, amplitudes: Sequence[float], scales: Any) -> Any:
     """(len(a), len(b)): the prior covariance of log seconds. scales (frameworks,): multiply the framework's parts."""
     import numpy as np
 
@@ -115,7 +117,7 @@ class PowerRatio:
 
 
 @dataclass(frozen=True)
-class Place:
+class DevicePair:
     """A framework on a CPU and a GPU: its covariance with the points is a sum of five curves with these weights."""
 
     cpu: Any  # (5, n): of 1, line, wide, middle, narrow
@@ -127,7 +129,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class RatioModel:
+class GaussianProcess:
     """A fitted model of the seconds that a task takes on a CPU and on a GPU.
 
     frameworks, cpus, gpus: the names behind the codes.  centre, low, high (5,): of the logs of INPUTS; NaN where an
@@ -144,7 +146,7 @@ class RatioModel:
     low: Any
     high: Any
     gflops_centre: tuple[float, float]
-    points: Points
+    points: TrainingPoints
     amplitudes: tuple[float, ...]
     scales: Any
     weights: Any
@@ -174,10 +176,10 @@ class RatioModel:
         cpu_gflops: float | None = None, gpu_gflops: float | None = None,
     ) -> Prediction:  # fmt: skip
         """One task on two devices. work: INPUTS of one step, in their order; None = unknown."""
-        return self.predict_at(self.place(framework, cpu, gpu, cpu_gflops, gpu_gflops), work)
+        return self.predict_at(self.device_pair(framework, cpu, gpu, cpu_gflops, gpu_gflops), work)
 
-    def predict_at(self, place: Place, work: Sequence[float | None]) -> Prediction:
-        """One task at a place, which `place` makes; some 20 us."""
+    def predict_at(self, pair: DevicePair, work: Sequence[float | None]) -> Prediction:
+        """One task on a pair of devices that `device_pair` made; some 20 us."""
         import numpy as np
 
         x, outside = self._inputs(work)
@@ -187,13 +189,13 @@ class RatioModel:
         curves[0] = 1.0
         curves[1] = self.points.inputs @ x
         np.exp(self._widths @ square[None, :], out=curves[2:])
-        on_cpu, on_gpu = (place.cpu * curves).sum(0), (place.gpu * curves).sum(0)
+        on_cpu, on_gpu = (pair.cpu * curves).sum(0), (pair.gpu * curves).sum(0)
         log_cpu = float(on_cpu @ self.weights) + self.level
         log_gpu = float(on_gpu @ self.weights) + self.level
         known = self.factor @ (on_cpu - on_gpu)
-        constant, slope = place.own
+        constant, slope = pair.own
         variance = constant + slope * float(x @ x) - float(known @ known)
-        return self._bounded(work[0], place, log_cpu, log_gpu, variance, outside or not place.known)
+        return self._bounded(work[0], pair, log_cpu, log_gpu, variance, outside or not pair.known)
 
     def _inputs(self, work: Sequence[float | None]) -> tuple[Any, bool]:
         import numpy as np
@@ -219,9 +221,9 @@ class RatioModel:
 
         return np.array([[-0.5 / width**2] for width in WIDTHS])
 
-    def place(
+    def device_pair(
         self, framework: str | None, cpu: str, gpu: str, cpu_gflops: float | None, gpu_gflops: float | None
-    ) -> Place:
+    ) -> DevicePair:
         """All that does not depend on the work: a framework on two devices; some 0.1 ms."""
         import numpy as np
 
@@ -253,7 +255,7 @@ class RatioModel:
             )  # fmt: skip
         own = self._own_variance(variances, framework is not None, centred)
         known = of_cpu >= 0 and of_gpu >= 0 and (framework is None or of_framework >= 0)
-        return Place(both[0], both[1], own, known, logs[0], logs[1])
+        return DevicePair(both[0], both[1], own, known, logs[0], logs[1])
 
     @staticmethod
     def _own_variance(variances: Mapping[str, float], framework: bool, gflops: Sequence[float]) -> tuple[float, float]:
@@ -265,15 +267,21 @@ class RatioModel:
         return 2 * rest + variances["device_gflops"] * sum(g * g for g in gflops), 2 * lines
 
     def _bounded(
-        self, flops: float | None, place: Place, log_cpu: float, log_gpu: float, variance: float, extrapolating: bool
+        self,
+        flops: float | None,
+        pair: DevicePair,
+        log_cpu: float,
+        log_gpu: float,
+        variance: float,
+        extrapolating: bool,
     ) -> Prediction:
         """Neither device is faster than its arithmetic, nor the ratio beyond any seen."""
         if flops is not None and flops > 0:
             least = math.log(flops) - math.log(1e9 * FASTEST)
-            if place.log_cpu_gflops is not None:
-                log_cpu = max(log_cpu, least - place.log_cpu_gflops)
-            if place.log_gpu_gflops is not None:
-                log_gpu = max(log_gpu, least - place.log_gpu_gflops)
+            if pair.log_cpu_gflops is not None:
+                log_cpu = max(log_cpu, least - pair.log_cpu_gflops)
+            if pair.log_gpu_gflops is not None:
+                log_gpu = max(log_gpu, least - pair.log_gpu_gflops)
         std = math.sqrt(max(variance, 0.0) + self.noise[0] ** 2 + self.noise[1] ** 2)
         speedup = min(max(log_cpu - log_gpu, self.bounds[0]), self.bounds[1])
         return Prediction(speedup, std, extrapolating, log_cpu, log_gpu)

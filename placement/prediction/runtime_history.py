@@ -214,7 +214,7 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
     other device's by as much as the prior was off.
     """
     if not (cpu.runs and gpu.runs):
-        told = corrected(prior, off_by([(prior, cpu, gpu)]))
+        told = corrected(prior, log_slowdown([(prior, cpu, gpu)]))
         return told and replace(
             told, cpu_seconds=cpu.seconds or told.cpu_seconds, gpu_seconds=gpu.seconds or told.gpu_seconds
         )
@@ -232,7 +232,7 @@ def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: Jo
     )  # fmt: skip
 
 
-def off_by(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
+def log_slowdown(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
     """Log of the factor by which runs took longer than estimated, over all that were timed; 0 where none was.
 
     told: an estimate, and what was timed of it on the CPU and on the GPU.

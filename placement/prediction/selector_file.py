@@ -16,17 +16,15 @@ from placement.prediction.selector_checks import (
     SCHEMA_VERSION,
     shortened,
 )
+from placement.prediction.speedup_selector import speedup_selector_of
 
 LARGEST_FILE_BYTES = 16 * 2**20
 
 
-def _ratio_of(data: Mapping[str, Any]) -> Selector:
-    from placement.prediction.speedup_selector import speedup_selector_of  # stands on this module
-
-    return speedup_selector_of(data)
-
-
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {"classifier": classifier_of, "ratio": _ratio_of}
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {
+    "classifier": classifier_of,
+    "ratio": speedup_selector_of,
+}
 """Kind of selector -> the function that makes it of a file's content."""
 
 

@@ -10,6 +10,7 @@
     task_submission   the arguments of Ray's own submission, in the order of this version
     control_store     Ray's key-value store
     cluster           what is free and what waits in the cluster, and where objects are
+    machine           the CPUs and the memory of this machine, as Ray counts them
     worker_hooks      retirement of workers, and the traceback that a worker sends
     emulation         nodes without a dashboard, for emulated clusters
 

@@ -138,6 +138,17 @@ WORKER_HOOKS = (
     ),
 )  # fmt: skip
 
+MACHINE = (
+    PrivateName(
+        "ray._private.utils", "get_num_cpus", "the CPUs that `ray start` counts, within a container's limits",
+        "the CPUs that the process may run on",
+    ),
+    PrivateName(
+        "ray._common.utils", "get_system_memory", "the memory of the machine or the container",
+        "the memory of the machine",
+    ),
+)  # fmt: skip
+
 EMULATION = (
     PrivateName(
         "ray._private.utils", "get_dashboard_dependency_error", "starts emulated nodes without a dashboard",
@@ -145,7 +156,19 @@ EMULATION = (
     ),
 )  # fmt: skip
 
-NAMES = (*CONNECTION, *OPTIONS, *TASKS, *USAGE, *ACTORS, *DAG, *CONTROL_STORE, *CLUSTER, *WORKER_HOOKS, *EMULATION)
+NAMES = (
+    *CONNECTION,
+    *OPTIONS,
+    *TASKS,
+    *USAGE,
+    *ACTORS,
+    *DAG,
+    *CONTROL_STORE,
+    *CLUSTER,
+    *WORKER_HOOKS,
+    *MACHINE,
+    *EMULATION,
+)
 
 
 def absent(names: Iterable[PrivateName]) -> list[str]:

@@ -61,22 +61,25 @@ def actor_options() -> Mapping[str, Any] | None:
     return getattr(_utils, "actor_options", None)
 
 
-def check_task_options(options: dict[str, Any], *, yields: bool = False) -> None:
-    """Raises what ray.remote raises on options of a task that are not valid. yields: it is a generator function."""
+def check_task_options(options: dict[str, Any], *, yields: bool = False, in_options: bool = False) -> None:
+    """Raises what ray.remote raises on options of a task that are not valid.
+
+    yields: it is a generator function.  in_options: they are given to `.options()`, which takes no max_calls.
+    """
     check = getattr(_utils, "validate_task_options", None)
     if check is None:
         return
     if _takes(check, "is_generator_callable"):
-        check(options, in_options=False, is_generator_callable=yields)
+        check(options, in_options=in_options, is_generator_callable=yields)
     else:
-        check(options, in_options=False)
+        check(options, in_options=in_options)
 
 
-def check_actor_options(options: dict[str, Any]) -> None:
+def check_actor_options(options: dict[str, Any], *, in_options: bool = False) -> None:
     """Raises what ray.remote raises on options of an actor that are not valid."""
     check = getattr(_utils, "validate_actor_options", None)
     if check is not None:
-        check(options, in_options=False)
+        check(options, in_options=in_options)
 
 
 def _takes(function: Callable[..., Any], parameter: str) -> bool:

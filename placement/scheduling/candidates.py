@@ -1,9 +1,8 @@
-"""What a policy chooses from and what it answers: Candidate and Choice; CandidateSet, the candidates of one task by
-lots.
+"""The input and the answer of a policy: Candidate and Choice; CandidateSet, the candidates of one task by groups.
 
 Kinds of node that no task can tell apart make one NodeGroup, so that a choice among a thousand kinds costs no more than
-one among sixteen. A CandidateSet is also a plain sequence of Candidates, each made only when somebody looks: a user's
-own policy sees nothing of lots.
+one among sixteen. A CandidateSet is also a plain sequence of Candidates, each made only when it is read: a user's own
+policy sees nothing of groups.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Literal, NamedTuple, Protocol, cast, overload, runtime_checkable
 
-from placement.prediction.estimate import Estimate, Estimates, Listed
+from placement.prediction.estimate import Estimate, EstimateList, Estimates
 from placement.spec.task import Device, TaskSpec
 
 LARGEST_MEMO = 1024
@@ -54,7 +53,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a policy picked: a device and the configs that will do, best first; why; and how sure.
+    """The pick of a policy: a device and the configs that will do, best first; why; and how sure.
 
     probability: P(GPU) of the estimate decided on, None where none was.
     propensity: probability with which this policy picks this device here; 1.0 unless it explores.
@@ -75,7 +74,7 @@ class Choice:
 
 
 class Comparison(NamedTuple):
-    """What was compared where something would have to be waited for: the way taken and the best of the others.
+    """The comparison behind a choice that had to wait for something: the way taken and the best of the others.
 
     wait_s: until it is free.  cost_s: of the run, joules priced in.  rate: what a second of GPU counted, in seconds of
     CPU. With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
@@ -111,7 +110,7 @@ class Comparison(NamedTuple):
 
 
 class Waits(Protocol):
-    """Who knows how long the queues are; `placement.scheduling.queue_model.Backlog` does."""
+    """The lengths of the queues, as `placement.scheduling.queue_model.Backlog` knows them."""
 
     @property
     def age_s(self) -> float | None:
@@ -155,19 +154,18 @@ def node_group(configs: Iterable[str], cpu: Iterable[str], gpu: Iterable[str], e
 class CandidateSet(Sequence[Candidate]):
     """The feasible candidates of one task.
 
-    lots: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
-    costs: what a policy worked out of it and wants kept (a CandidateSet is kept with its task while its snapshot
-    stands).
+    groups: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
+    costs: for the policy to keep what it computes of the candidates; the set lives in a row of the DecisionTable.
     """
 
     __slots__ = (
-        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "lots",
+        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "groups",
         "memo", "waits",
     )  # fmt: skip
 
     def __init__(
         self,
-        lots: Sequence[NodeGroup],
+        groups: Sequence[NodeGroup],
         gpu: Sequence[int],
         cpu_configs: tuple[str, ...],
         estimate: Callable[[], Estimates],
@@ -175,7 +173,7 @@ class CandidateSet(Sequence[Candidate]):
         memo: dict[tuple[int, ...], tuple[str, ...]],
         waits: Waits | None,
     ) -> None:
-        self.lots = lots
+        self.groups = groups
         self.gpu = gpu
         self.cpu_configs = cpu_configs
         self.memo = memo
@@ -189,7 +187,7 @@ class CandidateSet(Sequence[Candidate]):
 
     @property
     def estimates(self) -> Estimates:
-        """Of the lots that have one, by their `estimated`."""
+        """Of the groups that have one, by their `estimated`."""
         if self._estimates is None:
             self._estimates = self._estimate()
         return self._estimates
@@ -197,21 +195,21 @@ class CandidateSet(Sequence[Candidate]):
     def known(self) -> list[tuple[float, int]]:
         """(P(GPU), node_group) of the GPU candidates of which something is known."""
         if self._known is None:
-            lots = self.lots
+            groups = self.groups
             p = self.estimates.p_gpu if self.gpu else ()
-            self._known = [(q, i) for i in self.gpu if (q := p[lots[i].estimated]) is not None]  # type: ignore[index]
+            self._known = [(q, i) for i in self.gpu if (q := p[groups[i].estimated]) is not None]  # type: ignore[index]
         return self._known
 
     def estimate(self, at: int) -> Estimate | None:
-        """A node_group's."""
-        index = self.lots[at].estimated
+        """The estimate of a group; None where there is none."""
+        index = self.groups[at].estimated
         return None if index is None else self.estimates[index]
 
     def doubts(self, best: float, known: list[tuple[float, int]]) -> str:
-        """What the surest estimate stands on, as it is added to a reason."""
+        """The doubts about the surest estimate, as text that is added to a reason."""
         tied = [i for p, i in known if p == best]
-        at = tied[0] if len(tied) == 1 else min((self.lots[i].by_name[0], i) for i in tied)[1]
-        estimated = self.lots[at].estimated
+        at = tied[0] if len(tied) == 1 else min((self.groups[i].by_name[0], i) for i in tied)[1]
+        estimated = self.groups[at].estimated
         return "" if estimated is None else self.estimates.doubts(estimated)
 
     def gpu_configs(self) -> tuple[str, ...]:
@@ -219,9 +217,9 @@ class CandidateSet(Sequence[Candidate]):
         return tuple(on("gpu", self))
 
     def best_first(self, known: list[tuple[float, int]]) -> tuple[str, ...]:
-        """The GPU configs of some lots, surest first, by name where they are as sure."""
+        """The GPU configs of some groups, surest first, by name where they are as sure."""
         if len(known) == 1:
-            return self.lots[known[0][1]].by_name
+            return self.groups[known[0][1]].by_name
         known = sorted(known, key=surest_first)
         last, key = -1.0, []
         for p, i in known:
@@ -230,7 +228,7 @@ class CandidateSet(Sequence[Candidate]):
         pattern = tuple(key)
         found = self.memo.get(pattern)
         if found is None:
-            ties = ([self.lots[i].by_name for _, i in tied] for _, tied in groupby(known, lambda one: one[0]))
+            ties = ([self.groups[i].by_name for _, i in tied] for _, tied in groupby(known, lambda one: one[0]))
             found = tuple(chain.from_iterable(sorted(chain.from_iterable(names)) for names in ties))
             if len(self.memo) >= LARGEST_MEMO:
                 self.memo.clear()
@@ -259,7 +257,7 @@ def surest_first(known: tuple[float, int]) -> tuple[float, int]:
 
 
 class CandidateWaits:
-    """The waits that Candidates themselves tell."""
+    """The waits that the Candidates themselves state."""
 
     __slots__ = ("_waits",)
     age_s = None
@@ -269,7 +267,7 @@ class CandidateWaits:
         self._waits = {(c.config, c.device): c.wait_s for c in candidates}
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
-        """As the Candidate says."""
+        """The wait of the Candidate."""
         return self._waits.get((config, device))
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
@@ -289,16 +287,16 @@ def candidate_set(candidates: Sequence[Candidate]) -> CandidateSet:
     by_config: dict[tuple[str, int], list[Candidate]] = {}
     for candidate in candidates:
         by_config.setdefault((candidate.config, id(candidate.estimate)), []).append(candidate)
-    lots = [
+    groups = [
         node_group([config], on("cpu", same), on("gpu", same), i)
         for i, ((config, _), same) in enumerate(by_config.items())
     ]
     estimates = [same[0].estimate for same in by_config.values()]
     return CandidateSet(
-        lots,
-        [i for i, one in enumerate(lots) if one.gpu],
+        groups,
+        [i for i, one in enumerate(groups) if one.gpu],
         tuple(on("cpu", candidates)),
-        lambda: Listed(estimates),
+        lambda: EstimateList(estimates),
         lambda _: candidates,
         {},
         CandidateWaits(candidates),

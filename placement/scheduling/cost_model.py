@@ -1,4 +1,4 @@
-"""What a task costs on each device of each lot of nodes: seconds, and joules priced in seconds. Pure.
+"""What a task costs on each device of each group of nodes: seconds, and joules priced in seconds. Pure.
 
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
 `placement.prediction.runtime_history.prior_spread` has it; of one kind of node from the others' (their geometric mean).
@@ -22,7 +22,7 @@ THRESHOLDS = JointThreshold()
 
 
 class Option(NamedTuple):
-    """A device of a lot of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in."""
+    """A device of a group of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in."""
 
     device: Device
     configs: tuple[str, ...]
@@ -69,14 +69,14 @@ class Places(NamedTuple):
 
 
 def options_of(found: CandidateSet) -> list[Option] | None:
-    """Every device of every lot; None where of some nothing tells its seconds."""
-    told = [seconds_of(found, i) for i in range(len(found.lots))]
+    """Every device of every group; None where of some nothing tells its seconds."""
+    told = [seconds_of(found, i) for i in range(len(found.groups))]
     usual = [geometric_mean([s for one in told if (s := one[at]) is not None and s == s]) for at in (0, 1)]
     gpu = set(found.gpu)
     options, joules_known = [], True
-    for i, lot in enumerate(found.lots):
+    for i, group in enumerate(found.groups):
         estimate = found.estimate(i)
-        sides: tuple[tuple[Device, tuple[str, ...]], ...] = (("cpu", lot.cpu), ("gpu", lot.gpu if i in gpu else ()))
+        sides: tuple[tuple[Device, tuple[str, ...]], ...] = (("cpu", group.cpu), ("gpu", group.gpu if i in gpu else ()))
         for (device, configs), own, others in zip(sides, told[i], usual, strict=True):
             seconds = others if own is None or own != own else own  # NaN is none
             if not configs:
@@ -90,7 +90,7 @@ def options_of(found: CandidateSet) -> list[Option] | None:
 
 
 def seconds_of(found: CandidateSet, at: int) -> tuple[float | None, float | None]:
-    """(CPU, GPU) seconds of a lot; the one that is not known from the other and the speed-up."""
+    """(CPU, GPU) seconds of a group; the one that is not known from the other and the speed-up."""
     estimate = found.estimate(at)
     if estimate is None:
         return None, None

@@ -31,7 +31,7 @@ class Decision:
     policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
     policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
     weighed: what was compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends
-    the task takes it over (`Backlog.sent`).
+    the task takes it over (`Backlog.enqueue`).
     """
 
     device: Device
@@ -115,7 +115,7 @@ def spare(decision: Decision, offered: CandidateSet) -> str | None:
     free while the chosen ones are not; with one spare alone that made 2 % of the makespan in simulation.
     """
     chosen, best = set(decision.configs), (math.inf, math.inf, "")
-    for i, one in enumerate(offered.lots):
+    for i, one in enumerate(offered.groups):
         configs = one.cpu if decision.device == "cpu" else one.gpu if i in offered.gpu else ()
         other = next((config for config in configs if config not in chosen), None)
         if other is not None:

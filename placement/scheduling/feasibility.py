@@ -9,15 +9,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from placement.prediction.estimate import Estimate, Estimates, Listed, OneByOne, prepared
-from placement.prediction.runtime_history import RunHistory, Timings, corrected, off_by, posterior
+from placement.prediction.estimate import Estimate, EstimateList, Estimates, SingleNodeSelector, prepared
+from placement.prediction.runtime_history import RunHistory, Timings, corrected, log_slowdown, posterior
 from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
 from placement.scheduling.queue_model import Backlog
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import QUANTITIES, Inventory, NodeKind, NodeSpec
 from placement.spec.task import DEVICES, Device, TaskSpec
 
-MOST_LOTS = 16
+MOST_GROUPS = 16
 STEPS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0)
 """How finely kinds are told apart, in steps a doubling of each figure: 8 are 9 % apart; 0 tells nothing apart."""
 
@@ -82,14 +82,19 @@ def granted_memory(kind: NodeKind, limits: Limits) -> float:
 
 
 class CandidateTable:
-    """The candidates of an inventory under limits, by lots, with the selector ready for them.
+    """The candidates of an inventory under limits, by groups of alike kinds of node, with the selector prepared.
 
-    kinds alike: those of the very same figures; where that leaves more than MOST_LOTS, those within 9 %, then coarser.
-    The first of a node_group (in the inventory's order) stands for all of it.
+    Kinds of the very same figures are alike; where that leaves more than MOST_GROUPS, those within 9 %, then coarser.
+    The first kind of a group (in the inventory's order) stands for all of it.
     """
 
     def __init__(
-        self, inventory: Inventory, limits: Limits, selector: OneByOne, thresholds: JointThreshold, waits: Waits | None
+        self,
+        inventory: Inventory,
+        limits: Limits,
+        selector: SingleNodeSelector,
+        thresholds: JointThreshold,
+        waits: Waits | None,
     ) -> None:
         self.limits, self.thresholds = limits, thresholds
         self.waits = waits.under(limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
@@ -98,8 +103,8 @@ class CandidateTable:
         groups = alike(self.kinds, self.can)
         groups.sort(key=lambda group: not group[0].grants_gpus)  # those with an estimate first
         self.members = groups
-        self.lots = [self._lot(group, i if group[0].grants_gpus else None) for i, group in enumerate(groups)]
-        self.gpu = [i for i, one in enumerate(self.lots) if one.gpu]
+        self.groups = [self._group(group, i if group[0].grants_gpus else None) for i, group in enumerate(groups)]
+        self.gpu = [i for i, one in enumerate(self.groups) if one.gpu]
         self.cpu_configs = tuple(k.spec.config for k in self.kinds if self.can[k.spec.config, "cpu"])
         memory = [[granted_memory(k, limits) for k in group if self.can[k.spec.config, "gpu"]] for group in groups]
         self.least = [min(one, default=math.inf) for one in memory]
@@ -109,7 +114,7 @@ class CandidateTable:
         self.prior = prepared(selector, nodes, limits.cpus["cpu"])
         self.memo: dict[tuple[int, ...], tuple[str, ...]] = {}
 
-    def _lot(self, kinds: Sequence[NodeKind], estimated: int | None) -> NodeGroup:
+    def _group(self, kinds: Sequence[NodeKind], estimated: int | None) -> NodeGroup:
         names = [kind.spec.config for kind in kinds]
         cpu, gpu = ([name for name in names if self.can[name, device]] for device in DEVICES)
         return node_group(names, cpu, gpu, estimated)
@@ -126,15 +131,15 @@ class CandidateTable:
             return self._split(task, seen)
         prior = self.prior
         return CandidateSet(
-            self.lots, gpu, self.cpu_configs, lambda: prior(task), self._candidates, self.memo, self.waits
+            self.groups, gpu, self.cpu_configs, lambda: prior(task), self._candidates, self.memo, self.waits
         )  # fmt: skip
 
     def _split(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
-        """With the kinds that differ for this task (of which runs were seen, or too small) as lots of their own."""
+        """With the kinds that differ for this task (of which runs were seen, or too small) as groups of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
         off = self._off_by(prior, seen) if seen else 0.0
-        lots: list[NodeGroup] = []
+        groups: list[NodeGroup] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
             faults = {k.spec.config: gpu_fault(task, k, self.limits, seen) for k in group}
@@ -142,16 +147,16 @@ class CandidateTable:
             together = [k for k in group if not (k.spec.config in apart or faults[k.spec.config])]
             known = corrected(prior[i], off) if group[0].grants_gpus else None
             if together:
-                lots.append(self._lot(together, len(estimates)))
+                groups.append(self._group(together, len(estimates)))
                 estimates.append(known)
             for kind in alone:
-                single = self._lot([kind], len(estimates))
+                single = self._group([kind], len(estimates))
                 unfit = faults[kind.spec.config] is not None
-                lots.append(node_group(single.configs, single.cpu, (), single.estimated) if unfit else single)
+                groups.append(node_group(single.configs, single.cpu, (), single.estimated) if unfit else single)
                 estimates.append(self._sharpened(known, kind, seen))
-        gpu = [i for i, one in enumerate(lots) if one.gpu]
+        gpu = [i for i, one in enumerate(groups) if one.gpu]
         return CandidateSet(
-            lots, gpu, self.cpu_configs, lambda: Listed(estimates), self._candidates, {}, self.waits
+            groups, gpu, self.cpu_configs, lambda: EstimateList(estimates), self._candidates, {}, self.waits
         )  # fmt: skip
 
     def _sharpened(self, prior: Estimate | None, kind: NodeKind, seen: RunHistory | None) -> Estimate | None:
@@ -163,7 +168,7 @@ class CandidateTable:
     def _off_by(self, prior: Estimates, seen: RunHistory) -> float:
         """By how much the selector's seconds are off for a task of which some kinds of node were timed."""
         timed = {place.config for place in seen.timings}
-        return off_by(
+        return log_slowdown(
             (prior[i], *self._timed(kind, seen))
             for i, group in enumerate(self.members)
             if group[0].grants_gpus
@@ -179,7 +184,7 @@ class CandidateTable:
     def _candidates(self, of: CandidateSet) -> list[Candidate]:
         """Every candidate of a field, in the inventory's order."""
         estimates = self.estimates_of(of)
-        gpu = {config for i in of.gpu for config in of.lots[i].gpu}
+        gpu = {config for i in of.gpu for config in of.groups[i].gpu}
         return [
             self._candidate(kind.spec.config, device, estimates.get(kind.spec.config))
             for kind in self.kinds
@@ -194,19 +199,19 @@ class CandidateTable:
 
     def estimates_of(self, of: CandidateSet) -> dict[str, Estimate | None]:
         """The estimate of each kind."""
-        by_lot = [of.estimate(i) for i in range(len(of.lots))]
-        return {config: by_lot[i] for i, one in enumerate(of.lots) for config in one.configs}
+        by_group = [of.estimate(i) for i in range(len(of.groups))]
+        return {config: by_group[i] for i, one in enumerate(of.groups) for config in one.configs}
 
 
 Figures = tuple[object, ...]
 
 
 def alike(kinds: Sequence[NodeKind], can: Mapping[tuple[str, Device], bool]) -> list[list[NodeKind]]:
-    """The kinds in at most MOST_LOTS lots of like ones; kinds that may do different things are never alike."""
+    """The kinds in at most MOST_GROUPS groups of like ones; kinds that may do different things are never alike."""
     may = [(bool(k.grants_gpus), *(can[k.spec.config, device] for device in DEVICES)) for k in kinds]
     groups = grouped(kinds, [(m, identity(k.spec)) for m, k in zip(may, kinds, strict=True)])
     for step in STEPS:
-        if len(groups) <= MOST_LOTS:
+        if len(groups) <= MOST_GROUPS:
             break
         groups = grouped(kinds, [(m, rounded(k.spec, step)) for m, k in zip(may, kinds, strict=True)])
     return groups

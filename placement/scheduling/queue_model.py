@@ -1,4 +1,4 @@
-"""How long the queues are: what was polled of the cluster, and what this driver sent since.
+"""Lengths of the cluster's queues: the last poll of the cluster, and the tasks this driver has sent since.
 
 Pure bookkeeping; the clock comes from outside. A poll tells of everybody's tasks: this driver's, other drivers' and
 those of Ray jobs that do not use this library. What this driver sends counts at once, not at the next poll, so that a
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from placement.scheduling.candidates import Queue, Waits
 from placement.spec.task import Device
 
-LARGEST_SENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
+LARGEST_RECENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
 LAG_S = 1.5  # Ray's own reports of what waits come up to 1.2 s late; measured on two nodes
 STALE_S = (
     10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
 )
 RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
-GUESS_S = 1.0  # of a task of which nobody told its seconds, while no other one is known; a guess
+GUESS_S = 1.0  # of a task whose seconds are not known, while those of no other are; a guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class _Line:
+class _QueueState:
     slots: float
     tasks: float
     seconds: float
@@ -70,7 +70,7 @@ class _Line:
 class Backlog:
     """The queues of all (config, device), as far as this driver knows them.
 
-    exact: every end is told through `ended` (as a simulator does); tasks are then counted, not let go with the time,
+    exact: every end is reported by `complete` (as a simulator does); tasks are then counted, not let go with the time,
     and nothing grows stale.  lag_s: how late a poll may tell of a task.
     speed: seconds of tasks that pass in one of the clock; other than 1 on an emulated cluster that compresses time.
     One thread merges while others send and ask: dicts are replaced whole, and what falls between is in the next poll.
@@ -80,12 +80,12 @@ class Backlog:
         self._clock = clock
         self._exact = exact
         self._lag_s = lag_s
-        self._lines: dict[Queue, _Line] = {}
-        self._sent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_SENT)
+        self._states: dict[Queue, _QueueState] = {}
+        self._recent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_RECENT)
         self._mean: dict[Device, tuple[int, float]] = {}
         self.speed = 1.0
         self.typical: Mapping[Device, float] = {}
-        """What tasks took of late, by device, as the cluster's records tell; in seconds of the clock."""
+        """Mean seconds of recent tasks by device, from the cluster's records; in seconds of the clock."""
         self._polled: float | None = None
         self.gpu_price: float | None = None
         """Price of a second of GPU in seconds of CPU, as the last decision moved it; None = none has."""
@@ -100,7 +100,7 @@ class Backlog:
     def under(self, cpus: Mapping[Device, float], gpus: float) -> Waits:
         """The waits of tasks that take so many CPUs, or GPUs; an exact backlog counts whole tasks, of any size."""
         needs: dict[Device, float] = {"cpu": cpus["cpu"], "gpu": gpus}
-        return self if self._exact or all(need == 1 for need in needs.values()) else Needing(self, needs)
+        return self if self._exact or all(need == 1 for need in needs.values()) else SizedWaits(self, needs)
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a task sent now is expected to start; 0 where a slot is free, None where nothing is known.
@@ -112,41 +112,41 @@ class Backlog:
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
         """As wait_s, of many at once."""
-        lines, now, resolution = self._lines, self._clock(), 0.0 if self._exact else RESOLUTION_S
+        states, now, resolution = self._states, self._clock(), 0.0 if self._exact else RESOLUTION_S
         waits: list[float | None] = []
         for queue in queues:
-            line = lines.get(queue)
-            if line is None:
+            state = states.get(queue)
+            if state is None:
                 waits.append(None)
-            elif line.tasks < line.slots or not line.slots:
-                waits.append(line.startup_s)
-            elif now <= line.wait_until:
-                waits.append(line.wait)
+            elif state.tasks < state.slots or not state.slots:
+                waits.append(state.startup_s)
+            elif now <= state.wait_until:
+                waits.append(state.wait)
             else:
-                self._advance(line, now)
-                k, slots = line.tasks, line.slots  # as `_wait` of one slot
-                passes = line.seconds / slots * (k - slots + 1.0) / k * self.speed if k >= slots else 0.0
-                line.wait = line.startup_s + passes
-                line.wait_until = now + resolution
-                waits.append(line.wait)
+                self._advance(state, now)
+                k, slots = state.tasks, state.slots  # as `_wait` of one slot
+                passes = state.seconds / slots * (k - slots + 1.0) / k * self.speed if k >= slots else 0.0
+                state.wait = state.startup_s + passes
+                state.wait_until = now + resolution
+                waits.append(state.wait)
         return waits
 
     def wait_of(self, config: str, device: Device, need: float) -> float | None:
         """As wait_s, of a task that takes `need` slots."""
-        line = self._lines.get((config, device))
-        return None if line is None else self._wait(line, need, self._clock())
+        state = self._states.get((config, device))
+        return None if state is None else self._wait(state, need, self._clock())
 
-    def _wait(self, line: _Line, need: float, now: float) -> float:
-        full = line.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
-        if line.tasks >= full and line.slots:
-            self._advance(line, now)
-            k = line.tasks
+    def _wait(self, state: _QueueState, need: float, now: float) -> float:
+        full = state.slots - need + (1.0 if need >= 1 else 1e-9)  # a fraction of a task may be left of many
+        if need and state.tasks >= full and state.slots:  # a task that takes no slot waits for none
+            self._advance(state, now)
+            k = state.tasks
             if k >= full:
-                wait = line.seconds / line.slots * max(0.0, k - line.slots + need) / k
-                return line.startup_s + wait * self.speed
-        return line.startup_s
+                wait = state.seconds / state.slots * max(0.0, k - state.slots + need) / k
+                return state.startup_s + wait * self.speed
+        return state.startup_s
 
-    def sent(
+    def enqueue(
         self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0,
         gpu_price: float | None = None,
     ) -> None:  # fmt: skip
@@ -159,71 +159,71 @@ class Backlog:
         queue: Queue = (config, device)
         expected = self._typical(device) if seconds is None else self._learn(device, seconds / self.speed)
         now = self._clock()
-        self._sent.append((now, queue, expected, slots))
+        self._recent.append((now, queue, expected, slots))
         self._add(queue, expected, slots, now)
 
-    def untold(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
+    def enqueued_since(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
         """(now, queue -> (slots, slot-seconds) of what was sent after a moment of the clock)."""
-        told: dict[Queue, tuple[float, float]] = {}
+        found: dict[Queue, tuple[float, float]] = {}
         until = since
-        for at, queue, expected, slots in list(self._sent):
+        for at, queue, expected, slots in list(self._recent):
             if at > since:
-                n, seconds = told.get(queue, (0.0, 0.0))
-                told[queue] = (n + slots, seconds + slots * expected)
+                n, seconds = found.get(queue, (0.0, 0.0))
+                found[queue] = (n + slots, seconds + slots * expected)
                 until = at
-        return until, told
+        return until, found
 
     def loads(self) -> dict[Queue, Load]:
         """All queues as they are now."""
-        for line in self._lines.values():
-            self._advance(line, self._clock())
-        return {q: Load(line.slots, line.tasks, line.seconds, line.startup_s) for q, line in self._lines.items()}
+        for state in self._states.values():
+            self._advance(state, self._clock())
+        return {q: Load(state.slots, state.tasks, state.seconds, state.startup_s) for q, state in self._states.items()}
 
-    def ended(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
+    def complete(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
         """A task that was sent with `expected` seconds is over, after `took` (None: as expected)."""
-        line = self._lines.get((config, device))
-        if line is None:
+        state = self._states.get((config, device))
+        if state is None:
             return
-        self._advance(line, self._clock())
-        line.wait_until = -math.inf
-        line.tasks = max(0.0, line.tasks - 1)
-        line.seconds = max(0.0, line.seconds - (expected - (expected if took is None else took)))
-        if line.tasks < 0.5:
-            line.seconds = 0.0
+        self._advance(state, self._clock())
+        state.wait_until = -math.inf
+        state.tasks = max(0.0, state.tasks - 1)
+        state.seconds = max(0.0, state.seconds - (expected - (expected if took is None else took)))
+        if state.tasks < 0.5:
+            state.seconds = 0.0
 
-    def withdrawn(self, config: str, device: Device, expected: float) -> None:
+    def cancel(self, config: str, device: Device, expected: float) -> None:
         """A task that was sent there does not run there: cancelled, or another config took it."""
-        line = self._lines.get((config, device))
-        if line is not None:
-            self._advance(line, self._clock())
-            line.wait_until = -math.inf
-            line.tasks, line.seconds = max(0.0, line.tasks - 1), max(0.0, line.seconds - expected)
+        state = self._states.get((config, device))
+        if state is not None:
+            self._advance(state, self._clock())
+            state.wait_until = -math.inf
+            state.tasks, state.seconds = max(0.0, state.tasks - 1), max(0.0, state.seconds - expected)
 
     def merge(self, loads: Mapping[Queue, Load], at: float) -> None:
         """Takes over a poll of the moment `at` (of the clock), in place of all before; later sends stay on top."""
-        before, self._polled = self._lines, at
-        lines = {
-            queue: _Line(load.slots, load.tasks, self._seconds(queue, load), load.startup_s, at)
+        before, self._polled = self._states, at
+        states = {
+            queue: _QueueState(load.slots, load.tasks, self._seconds(queue, load), load.startup_s, at)
             for queue, load in loads.items()
         }
-        while self._sent and self._sent[0][0] <= at - self._lag_s:
-            self._sent.popleft()
+        while self._recent and self._recent[0][0] <= at - self._lag_s:
+            self._recent.popleft()
         late: dict[Queue, tuple[float, float]] = {}
         after = []
-        for sent, queue, expected, slots in list(self._sent):
+        for sent, queue, expected, slots in list(self._recent):
             if sent > at:
                 after.append((queue, expected, slots))
             else:
                 n, seconds = late.get(queue, (0.0, 0.0))
                 late[queue] = (n + slots, seconds + slots * expected)
         for queue, (n, seconds) in late.items():
-            line, old = lines.get(queue), before.get(queue)
-            if line is not None and old is not None:
+            state, old = states.get(queue), before.get(queue)
+            if state is not None and old is not None:
                 self._advance(old, self._clock())
-                missing = min(n, max(0.0, old.tasks - line.tasks))
-                line.tasks += missing
-                line.seconds += missing * seconds / n
-        self._lines = lines
+                missing = min(n, max(0.0, old.tasks - state.tasks))
+                state.tasks += missing
+                state.seconds += missing * seconds / n
+        self._states = states
         for queue, expected, slots in after:
             self._add(queue, expected, slots, self._clock())
 
@@ -231,29 +231,29 @@ class Backlog:
         """The work that a poll tells of: its own figure, or by the mean of what this process knows to wait there."""
         if load.seconds is not None:
             return load.seconds
-        old = self._lines.get(queue)
+        old = self._states.get(queue)
         waits = old is not None and old.tasks > old.slots
         return load.tasks * (old.seconds / old.tasks if waits and old is not None else self._typical(queue[1]))
 
     def _add(self, queue: Queue, expected: float, slots: float, now: float) -> None:
-        line = self._lines.get(queue)
-        if line is not None:
-            if self._exact or now - line.since > RESOLUTION_S:
-                self._advance(line, now)
-            line.tasks += slots
-            line.seconds += expected * slots
-            line.wait_until = -math.inf
+        state = self._states.get(queue)
+        if state is not None:
+            if self._exact or now - state.since > RESOLUTION_S:
+                self._advance(state, now)
+            state.tasks += slots
+            state.seconds += expected * slots
+            state.wait_until = -math.inf
 
-    def _advance(self, line: _Line, now: float) -> None:
-        if now <= line.since:
+    def _advance(self, state: _QueueState, now: float) -> None:
+        if now <= state.since:
             return
         if not self._exact:
-            line.advance(now)
+            state.advance(now)
         else:
-            busy = line.tasks if line.tasks < line.slots else line.slots
-            left = line.seconds - (now - line.since) * busy
-            line.seconds = left if left > 0.0 else 0.0
-            line.since = now
+            busy = state.tasks if state.tasks < state.slots else state.slots
+            left = state.seconds - (now - state.since) * busy
+            state.seconds = left if left > 0.0 else 0.0
+            state.since = now
 
     def _learn(self, device: Device, seconds: float) -> float:
         runs, mean = self._mean.get(device, (0, 0.0))
@@ -265,8 +265,8 @@ class Backlog:
         return self.typical.get(device) or self._mean.get(device, (0, GUESS_S))[1]
 
 
-class Needing:
-    """The waits of tasks that take other than one CPU or GPU."""
+class SizedWaits:
+    """The waits of tasks that take more or less than one CPU or GPU."""
 
     __slots__ = ("_backlog", "_needs")
 

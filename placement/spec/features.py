@@ -25,10 +25,13 @@ Features = tuple[float, ...]
 
 
 def granted_gflops(node: NodeSpec, cpus: float) -> float | None:
-    """Sustained throughput of the `cpus` granted, GFLOP/s: the processor's share by logical CPUs."""
+    """Sustained throughput of the `cpus` granted, GFLOP/s: the processor's share by logical CPUs.
+
+    A task of a fraction of a CPU, or of none, runs on one thread all the same, as every worker gives it.
+    """
     if node.cpu_gflops is None:
         return None
-    return node.cpu_gflops * min(1.0, cpus / node.cpus) if node.cpus else node.cpu_gflops
+    return node.cpu_gflops * min(1.0, max(cpus, 1.0) / node.cpus) if node.cpus else node.cpu_gflops
 
 
 def hardware_of(node: NodeSpec, cpus: float) -> Features | None:

@@ -1,4 +1,4 @@
-"""The labelling rule: when is a GPU worth it? Eq. 1 and 2 of the paper, with our rulings.
+"""The labelling rule, which says when a GPU is worth it: Eq. 1 and 2 of the paper, with our rulings.
 
 Eq. 1 as printed (`T_cpu/T_gpu < T_t` or `E_gpu/E_cpu > T_e`) is the CPU condition; the label is GPU where it does not
 hold. T_e = 1.5 (the paper's body), not "within 50 %" (its abstract). A run over its time budget counts as infinitely
@@ -14,9 +14,16 @@ from placement.errors import OptionError
 from placement.spec.task import Device
 
 
+def run_joules(device: Device, cpu_joules: float | None, gpu_joules: float | None) -> float | None:
+    """Eq. 2: the energy of a run, on a GPU the CPU's during that run included; None where a part is not known."""
+    if cpu_joules is None or device == "cpu":
+        return cpu_joules
+    return None if gpu_joules is None else cpu_joules + gpu_joules
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """What one device took for one piece of work. Warm seconds (transfer and compute); None = not measured.
+    """Time and energy of one piece of work on one device. Warm seconds (transfer and compute); None = not measured.
 
     joules: of the whole run; on a GPU the CPU's during that run are included (Eq. 2).
     censored: the run did not finish within its time budget; `seconds` is then that budget.
@@ -29,9 +36,8 @@ class DeviceRun:
     @classmethod
     def of_power(cls, seconds: float, cpu_watts: float | None, gpu_watts: float | None = 0.0) -> DeviceRun:
         """Eq. 2: average powers over the run times its seconds; the energy is unknown where a power is."""
-        if cpu_watts is None or gpu_watts is None:
-            return cls(seconds)
-        return cls(seconds, (cpu_watts + gpu_watts) * seconds)
+        cpu, gpu = (None if watts is None else watts * seconds for watts in (cpu_watts, gpu_watts))
+        return cls(seconds, run_joules("gpu", cpu, gpu))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from placement.errors import SpecError
 from placement.spec.task import quantity_fault
@@ -27,6 +28,7 @@ class NodeSpec:
     cpu_tdp_w, gpu_tdp_w: thermal design power, W.  gpu_memory_gb, ram_gb: 1e9 bytes.
     probes: seconds of each representative kernel timed on the node, by name (see `placement.hardware.probe`).
     estimated: names of the figures that were estimated, not measured on the node (a TDP no counter told, say).
+    not_measured: why figures are missing that a probe of the node would give; empty where it gave all.
     emulated: the figures come from a configuration, not from a probe of this node.
     """
 
@@ -44,6 +46,7 @@ class NodeSpec:
     probes: Mapping[str, float] = field(default_factory=dict, hash=False)
     estimated: tuple[str, ...] = ()
     emulated: bool = False
+    not_measured: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = [fault for name in QUANTITIES if (fault := quantity_fault(name, getattr(self, name), 0))]
@@ -76,8 +79,9 @@ class NodeSpec:
         missing = sorted({"config", "cpus"} - set(data))
         if missing:
             raise SpecError(f"not a NodeSpec: missing fields {missing}; optional are {sorted(known - set(missing))}.")
-        values = {**data, "estimated": tuple(data.get("estimated") or ())}  # type: ignore[arg-type]
-        return cls(**values)  # type: ignore[arg-type]
+        values: dict[str, Any] = dict(data)
+        values |= {name: tuple(values.get(name) or ()) for name in ("estimated", "not_measured")}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What a task is, before it runs: plain data, made by `placement.describe` or by hand."""
+"""TaskSpec: a task before it runs, as plain data made by `placement.describe` or by hand."""
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """What a task is, before it runs. None means unknown, never zero.
+    """The size of a task, before it runs. None means unknown, never zero.
 
     flops: of one step (a whole batch; forward and backward where it trains), a multiply-add counted as two.
     input_bytes: bytes a step reads as input (a whole batch).
@@ -45,7 +46,8 @@ class TaskSpec:
     kind: "train", "infer", "preprocess" or "other".
     operations: one step's work by kind, for time models; its flops add up to `flops`.
 
-    Raises SpecError that names every fault at once.
+    Numbers of other libraries (NumPy, torch, Decimal, Fraction, IntEnum) and strings of other classes (StrEnum,
+    NumPy's) are kept as Python's own of the same value. Raises SpecError that names every fault at once.
     """
 
     flops: float | None = None
@@ -61,22 +63,14 @@ class TaskSpec:
 
     def __post_init__(self) -> None:
         faults = [
-            fault
-            for name, least, whole in (
-                ("flops", 0, False),
-                ("input_bytes", 0, False),
-                ("batch_size", 1, True),
-                ("parameters", 0, True),
-                ("memory_bytes", 0, False),
-                ("kernels", 0, True),
-            )
+            fault for name, least, whole in QUANTITIES
             if (fault := quantity_fault(name, getattr(self, name), least, whole=whole))
-        ]
+        ]  # fmt: skip
         if self.steps is None or quantity_fault("steps", self.steps, 1, whole=True):
-            faults.append(f"steps={self.steps!r} must be a whole number of at least 1")
-        if self.framework is not None and not isinstance(self.framework, str):
-            faults.append(f"framework={self.framework!r} must be a string or None")
-        if self.kind is not None and self.kind not in KINDS:
+            faults.append(f"steps={self.steps!r} must be a whole number of at least 1 and at most {LARGEST_COUNT}")
+        if self.framework is not None and not _is_text(self.framework):
+            faults.append(f"framework={self.framework!r} must be a string (of valid Unicode) or None")
+        if self.kind is not None and not (isinstance(self.kind, str) and self.kind in KINDS):
             faults.append(f"kind={self.kind!r} must be one of {KINDS} or None")
         faults += operations_faults(self.operations)
         if faults:
@@ -84,10 +78,37 @@ class TaskSpec:
                 "not a valid TaskSpec: " + "; ".join(faults) + ". Give None for what is not known; "
                 "placement.describe makes specs of modules, trees and arguments."
             )
+        self._make_plain()
+
+    def _make_plain(self) -> None:
+        """Replaces values of other libraries' types by Python's own, which every later stage can send and write."""
+        for name, _, whole in (*QUANTITIES, ("steps", 1, True)):
+            value = getattr(self, name)
+            if type(value) is not int and value is not None and (whole or type(value) is not float):
+                object.__setattr__(self, name, _plain_number(value, whole=whole))
+        for name in ("framework", "kind"):
+            value = getattr(self, name)
+            if value is not None and type(value) is not str:
+                object.__setattr__(self, name, str.__str__(value))
+        if self.operations is not None:
+            object.__setattr__(self, "operations", tuple(_plain_operation(one) for one in self.operations))
+
+
+QUANTITIES: tuple[tuple[str, int, bool], ...] = (
+    ("flops", 0, False),
+    ("input_bytes", 0, False),
+    ("batch_size", 1, True),
+    ("parameters", 0, True),
+    ("memory_bytes", 0, False),
+    ("kernels", 0, True),
+)
+"""(name, least value, whole numbers only) of the quantities of a TaskSpec that may be unknown."""
+LARGEST_COUNT = 2**63 - 1
+"""Largest whole quantity: the log keeps counts as 64-bit integers."""
 
 
 def quantity_fault(name: str, value: Any, least: float, *, whole: bool = False) -> str | None:
-    """What is wrong with an optional quantity, or None. whole: a fraction is a fault (8.0 is not)."""
+    """The fault of an optional quantity in words, or None. whole: a fraction is a fault (8.0 is not)."""
     if value is None:
         return None
     number = _number(value)
@@ -97,6 +118,8 @@ def quantity_fault(name: str, value: Any, least: float, *, whole: bool = False) 
         return f"{name}={value!r} must be finite and at least {least}"
     if whole and number != int(number):
         return f"{name}={value!r} must be a whole number"
+    if whole and _plain_number(value, whole=True) > LARGEST_COUNT:
+        return f"{name}={value!r} must be at most {LARGEST_COUNT} (2**63 - 1)"
     return None
 
 
@@ -104,24 +127,53 @@ def _number(value: Any) -> float | None:
     """The value as a number, NumPy's and torch's scalars too; None where it is none (a bool is not a quantity)."""
     if type(value) is int or type(value) is float:
         return value
-    # NumPy's bool has __float__ too, and is called `bool` or `bool_` by its version.
-    if isinstance(value, str | bytes) or type(value).__name__ in ("bool", "bool_") or not hasattr(value, "__float__"):
+    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__"):
         return None
+    dtype = getattr(value, "dtype", None)
+    if getattr(dtype, "kind", None) in NOT_NUMBERS or str(dtype).endswith("bool"):
+        return None  # NumPy makes numbers of its bools, texts, times and complex numbers
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # an array of several, a meta tensor
+    except Exception:  # an array of several, a meta tensor, a number larger than any float, a class of anybody's
         return None
+
+
+NOT_NUMBERS = tuple("bcSUOMm")
+"""Kinds of NumPy's dtypes that are no real numbers: bool, complex, texts, objects, times."""
+
+
+def _plain_number(value: Any, *, whole: bool) -> float:
+    """A valid quantity as Python's int or float; integers of other types stay exact."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return int(value) if whole else float(value)
+
+
+def _is_text(value: Any) -> bool:
+    """A string that can be written as UTF-8; a lone surrogate cannot."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _plain_operation(one: Operation) -> Operation:
+    kind: Any = str.__str__(one.kind)
+    numbers: Any = [_plain_number(value, whole=False) for value in one[1:]]
+    return Operation(kind, *numbers)
 
 
 def operations_faults(operations: Iterable[Operation] | None) -> list[str]:
-    """What is wrong with the operations of a spec; empty where nothing is."""
+    """The faults of the operations of a spec in words; empty where there is none."""
     if operations is None:
         return []
     if not isinstance(operations, tuple):
         return [f"operations must be a tuple of Operation or None, not {type(operations).__name__}"]
     faults = []
     for operation in operations:
-        if not isinstance(operation, Operation) or operation.kind not in OPERATION_KINDS:
+        known = isinstance(operation, Operation) and isinstance(operation.kind, str)
+        if not known or operation.kind not in OPERATION_KINDS:
             faults.append(f"operations holds {operation!r}; each must be an Operation of kind {OPERATION_KINDS}")
             continue
         for name in ("flops", "bytes", "launches"):

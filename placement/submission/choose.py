@@ -18,7 +18,7 @@ from placement.ray_internals.options import check_task_options, task_options
 from placement.ray_internals.way import places
 from placement.scheduling.decision import Decision
 from placement.spec.task import Device, TaskSpec
-from placement.submission.options import PlacementOptions, own_options, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context, limits_of
 from placement.submission.snapshot_client import caller
@@ -75,13 +75,15 @@ def choose(
     ours, rays = split(options)
     reject_unknown(rays, task_options(), "placement.choose")
     check_task_options(rays)
+    check_device_options(ours, check_task_options)
+    given = PlacementOptions(spec=TaskSpec() if spec is None else spec).with_(ours)
     auto_init_ray()
     if not places():
-        return _pinned_or_rays_own(PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays)
+        return _pinned_or_rays_own(given, rays)
     snapshot, around = caller().current(), caller_context()
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
-    placer = Placer("placement.choose", PlacementOptions(spec=spec or TaskSpec()).with_(ours), rays, _takes_anything)
+    placer = Placer("placement.choose", given, rays, _takes_anything)
     task = placer.task(args, {})
     decision = placer.decide(task, snapshot, around)
     return Chosen(

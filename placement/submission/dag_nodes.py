@@ -1,5 +1,5 @@
-"""Nodes of Ray DAGs. Apart, because importing ray.dag takes a script some 20 ms that few have a use for, and because
-ray.dag itself makes an actor class as it is imported: one of ours, where placed_remote stands in ray.remote's place.
+"""Nodes of Ray DAGs. Imported at the first bind(): importing ray.dag takes a script some 20 ms that few have a use for,
+and makes an actor class as it is imported, one of ours where placed_remote stands in ray.remote's place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from placement.ray_internals.dag import ClassNode, FunctionNode
 
 
 class _Bound:
-    """What a node's work is submitted by: what it was bound on, not a plain ray.remote of the same body."""
+    """A node that submits its work through the placed function or class that it was bound on."""
 
     def __init__(self, placed: Any, body: Any, args: Any, kwargs: Any, options: Any, others: Any = None) -> None:
         self._placed = placed

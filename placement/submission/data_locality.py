@@ -50,12 +50,12 @@ def prefer_local_data(decision: Decision, refs: list[Any], candidates: Candidate
     if total < LEAST_BYTES:
         return decision
     ends: dict[str, float] = {}
-    for i, lot in enumerate(candidates.lots):
+    for i, group in enumerate(candidates.groups):
         estimate = candidates.estimate(i)
         if estimate is None:
             continue
         seconds = estimate.cpu_seconds if decision.device == "cpu" else estimate.gpu_seconds
-        configs = lot.cpu if decision.device == "cpu" else lot.gpu if i in candidates.gpu else ()
+        configs = group.cpu if decision.device == "cpu" else group.gpu if i in candidates.gpu else ()
         for config in configs:
             if seconds is not None and (config in at or config == decision.config):
                 wait = candidates.waits.wait_s(config, decision.device) if candidates.waits is not None else None

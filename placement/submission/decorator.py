@@ -18,7 +18,7 @@ from placement.ray_internals.options import (
     task_options,
 )
 from placement.ray_internals.way import of_actors, of_tasks
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 
 if TYPE_CHECKING:
     from placement.submission.typed import Decorator, Options, PlacedActorClass, PlacedTask
@@ -73,6 +73,7 @@ def _placed_function(function: Any, options: PlacementOptions, ray_options: dict
     if not function.__module__:
         function.__module__ = "global"
     reject_unknown(ray_options, task_options(), "remote functions")
+    check_device_options(options.by_device, check_task_options)
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     check_task_options(ray_options, yields=yields)
     way = of_tasks()
@@ -85,11 +86,18 @@ def _placed_function(function: Any, options: PlacementOptions, ray_options: dict
     return PublicFunction(function, options, ray_options, places=way == "public")
 
 
+def _declared_spec(user_class: type) -> Any:
+    """The spec in the body of the class or of a base; a metaclass that answers to any name declares none."""
+    if any(CLASS_SPEC in vars(base) for base in user_class.__mro__):
+        return getattr(user_class, CLASS_SPEC)
+    return None
+
+
 def _placed_class(user_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> Any:
-    declared = getattr(user_class, CLASS_SPEC, None)
-    if options.spec is None and declared is not None:
+    if options.spec is None and (declared := _declared_spec(user_class)) is not None:
         options = options.with_({"spec": declared})
     reject_unknown(ray_options, actor_options(), "actors")
+    check_device_options(options.by_device, check_actor_options)
     check_actor_options(ray_options)
     way = of_actors()
     if way == "fast":

@@ -38,9 +38,9 @@ class PlacementOptions:
         faults = []
         if self.spec is not None and not callable(self.spec) and not isinstance(self.spec, TaskSpec):
             faults.append(f"spec={self.spec!r} must be a TaskSpec or a function of the task's arguments that gives one")
-        if self.devices not in (None, "any"):
+        if self.devices is not None and not _is_one_of(self.devices, ("any",)):
             faults.append(f'devices={self.devices!r} must be "any" (it runs on either) or left out')
-        if self.device is not None and self.device not in DEVICES:
+        if self.device is not None and not _is_one_of(self.device, DEVICES):
             faults.append(f"device={self.device!r} must be one of {DEVICES}")
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         faults += [
@@ -64,11 +64,22 @@ class PlacementOptions:
                 faults.append(str(error))
         if faults:
             raise OptionError("placed_remote: " + "; ".join(faults) + ".")
+        for name in ("devices", "device", "policy"):  # a StrEnum, a string of NumPy's: as a plain string from here on
+            value = getattr(self, name)
+            if isinstance(value, str) and type(value) is not str:
+                object.__setattr__(self, name, str.__str__(value))
+        for name in ("cpu_options", "gpu_options"):  # a config's own kind of mapping need not pickle
+            object.__setattr__(self, name, dict(getattr(self, name)))
 
     @property
     def placeable(self) -> bool:
         """It says that it can run on either device."""
         return self.spec is not None or self.devices == "any" or self.device is not None
+
+    @property
+    def by_device(self) -> dict[str, Mapping[str, Any]]:
+        """The Ray options that hold on one device only, by the option that gives them."""
+        return {"cpu_options": self.cpu_options, "gpu_options": self.gpu_options}
 
     def with_(self, given: Mapping[str, Any]) -> PlacementOptions:
         """A copy with what was given; what was not stays."""
@@ -104,6 +115,27 @@ def reject_unknown(ray_options: Iterable[str], known: Iterable[str] | None, of: 
                 f"Invalid option keyword {name} for {of}. Valid ones are {list(known)}. "
                 f"Those of placement are {sorted(PLACEMENT_OPTIONS)}."
             )
+
+
+def check_device_options(given: Mapping[str, Any], check: Callable[..., None], **how: bool) -> None:
+    """Raises OptionError on what Ray would refuse at the submission in a cpu_options= or gpu_options= of `given`.
+
+    check: Ray's own check of a dict of options, which is called with `how`.
+    """
+    for name in ("cpu_options", "gpu_options"):
+        options = dict(given.get(name, {}))
+        ours = sorted(set(options).intersection(PLACEMENT_OPTIONS))
+        if ours:
+            raise OptionError(f"{name}: {ours} are placed_remote's own; give them beside {name}, not in it.")
+        try:
+            check(options, **how)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{name}={options!r}: {error}") from error
+
+
+def _is_one_of(value: Any, valid: Iterable[str]) -> bool:
+    """A string among the valid ones; whatever else compares with them (an array, an object of a user's) is none."""
+    return isinstance(value, str) and any(str.__eq__(value, one) for one in valid)
 
 
 def own_options(options: PlacementOptions, ray_options: Mapping[str, Any], device: Device) -> dict[str, Any]:

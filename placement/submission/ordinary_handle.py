@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from placement.ray_internals.names import has_nodes
-from placement.submission.map_results import Results, mapped
+from placement.submission.map_call import mapped
+from placement.submission.map_results import Results
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode

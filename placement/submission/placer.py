@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
-import ray
-
-from placement.describe import of_arguments
-from placement.errors import NotServedError, PlacementError, SpecError
+from placement.errors import NotServedError
 from placement.ray_internals.connection import auto_init_ray
 from placement.scheduling.candidates import Policy, has
-from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision import Decision, decide, spare
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import Explanation, explain
-from placement.scheduling.feasibility import Limits
+from placement.scheduling.feasibility import Limits, infeasible, never_feasible
 from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import Backlog
 from placement.scheduling.snapshot import Snapshot
-from placement.spec.task import TaskSpec
+from placement.spec.node import Inventory
+from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.submission.data_locality import prefer_local_data, refs_in
-from placement.submission.options import PlacementOptions, own_options, spec_function
-from placement.submission.ray_constraints import caller_context, limits_of, narrowed
+from placement.submission.options import PlacementOptions, own_options
+from placement.submission.ray_constraints import (
+    WISHES,
+    all_known,
+    caller_context,
+    has_wishes,
+    limits_of,
+    names_node,
+    narrowed,
+)
 from placement.submission.snapshot_client import caller
+from placement.submission.spec_reader import SpecReader
 
 NO_CANDIDATE = "no_candidate"
-UNKNOWN = TaskSpec()
 
 logger = logging.getLogger("placement")
 
 
-class Placer:
+class Placer(SpecReader):
     """The user's spec, options and limits, and the decision they come to on the cluster as it is.
 
     check: raises the TypeError of arguments that do not fit the user's signature; asked where the spec failed on them.
@@ -41,62 +48,48 @@ class Placer:
     def __init__(
         self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
     ) -> None:
-        self.name = name
+        super().__init__(name, options, check)
+        self.key = name  # of the history; a Handle sets its function's own
         self.options = options
         self.ray_options = ray_options
-        self._check = check
-        self._fixed = options.spec if type(options.spec) is TaskSpec else None
-        self._spec = spec_function(options.spec) or of_arguments
         self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._own_limits = limits_of(options, ray_options)
         self.table: DecisionTable | None = None
         self._told_unserved = False
 
-    def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
-        """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
-        if self._fixed is not None:
-            return self._fixed
-        try:
-            task = self._spec(*args, **kwargs)
-        except PlacementError:
-            raise
-        except Exception as error:
-            self._check(args, kwargs)
-            raise SpecError(self._spec_trouble(args, kwargs, error)) from error
-        if task is None:
-            return UNKNOWN
-        if type(task) is not TaskSpec:
-            raise SpecError(
-                f"the spec of {self.name} returned {task!r}; it must return a TaskSpec (placement.describe makes them) "
-                "or None for nothing known."
-            )
-        return task
-
-    def _spec_trouble(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> str:
-        text = f"the spec of {self.name} failed on the task's arguments: {type(error).__name__}: {error}."
-        if any(isinstance(value, ray.ObjectRef) for value in (*args, *kwargs.values())):
-            text += (
-                " An argument is an ObjectRef, which is passed to the spec as it is and never fetched: "
-                "pass the sizes the spec needs as arguments of their own."
-            )
-        return text
-
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
-        """The decision for one task; around: what `caller_context()` said of the calling process."""
+        """The decision for one task; around: `caller_context()` of the calling process.
+
+        Soft wishes give way where they leave no candidate. Raises NotServedError where no node will ever do.
+        """
         table = self.table_for(snapshot, around)
         limits, decision = table.limits, table.decide(task)
-        if decision.reason == NO_CANDIDATE:
-            self._tell_unserved(task, limits, snapshot)
-            if self.ray_options.get("num_gpus"):
-                return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
+        if decision.reason != NO_CANDIDATE:
+            return decision
+        for weaker in self._weaker_limits(snapshot, around):
+            limits = weaker
+            decision = decide(task, self.key, limits, snapshot, policy=self._policy)
+            if decision.reason != NO_CANDIDATE:
+                return decision
+        return self._without_candidate(decision, task, limits, snapshot)
+
+    def _without_candidate(self, decision: Decision, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> Decision:
+        """The task waits as under ray.remote, and that is said once; NotServedError where it would wait for ever.
+
+        A task that must run on a named node is left to Ray, which fails it by itself where that node cannot.
+        """
+        possible = possible_devices(task, limits, snapshot.inventory)
+        if not names_node(self.ray_options):
+            self._tell_unserved(task, limits, snapshot, never=not possible)
+        if "cpu" in self._own_limits.excluded or possible == {"gpu"}:
+            return replace(decision, device="gpu", gpus=limits.gpus, cpus=limits.cpus["gpu"])
         return decision
 
-    def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> None:
-        """Raises NotServedError where no node will ever do; else says once that the task waits, as under ray.remote."""
-        table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
+    def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot, *, never: bool) -> None:
+        table = explain(task, self.key, limits, snapshot, policy=self._policy).considered
         reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
         why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
-        if snapshot.inventory.complete:
+        if never and snapshot.inventory.complete and all_known(snapshot):
             raise NotServedError(
                 f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) was told of: "
                 "ask for less, or name a type (with its `config` label) that has it."
@@ -107,6 +100,20 @@ class Placer:
                 "%s. It waits for one that can, as under ray.remote. Name what your autoscaler could start by "
                 "placement.start(node_types=) ({} where there is none), and such a task fails at once instead.", why,
             )  # fmt: skip
+
+    def _weaker_limits(self, snapshot: Snapshot, around: Any) -> Iterator[Limits]:
+        """The limits without soft wishes, then without demands that a node not started yet may meet."""
+        if has_wishes(self.options, self.ray_options, snapshot):
+            for wishes in WISHES[1:]:
+                yield narrowed(self._own_limits, self.options, self.ray_options, snapshot, around, wishes)
+
+    def _narrowed(self, snapshot: Snapshot, around: Any) -> Limits:
+        """The strictest reading of the user's options that leaves a candidate, whatever the task."""
+        limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+        for weaker in chain((limits,), self._weaker_limits(snapshot, around)):
+            if any(never_feasible(kind, d, weaker) is None for kind in snapshot.inventory.kinds for d in DEVICES):
+                return weaker
+        return limits
 
     def looks(self, snapshot: Snapshot) -> bool:
         """The policy may look at the queues."""
@@ -124,18 +131,25 @@ class Placer:
         """Counts a task that is sent now, where the policy looks at the queues."""
         if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
-            snapshot.backlog.sent(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
+            if slots:  # a task of num_cpus=0 takes no place in the queue
+                snapshot.backlog.enqueue(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
         auto_init_ray()
-        snapshot = caller().current()
-        task, limits = self.task(args, kwargs), self.limits(snapshot, caller_context())
-        return explain(task, self.name, limits, snapshot, policy=self._policy)
+        snapshot, around = caller().current(), caller_context()
+        task = self.task(args, kwargs)
+        found = explain(task, self.key, self.limits(snapshot, around), snapshot, policy=self._policy)
+        if found.decision.reason == NO_CANDIDATE:
+            for weaker in self._weaker_limits(snapshot, around):
+                other = explain(task, self.key, weaker, snapshot, policy=self._policy)
+                if other.decision.reason != NO_CANDIDATE:
+                    return other
+        return found
 
     def limits(self, snapshot: Snapshot, around: Any) -> Limits:
         """The user's limits on this snapshot."""
-        return narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
+        return self._narrowed(snapshot, around)
 
     def table_for(self, snapshot: Snapshot, around: Any) -> DecisionTable:
         """The decisions on this snapshot and in this context; made anew where either has changed."""
@@ -143,7 +157,7 @@ class Placer:
         if table is None or table.snapshot is not snapshot or table.context != around:
             if self.looks(snapshot):
                 caller().follow_load()
-            table = DecisionTable(self.name, self.limits(snapshot, around), snapshot, self._policy, around, table)
+            table = DecisionTable(self.key, self.limits(snapshot, around), snapshot, self._policy, around, table)
             self.table = table
         return table
 
@@ -190,6 +204,13 @@ class Placer:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"table": None}
+
+
+def possible_devices(task: TaskSpec, limits: Limits, inventory: Inventory) -> set[Device]:
+    """The devices that could take the task some day: other programs end, a failure need not come again, a node with
+    a GPU may be started for the CPU."""
+    kinds = [replace(kind, gpu_free_gb=None, planned=False) for kind in inventory.kinds]
+    return {d for d in DEVICES if any(infeasible(task, kind, d, limits, None) is None for kind in kinds)}
 
 
 def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:

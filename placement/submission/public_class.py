@@ -12,8 +12,15 @@ import ray
 from placement.errors import OptionError
 from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert
 from placement.ray_internals.names import has_nodes
-from placement.ray_internals.options import actor_options, extract_signature, make_remote, validate_args
-from placement.submission.options import PlacementOptions, reject_unknown, split
+from placement.ray_internals.options import (
+    actor_options,
+    check_actor_options,
+    extract_signature,
+    make_remote,
+    validate_args,
+)
+from placement.submission.first_calls import device_by_options, must_not_wait, options_by_device
+from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.public_function import NOT_PLACED, pinned
 from placement.submission.public_proxy import RemoteProxy
 from placement.worker.task_body import entering
@@ -57,6 +64,7 @@ class PublicClass(RemoteProxy):
         ours, rays = split(given)
         options = self._placement_options.with_(ours)
         reject_unknown(rays, actor_options(), "actors")
+        check_device_options(ours, check_actor_options, in_options=True)
         wrapper = self._ray_object.options(**rays)  # Ray's own checks and errors
         if not (self._places and options.placeable):
             return self._ray_object.options(**pinned(options, rays)) if options.device and ours else wrapper
@@ -95,6 +103,9 @@ class PublicClass(RemoteProxy):
         from placement.submission.ray_constraints import caller_context
         from placement.submission.snapshot_client import caller
 
+        if must_not_wait(lambda: caller().current()):
+            device = device_by_options(options, given)
+            return self._ray_object.options(**options_by_device(options, given, device)).remote(*args, **kwargs)
         placer = self._placer(options, given)
         snapshot, around = caller().current(), caller_context()
         task = placer.task(args, kwargs)

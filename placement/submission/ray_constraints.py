@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray.util.placement_group import PlacementGroup, get_current_placement_group, placement_group_table
@@ -28,8 +28,15 @@ from placement.worker.device import holds_gpu
 Node = Mapping[str, Any]
 """An entry of ray.nodes()."""
 Test = tuple[str, Callable[[Node], bool]]
-"""What the user said, and whether a node satisfies it."""
+"""A demand of the user's options in words, and whether a node satisfies it."""
+Wishes = Literal["soft", "hard", "unknown"]
+"""Which demands count: soft wishes and hard demands; hard demands alone; those that a node is known to fail."""
+WISHES: tuple[Wishes, ...] = ("soft", "hard", "unknown")
 
+IMPLICIT_RESOURCE_PREFIX = "node:__internal_implicit_resource_"
+"""Ray grants one of such a resource on every node, and lists it on none."""
+PLANNED = "placement.planned"
+"""Marks an entry of a node that the autoscaler could start."""
 HOLDS_GPU = "the calling task holds a GPU, which Ray does not release while it waits"
 
 
@@ -68,15 +75,16 @@ def narrowed(
     ray_options: Mapping[str, Any],
     snapshot: Snapshot,
     around: tuple[bool, PlacementGroup | None] | None,
+    wishes: Wishes = "soft",
 ) -> Limits:
-    """The limits on the cluster as it is now, for a caller as it is now."""
+    """The limits on the cluster as it is now, for a caller as it is now; wishes: which demands count."""
     holds_gpu, captured = around or (False, None)
     group, index, whose = _group_of(ray_options, captured)
     by_device = {d: own_options(options, ray_options, d) for d in DEVICES}
     excluded = dict(limits.excluded)
     if holds_gpu and options.device is None and not by_device["gpu"].get("num_gpus") and "gpu" not in excluded:
         excluded["gpu"] = HOLDS_GPU
-    tests = {d: _tests(by_device[d]) for d in DEVICES}
+    tests = {d: _tests(by_device[d], wishes) for d in DEVICES}
     if group is not None:
         for device in DEVICES:
             if device not in excluded and not _bundles_for(group, index, _shape(by_device[device], limits, device)):
@@ -84,10 +92,12 @@ def narrowed(
         tests = {d: [*tests[d], *_inside(group, index, _shape(by_device[d], limits, d), whose)] for d in DEVICES}
     if not any(tests.values()):
         return replace(limits, excluded=excluded)
-    nodes = [*(node for node in ray.nodes() if node["Alive"]), *_planned(snapshot)]
+    nodes = [*_alive_nodes(), *_planned(snapshot)]
     allowed: set[str] = set()
     for device in DEVICES:
-        configs = _configs(snapshot, [n for n in nodes if all(test(n) for _, test in tests[device])])
+        unsure = wishes == "unknown"
+        fit = [n for n in nodes if (unsure and n.get(PLANNED)) or all(test(n) for _, test in tests[device])]
+        configs = _configs(snapshot, fit)
         if not configs and device not in excluded:
             excluded[device] = "no node satisfies " + " and ".join(said for said, _ in tests[device])
         allowed |= configs if device not in excluded else set()
@@ -102,9 +112,13 @@ def _configs(snapshot: Snapshot, nodes: Iterable[Node]) -> set[str]:
 
 
 def _planned(snapshot: Snapshot) -> list[Node]:
-    """The nodes that the autoscaler could start, as ray.nodes() would tell of them; the config stands for the id."""
+    """The nodes that the autoscaler could start, as entries of ray.nodes(); the config stands for the id.
+
+    Their other labels and resources are unknown.
+    """
     return [
         {
+            PLANNED: True,
             "NodeID": kind.spec.config,
             "Labels": {CONFIG: kind.spec.config},
             "Resources": {"CPU": kind.grants_cpus, "GPU": kind.grants_gpus},
@@ -114,10 +128,41 @@ def _planned(snapshot: Snapshot) -> list[Node]:
     ]
 
 
-def _tests(ray_options: Mapping[str, Any]) -> list[Test]:
-    """What the options ask of a node, beside CPUs and GPUs."""
+def all_known(snapshot: Snapshot) -> bool:
+    """Every live node that runs tasks is in the snapshot; one that is not (still unprobed) could serve anything."""
+    known = {node_id for kind in snapshot.inventory.kinds for node_id in kind.node_ids}
+    return all(
+        node["NodeID"] in known or not any(node["Resources"].get(one) for one in ("CPU", "GPU"))
+        for node in _alive_nodes()
+    )
+
+
+def has_wishes(options: PlacementOptions, ray_options: Mapping[str, Any], snapshot: Snapshot) -> bool:
+    """Some demand of the options is soft, or not known of a node that the autoscaler could start."""
+    by_device = [own_options(options, ray_options, d) for d in DEVICES]
+    strategies = [one.get("scheduling_strategy") for one in by_device]
+    soft = any(getattr(strategy, "soft", None) for strategy in strategies)
+    return soft or (bool(snapshot.planned) and any(_tests(one, "hard") for one in by_device))
+
+
+def names_node(ray_options: Mapping[str, Any]) -> bool:
+    """The task must run on one named node or fail."""
+    strategy = ray_options.get("scheduling_strategy")
+    return isinstance(strategy, NodeAffinitySchedulingStrategy) and not strategy.soft
+
+
+def _alive_nodes() -> list[Node]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _tests(ray_options: Mapping[str, Any], wishes: Wishes) -> list[Test]:
+    """The demands of the options on a node, beside CPUs and GPUs."""
     tests: list[Test] = []
-    resources = {name: n for name, n in (ray_options.get("resources") or {}).items() if n}
+    resources = {
+        name: n
+        for name, n in (ray_options.get("resources") or {}).items()
+        if n and not name.startswith(IMPLICIT_RESOURCE_PREFIX)  # which every node has without naming it
+    }
     if resources:
         tests.append((f"your resources={resources}", lambda node: _has(node, resources)))
     accelerator = ray_options.get("accelerator_type")
@@ -129,16 +174,18 @@ def _tests(ray_options: Mapping[str, Any]) -> list[Test]:
         fallbacks = [f.get("label_selector") or {} for f in ray_options.get("fallback_strategy") or ()]
         said = f"your label_selector={selector}" + (f" or its fallbacks {fallbacks}" if fallbacks else "")
         tests.append((said, lambda node: any(matches(node["Labels"], s) for s in (selector, *fallbacks))))
-    strategy = ray_options.get("scheduling_strategy")
-    if isinstance(strategy, NodeAffinitySchedulingStrategy):
+    return tests + _strategy_tests(ray_options.get("scheduling_strategy"), wishes)
+
+
+def _strategy_tests(strategy: Any, wishes: Wishes) -> list[Test]:
+    if isinstance(strategy, NodeAffinitySchedulingStrategy) and (wishes == "soft" or not strategy.soft):
         said = f"your NodeAffinitySchedulingStrategy({strategy.node_id[:8]}...)"
-        tests.append((said, lambda node: bool(node["NodeID"] == strategy.node_id)))
-    elif isinstance(strategy, NodeLabelSchedulingStrategy) and strategy.hard:
-        hard = strategy.hard
-        tests.append(
-            ("your NodeLabelSchedulingStrategy", lambda node: all(_satisfies(node["Labels"], e) for e in hard))
-        )
-    return tests
+        return [(said, lambda node: bool(node["NodeID"] == strategy.node_id))]
+    if isinstance(strategy, NodeLabelSchedulingStrategy):
+        asked = [*(strategy.hard or ()), *((strategy.soft or ()) if wishes == "soft" else ())]
+        said = "your NodeLabelSchedulingStrategy"
+        return [(said, lambda node: all(_satisfies(node["Labels"], e) for e in asked))] if asked else []
+    return []
 
 
 def _has(node: Node, wanted: Mapping[str, float]) -> bool:

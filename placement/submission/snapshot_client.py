@@ -16,10 +16,12 @@ import ray
 
 from placement.control_plane import client, ray_context
 from placement.errors import ControlPlaneError
+from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
+from placement.submission.event_loop import on_event_loop
 from placement.submission.load_client import Following
 from placement.worker.device import holds_gpu
 
@@ -46,10 +48,7 @@ class Caller:
         self._lock = threading.Lock()
 
     def current(self) -> Snapshot:
-        """The snapshot to decide from; waits for the first one alone, probes of the nodes included.
-
-        A large task sent to a CPU because nothing was known yet would cost more than the probe's few seconds.
-        """
+        """The snapshot to decide from; waits for the first one alone, and NODES_WAIT_S at most for probes of nodes."""
         snapshot = self.snapshot
         return snapshot if snapshot is not None else self._first()
 
@@ -57,14 +56,11 @@ class Caller:
         with self._lock:
             if self.snapshot is not None:
                 return self.snapshot
-            deadline, said = time.monotonic() + FIRST_SNAPSHOT_S, False
+            deadline = time.monotonic() + NODES_WAIT_S
             while True:
                 update = client.call("update", None, 0.0, timeout_s=FIRST_SNAPSHOT_S)
                 if not update.pending_nodes or time.monotonic() > deadline:
                     break
-                if not said:
-                    logger.info("%d nodes are being probed, once; tasks wait for that", update.pending_nodes)
-                    said = True
                 time.sleep(0.05)
             try:
                 return self.apply(update)
@@ -110,7 +106,7 @@ class Caller:
         """From now on the cluster's queues are known, as far as they can be; asked by policies that look at them."""
         if self._following is None:
             with self._lock:
-                self._following = self._following or Following(self.backlog, self._connected)
+                self._following = self._following or Following(self.backlog, self._connected, wait=not on_event_loop())
 
     def _ask(self) -> None:
         """Sends the one request that is always under way; its answer comes to `_answered`."""

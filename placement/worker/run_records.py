@@ -1,6 +1,6 @@
-"""What a worker tells of its finished runs: rows of the log by column, timings for the history, GPUs that failed.
+"""The report of a worker's finished runs: rows of the log by column, timings for the history, GPUs that failed.
 
-Most runs came with an Envelope that many others came with too: what these share is worked out and told once.
+Many runs have the same Envelope; the columns that they share are worked out and sent once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import Place, Sample, size_of
 from placement.spec.features import granted_gflops
+from placement.spec.joint_threshold import run_joules
 from placement.spec.task_record import SCHEMA_VERSION, Rows
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ ENERGY_COLUMNS = ("cpu_joules", "gpu_joules", "cpu_watts", "gpu_watts", "cpu_uti
 NODE_COLUMNS = ("gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb", "cpu_name", "gpu_name")
 
 
-class Recorded(NamedTuple):
-    """What runs come to. The rows of one Rows share their function, device and decision."""
+class RunRecords(NamedTuple):
+    """The records of some runs. The rows of one Rows share their function, device and decision."""
 
     rows: list[Rows]
     observations: list[Observation]
@@ -32,8 +33,8 @@ class Recorded(NamedTuple):
 
 def recorded(
     runs: Sequence[TaskRun], context: NodeContext, energy: Mapping[int, Energy], batch_id: str | None = None
-) -> Recorded:
-    """Of finished runs, and the energies that are known of them by position.
+) -> RunRecords:
+    """The records of finished runs. energy: of those whose energy is known, by the position of the run.
 
     batch_id: by which a reader counts a batch sent twice once.
     """
@@ -41,20 +42,20 @@ def recorded(
     for i, run in enumerate(runs):
         envelope_of = run.packed and common(run.packed)
         alike.setdefault((run.function, envelope_of, run.device, run.fallback, run.error), []).append(i)
-    told = Recorded([], [], [])
+    records = RunRecords([], [], [])
     for at in alike.values():
         some, energies = [runs[i] for i in at], [energy.get(i) for i in at]
         packed = some[0].packed
         if packed is None:
             if context.logs:
-                told.rows.append(_rows(some, energies, None, None, context, batch_id))
+                records.rows.append(_rows(some, energies, None, None, context, batch_id))
             continue
         envelope = unpack(packed)
         emulated = context.emulate(envelope, some[0].device)
-        told.rows.append(_rows(some, energies, envelope, emulated, context, batch_id))
+        records.rows.append(_rows(some, energies, envelope, emulated, context, batch_id))
         if context.spec is not None:
-            _learned(told, some, energies, envelope, emulated, context)
-    return told
+            _learned(records, some, energies, envelope, emulated, context)
+    return records
 
 
 def _rows(
@@ -117,43 +118,37 @@ def _measured(energies: list[Energy | None]) -> dict[str, list[Any]]:
 
 
 def _learned(
-    told: Recorded, runs: list[TaskRun], energies: list[Energy | None], envelope: Envelope, emulated: Emulated | None,
-    context: NodeContext,
+    records: RunRecords, runs: list[TaskRun], energies: list[Energy | None], envelope: Envelope,
+    emulated: Emulated | None, context: NodeContext,
 ) -> None:  # fmt: skip
     """Adds what history learns: warm timings of runs that went well, and a GPU that could not take the task."""
     one = runs[0]
     assert context.spec is not None
-    key, config = (one.function, size_of(envelope.spec)), context.spec.config
+    key, config = (envelope.key or one.function, size_of(envelope.spec)), context.spec.config
     if one.fallback is not None:
         if not one.fallback.startswith(ANOTHERS_CUDA):
-            told.unfit.append((key, config, one.fallback))
+            records.unfit.append((key, config, one.fallback))
         return
     if one.error is not None:
         return
     samples = _emulated_samples(runs, emulated) if context.emulated else _samples(runs, energies)
     if samples:
-        told.observations.append((key, Place(config, one.device, envelope.decision.cpus), samples))
+        records.observations.append((key, Place(config, one.device, envelope.decision.cpus), samples))
 
 
 def _emulated_samples(runs: list[TaskRun], emulated: Emulated | None) -> list[Sample]:
     if emulated is None or emulated.compute_s is None:
         return []
-    joules = _joules(runs[0], emulated.cpu_joules, emulated.gpu_joules)
+    joules = run_joules(runs[0].device, emulated.cpu_joules, emulated.gpu_joules)
     return [((emulated.transfer_s or 0.0) + emulated.compute_s, joules, emulated.energy_error or 0.0, None)] * len(runs)
 
 
 def _samples(runs: list[TaskRun], energies: list[Energy | None]) -> list[Sample]:
-    return [
-        (run.seconds, None, 0.0, run.memory_bytes)
-        if energy is None
-        else (run.seconds, _joules(run, energy.cpu_joules, energy.gpu_joules), energy.error or 0.0, run.memory_bytes)
-        for run, energy in zip(runs, energies, strict=True)
-        if not run.cold
-    ]
+    return [_sample(run, energy) for run, energy in zip(runs, energies, strict=True) if not run.cold]
 
 
-def _joules(run: TaskRun, cpu: float | None, gpu: float | None) -> float | None:
-    """Eq. 2's energy of a run: the CPU's, and the GPU's where it ran there; None where a part is unknown."""
-    if cpu is None or run.device == "cpu":
-        return cpu
-    return None if gpu is None else cpu + gpu
+def _sample(run: TaskRun, energy: Energy | None) -> Sample:
+    if energy is None:
+        return run.seconds, None, 0.0, run.memory_bytes
+    joules = run_joules(run.device, energy.cpu_joules, energy.gpu_joules)
+    return run.seconds, joules, energy.error or 0.0, run.memory_bytes

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from profiling.bench.decisions import decide_growth, decide_new_us, decide_traced_s, python_ns
 from profiling.bench.figure import Figure, as_json, table
+from profiling.bench.first_calls import first_call_on_loop_ms
 from profiling.bench.imports import import_extra_ms, import_placed_remote_ms
 from profiling.bench.records import actor_records_per_s, records_cost
 from profiling.bench.tasks import decide_in_callers, gpu_vs_plain, submission, throughput
@@ -40,6 +41,8 @@ def bench(rounds: int = 15, calls: int = 400, told: Callable[[str], None] = lamb
             told("submission")
             figures += submission(rounds, calls)
             figures += decide_in_callers()
+            told("first calls")
+            figures.append(first_call_on_loop_ms(max(3, 20 * rounds // 15)))
             told("throughput")
             # Other work on the machine comes and goes within seconds: short turns even it out.
             figures += throughput(SHORTER * rounds, max(1, calls // SHORTER))

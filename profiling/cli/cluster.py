@@ -13,10 +13,12 @@ from profiling.cli.session import connect
 def nodes_command(address: Address = None, json: Json = None) -> None:
     """The kinds of node of the running cluster, with their probed figures."""
     import placement
+    from placement.commands import wait_for_probes
     from profiling.report import console_tables
 
     connect(address)
     placement.start()
+    wait_for_probes()
     found = placement.inventory()
     rows = [{**kind.spec.to_dict(), "count": kind.count, "node_ids": list(kind.node_ids)} for kind in found.kinds]
     console_tables.show(console_tables.nodes(found), json, {"nodes": rows})

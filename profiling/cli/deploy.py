@@ -18,10 +18,14 @@ def node_args_command(
         str | None, typer.Option(envvar="PLACEMENT_CONFIG", help="This machine's kind; else a name of its hardware.")
     ] = None,
     cpus: Annotated[
-        int | None, typer.Option(envvar="PLACEMENT_CPUS", help="That Ray may grant; else all there are.")
+        int | None, typer.Option(envvar="PLACEMENT_CPUS", help="That Ray may grant; else those that Ray counts here.")
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option(envvar="PLACEMENT_GPUS", help="That Ray may grant; else those the driver tells of.")
+        int | None,
+        typer.Option(
+            envvar="PLACEMENT_GPUS",
+            help="That Ray may grant; else those of the driver that CUDA_VISIBLE_DEVICES names.",
+        ),
     ] = None,
     emulated: Annotated[
         bool,
@@ -30,7 +34,8 @@ def node_args_command(
 ) -> None:
     """The arguments of `ray start` for the machine it runs on: ray start --address=HEAD:6379 $(placement node-args)."""
     from placement.hardware.meters import cpu_name, find_gpus
-    from placement.hardware.probe import config_name
+    from placement.hardware.probe import config_name, visible_gpu_count
+    from placement.ray_internals.machine import detected_cpus
     from placement.spec.node import paper_configs
     from placement.spec.ray_start_args import ray_start_args
 
@@ -39,12 +44,13 @@ def node_args_command(
     if emulated and gpus is None:
         spec = paper_configs().get(config or "")
         gpus = spec.gpus if spec else 0
-    found = find_gpus() if gpus is None or config is None else []
-    own_cpus = os.cpu_count() or 1
-    name = config or config_name(cpu_name() or "machine", own_cpus, found[0].name if found else None)
-    words = ray_start_args(
-        name, own_cpus if cpus is None else cpus, len(found) if gpus is None else gpus, emulated=emulated
-    )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cpus = detected_cpus() if cpus is None else cpus
+    gpus = visible_gpu_count(visible) if gpus is None else gpus
+    if config is None:
+        gpu = next(iter(find_gpus(visible)), None) if gpus else None
+        config = config_name(cpu_name() or "machine", cpus, gpu.name if gpu else None)
+    words = ray_start_args(config, cpus, gpus, emulated=emulated, visible_devices=visible)
     typer.echo(" ".join(words))
 
 

@@ -15,18 +15,18 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.prediction.boosted_trees import (
-    GIGA,
     HARDWARE,
     KERNELS,
     NUMBERS,
     OF_KERNELS,
     WORK,
+    BoostedTrees,
     Times,
-    TreeModel,
     inputs_of,
     with_intensities,
 )
 from placement.prediction.gaussian_process import INPUTS
+from placement.prediction.prepared_trees import GIGA
 from placement.prediction.tree_ensemble import UNKNOWN, Forest, Tree
 from profiling.learning.fit_gaussian_process import power_of
 
@@ -96,7 +96,7 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     return found
 
 
-def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
+def fit_trees(frame: pd.DataFrame, seed: int = 0) -> BoostedTrees | None:
     """The trees of a frame of pairs (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS."""
     target = log_speedups(frame)
     known = np.isfinite(target)
@@ -127,7 +127,7 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> TreeModel | None:
         _rms(target - target.mean() if errors is None else errors)
         for errors in (of_speedup, *(_errors(inputs, target, mask) for mask in (edge, _some_gpus(frame))))
     )
-    return TreeModel(
+    return BoostedTrees(
         names, _forest(inputs.shape[1], sums),
         centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, *others), power_std, times,
     )  # fmt: skip

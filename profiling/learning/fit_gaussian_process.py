@@ -1,7 +1,7 @@
 """Fits the ratio selector (see `placement.prediction.gaussian_process`) to timings: the amplitudes by marginal
 likelihood, the rest in closed form.
 
-pairs -> timings (one for each piece of work on each device) -> cells (equal work on an equal device) -> RatioModel
+pairs -> timings (one for each piece of work on each device) -> cells (equal work on an equal device) -> GaussianProcess
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from placement.prediction.gaussian_process import (
     AMPLITUDES,
     INPUTS,
-    Points,
+    GaussianProcess,
     PowerRatio,
-    RatioModel,
+    TrainingPoints,
     covariance,
     covariances,
 )
@@ -50,7 +50,7 @@ SCALE, SCALE_SPREAD = math.exp(-1.0), 1.5
 class Cells:
     """Equal work on an equal device. mean (n,), variance (n,): of log seconds; count (n,): timings."""
 
-    points: Points
+    points: TrainingPoints
     mean: np.ndarray
     variance: np.ndarray
     count: np.ndarray
@@ -62,7 +62,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class _Scales:
-    """The names of the codes, and the means that logs are centred on; see RatioModel."""
+    """The names of the codes, and the means that logs are centred on; see GaussianProcess."""
 
     frameworks: tuple[str, ...]
     cpus: tuple[str, ...]
@@ -73,7 +73,7 @@ class _Scales:
     gflops_centre: tuple[float, float]
 
 
-def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: RatioModel | None = None) -> RatioModel:
+def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: GaussianProcess | None = None) -> GaussianProcess:
     """The model of a frame of pairs (see `profiling.dataset.frames`). seed: of the subsets, where there are too many.
 
     like: a model of more of the same, whose amplitudes are taken: they need no search.
@@ -94,7 +94,7 @@ def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: RatioModel | None = None
     points, weights, factor = _condense(cells, prior, level)
     speedup = np.log(frame["cpu_seconds"] / frame["gpu_seconds"]).to_numpy()
     speedup = speedup[np.isfinite(speedup)]
-    return RatioModel(
+    return GaussianProcess(
         scales.frameworks, scales.cpus, scales.gpus, scales.centre, scales.low, scales.high, scales.gflops_centre,
         points, tuple(prior.amplitudes.tolist()), prior.scales, weights, factor, level,
         (float(prior.noise[0]), float(prior.noise[1])),
@@ -128,7 +128,7 @@ def _cells(timings: pd.DataFrame, scales: _Scales) -> Cells:
         _codes(cells["device"], scales.cpus),
     )
     gflops = np.log(cells["gflops"].to_numpy(float)) - np.where(gpu, scales.gflops_centre[1], scales.gflops_centre[0])
-    points = Points(np.nan_to_num(inputs), _codes(cells["framework"], scales.frameworks), codes, gpu,
+    points = TrainingPoints(np.nan_to_num(inputs), _codes(cells["framework"], scales.frameworks), codes, gpu,
                     np.nan_to_num(gflops))  # fmt: skip
     return Cells(points, cells["mean"].to_numpy(), cells["var"].fillna(0.0).to_numpy(), cells["size"].to_numpy(float))
 
@@ -158,7 +158,7 @@ class _Prior:
         return cls(np.exp(logs[:count]), np.exp(logs[count : count + 2]), np.exp(logs[count + 2 :]))
 
     @classmethod
-    def like(cls, model: RatioModel, frameworks: Sequence[str]) -> _Prior:
+    def like(cls, model: GaussianProcess, frameworks: Sequence[str]) -> _Prior:
         scales = dict(zip(model.frameworks, model.scales.tolist(), strict=True))
         return cls(*(np.array(v) for v in (model.amplitudes, model.noise, [scales[name] for name in frameworks])))
 
@@ -217,9 +217,9 @@ def _cost(
     return float(cost), np.array(gradient) + away / spread
 
 
-def _condense(cells: Cells, prior: _Prior, level: float) -> tuple[Points, np.ndarray, np.ndarray]:
-    """(points, weights, factor) of RatioModel: exact where the cells are at most MOST_POINTS, else projected on the
-    points that leave the least variance unexplained (deterministic training conditional, Quinonero-Candela and
+def _condense(cells: Cells, prior: _Prior, level: float) -> tuple[TrainingPoints, np.ndarray, np.ndarray]:
+    """(points, weights, factor) of GaussianProcess: exact where the cells are at most MOST_POINTS, else projected on
+    the points that leave the least variance unexplained (deterministic training conditional, Quinonero-Candela and
     Rasmussen 2005)."""
     from scipy.linalg import cholesky, eigh, solve_triangular
 

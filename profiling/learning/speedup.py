@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from placement.errors import LogError
-from placement.prediction.boosted_trees import TreeModel, mixed
+from placement.prediction.boosted_trees import BoostedTrees, mixed
 from placement.prediction.estimate import Spread, energy_of, probability_worth
-from placement.prediction.gaussian_process import INPUTS, Prediction, RatioModel
+from placement.prediction.gaussian_process import INPUTS, GaussianProcess, Prediction
 from profiling.learning.fit_boosted_trees import (
     fit_trees,
     log_speedups,
@@ -42,8 +42,8 @@ MOST_TESTED = 1000  # rows of each part on which the share is chosen
 class Fitted:
     """The fitted parts of a selector. curves: None where the trees have it all.  share: of the trees."""
 
-    curves: RatioModel | None
-    trees: TreeModel | None
+    curves: GaussianProcess | None
+    trees: BoostedTrees | None
     share: float
 
     def p_gpu(self, frame: pd.DataFrame, rule: JointThreshold) -> np.ndarray:
@@ -78,7 +78,7 @@ def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
     return Fitted(None if share == 1 else curves, trees, share)
 
 
-def _share(frame: pd.DataFrame, curves: RatioModel, seed: int) -> float:
+def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
     """The share of the trees with the least squared error among the SHARES that are surely better than trees alone. The
     curves' few amplitudes are those of all the work.
     """
@@ -127,7 +127,7 @@ def _answers(train: pd.DataFrame, test: pd.DataFrame, seed: int, rule: JointThre
         return np.full(len(test), (train["label"] == "gpu").mean())
 
 
-def predictions(model: RatioModel, frame: pd.DataFrame) -> list[Prediction]:
+def predictions(model: GaussianProcess, frame: pd.DataFrame) -> list[Prediction]:
     """The model's prediction of each row of a frame."""
     known = frame[["cpu_gflops", "gpu_gflops"]].astype(float)
     names = [frame[name] for name in ("framework", "cpu_device", "gpu_device")]

@@ -53,7 +53,8 @@ def published(rule: JointThreshold) -> list[PublishedRow]:
     rows = []
     for run, (cpu_s, cpu_w, gpu_s, host_w, gpu_w) in given.items():
         speedup = cpu_s / gpu_s if cpu_s else None
-        energy = (host_w + gpu_w) * gpu_s / (cpu_w * cpu_s) if cpu_w and gpu_w else None
+        runs = DeviceRun.of_power(cpu_s or 0.0, cpu_w).joules, DeviceRun.of_power(gpu_s, host_w, gpu_w).joules
+        energy = runs[1] / runs[0] if runs[0] and runs[1] else None
         label = rule.decide(speedup, energy).device if speedup else "gpu"
         rows.append(PublishedRow(run, "paper", "measured", cpu_s, gpu_s, cpu_w, gpu_w, speedup, energy, label))
     return rows

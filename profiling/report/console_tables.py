@@ -58,6 +58,8 @@ def origin(spec: NodeSpec) -> str:
     """The origin of a NodeSpec's figures: probed, emulated or none."""
     if spec.emulated:
         return "emulated"
+    if spec.not_measured:
+        return f"not measured: {'; '.join(spec.not_measured)}"
     return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
 
 

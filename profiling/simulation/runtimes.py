@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from placement.prediction.estimate import Estimate, Listed, Spread
-from placement.spec.joint_threshold import DeviceRun, JointThreshold
+from placement.prediction.estimate import Estimate, EstimateList, Spread
+from placement.spec.joint_threshold import DeviceRun, JointThreshold, run_joules
 from placement.spec.node import Inventory, NodeSpec
 from placement.spec.task import DEVICES, TaskSpec
 from profiling.emulation.emulator import emulate
@@ -77,8 +77,8 @@ def _emulated(
     out = emulate(task, node, name, cpus=min(trace.cpus[name], node.cpus))
     if out.seconds is None or not out.fits:
         return None
-    parts = (out.cpu_joules, out.gpu_joules if name == "gpu" else 0.0)
-    return out.seconds, math.nan if None in parts else sum(parts)  # type: ignore[arg-type]
+    joules = run_joules(name, out.cpu_joules, out.gpu_joules)
+    return out.seconds, math.nan if joules is None else joules
 
 
 def _gpu_is_right(seconds: np.ndarray, joules: np.ndarray, thresholds: JointThreshold) -> bool:
@@ -119,7 +119,7 @@ class TimesSelector:
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
         """A function task -> estimates on these nodes, for `placement.prediction.estimate.prepared`."""
-        return lambda task: Listed([self.estimate(task, node, cpus) for node in nodes])
+        return lambda task: EstimateList([self.estimate(task, node, cpus) for node in nodes])
 
     def to_dict(self) -> dict[str, Any]:
         """The kind alone: this selector has no file."""

@@ -212,7 +212,7 @@ class SimulationRun:
         demand = self._demand(task, decision)
         if self.counts_queues:
             self.sent_to[task] = decision.configs[0]
-            self.backlog.sent(
+            self.backlog.enqueue(
                 decision.configs[0],
                 decision.device,
                 self._expects(task, decision.configs[0], decision.device),
@@ -234,8 +234,8 @@ class SimulationRun:
         if self.counts_queues:
             config, sent = self.inventory.kinds[kind].spec.config, self.sent_to[task]
             if config != sent:
-                self.backlog.withdrawn(sent, device, self._expects(task, sent, device))
-                self.backlog.sent(config, device, self._expects(task, config, device))
+                self.backlog.cancel(sent, device, self._expects(task, sent, device))
+                self.backlog.enqueue(config, device, self._expects(task, config, device))
                 self.sent_to[task] = config
         at = GPU if device == "gpu" else CPU
         seconds = self._seconds[type_at][kind]
@@ -252,7 +252,7 @@ class SimulationRun:
             config = self.sent_to.pop(task)
             took = self._seconds[self.type_of[task]][self.cluster.kind_of[node]][GPU if device == "gpu" else CPU]
             expected = self._expects(task, config, device)
-            self.backlog.ended(config, device, expected, took if took < math.inf else expected)
+            self.backlog.complete(config, device, expected, took if took < math.inf else expected)
         for started, on in self.cluster.release(node, device):
             self._start(started, node, on)
 

@@ -56,9 +56,10 @@ def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
 
 def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:
     """This machine as config `local`: measured with all its CPUs, through the first of the emulated nodes on it."""
+    from placement.control_plane.machine import this_machine_share
     from placement.hardware.probe import probe
 
-    spec = probe(config=LOCAL)
+    spec = probe(LOCAL, this_machine_share())
     names = {node["Labels"].get(CONFIG_LABEL) for node in emulated}
     configs = tuple(spec for name, spec in paper_configs().items() if name in names)
     host = emulated[0]
@@ -71,17 +72,21 @@ def _of_kinds(nodes: Sequence[Mapping[str, Any]]) -> list[Site]:
     """One node of each kind: each is probed by a task of its own; the first of a kind stands for it."""
     import ray
 
-    from placement.hardware.probe import probe
+    from placement.control_plane.machine import probe_node
 
     asked = [
-        ray.remote(probe)
+        ray.remote(probe_node)
         .options(num_cpus=node["Resources"]["CPU"], label_selector={"ray.io/node-id": node["NodeID"]})
-        .remote(node["Labels"].get(CONFIG_LABEL))
+        .remote(node["Labels"].get(CONFIG_LABEL), node["Resources"]["CPU"], node["Resources"].get("GPU", 0.0))
         for node in nodes
     ]
     sites: dict[str, Site] = {}
     for node, spec in zip(nodes, ray.get(asked), strict=True):
         node_id, cpus = node["NodeID"], node["Resources"]["CPU"]
+        if spec.not_measured:
+            logging.getLogger("placement").warning(
+                "node %s: not measured: %s", node_id[:8], "; ".join(spec.not_measured)
+            )
         site = sites.setdefault(spec.config, Site(node_id, spec, cpus))
         if site.node_id != node_id and site.ray_cpus == cpus:
             sites[spec.config] = replace(site, others=(*site.others, node_id))

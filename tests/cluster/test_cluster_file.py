@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,6 +109,22 @@ def test_a_machine_may_be_named_by_its_environment() -> None:
     assert node_args("--config", "lab-8", "--cpus", "1", "--gpus", "0", PLACEMENT_CONFIG="lab-7").output.startswith(
         "--labels=config=lab-8 "
     )
+
+
+def test_a_machine_names_the_cpus_that_ray_counts_and_the_gpus_that_ray_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [SimpleNamespace(name="display"), SimpleNamespace(name="compute")]
+    fake = SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetCount=lambda: 2, nvmlDeviceGetHandleByIndex=lambda i: gpus[i],
+        nvmlDeviceGetUUID=lambda gpu: f"GPU-{gpu.name}", nvmlDeviceGetName=lambda gpu: gpu.name,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **_: 6)  # a container's quota
+    done = node_args(CUDA_VISIBLE_DEVICES="1")
+    assert re.fullmatch(r"--labels=config=[a-z0-9-]+-6cpu-compute --num-cpus=6 --num-gpus=1\n", done.output)
+    assert node_args(CUDA_VISIBLE_DEVICES="").output.endswith(" --num-gpus=0\n")
+    refused = node_args("--gpus", "2", CUDA_VISIBLE_DEVICES="1")
+    assert refused.exit_code == 2
+    assert "more than the 1 that CUDA_VISIBLE_DEVICES='1'" in refused.stderr
 
 
 def test_a_machine_may_play_a_config() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placement.scheduling.queue_model import GUESS_S, LAG_S, LARGEST_SENT, Backlog, Load
+from placement.scheduling.queue_model import GUESS_S, LAG_S, LARGEST_RECENT, Backlog, Load
 
 
 class Clock:
@@ -25,7 +25,7 @@ def backlog(loads: dict, exact: bool = False) -> tuple[Backlog, Clock]:
 
 def test_nothing_is_known_before_the_first_poll() -> None:
     found = Backlog(Clock())
-    found.sent("A", "gpu", 3.0)
+    found.enqueue("A", "gpu", 3.0)
     assert (found.wait_s("A", "gpu"), found.age_s) == (None, None)
 
 
@@ -37,7 +37,7 @@ def test_a_free_slot_is_no_wait_but_for_the_start_up() -> None:
 def test_one_slot_waits_for_all_before_it() -> None:
     found, clock = backlog({("A", "gpu"): Load(1)})
     for seconds in (3.0, 4.0):
-        found.sent("A", "gpu", seconds)
+        found.enqueue("A", "gpu", seconds)
     assert found.wait_s("A", "gpu") == pytest.approx(7.0)
     clock.now = 2.0
     assert found.wait_s("A", "gpu") == pytest.approx(5.0)
@@ -52,9 +52,9 @@ def test_many_slots_share_a_long_queue() -> None:
 
 def test_a_poll_replaces_what_it_saw_and_keeps_what_came_after() -> None:
     found, clock = backlog({("A", "gpu"): Load(1)})
-    found.sent("A", "gpu", 5.0)
+    found.enqueue("A", "gpu", 5.0)
     clock.now = 1.0
-    found.sent("A", "gpu", 7.0)
+    found.enqueue("A", "gpu", 7.0)
     clock.now = 1.5
     found.merge({("A", "gpu"): Load(1, 1, 4.5)}, at=0.5)  # the poll saw the first alone
     assert found.age_s == 1.0
@@ -67,14 +67,14 @@ def test_a_kind_that_went_away_is_not_known_any_more() -> None:
     clock.now = 1.0
     found.merge({}, at=1.0)
     assert found.wait_s("A", "gpu") is None
-    found.ended("A", "gpu", 1.0)
-    found.withdrawn("A", "gpu", 1.0)
+    found.complete("A", "gpu", 1.0)
+    found.cancel("A", "gpu", 1.0)
 
 
 def test_tasks_of_unknown_length_count_as_the_mean_of_the_known() -> None:
     found, _ = backlog({("A", "gpu"): Load(1), ("B", "gpu"): Load(1)})
-    found.sent("A", "gpu", 4.0)
-    found.sent("B", "gpu")
+    found.enqueue("A", "gpu", 4.0)
+    found.enqueue("B", "gpu")
     assert found.wait_s("B", "gpu") == pytest.approx(4.0)
     found.merge({("A", "gpu"): Load(1, 2)}, at=0.0)
     assert found.wait_s("A", "gpu") == pytest.approx(8.0)
@@ -82,20 +82,20 @@ def test_tasks_of_unknown_length_count_as_the_mean_of_the_known() -> None:
 
 def test_an_end_puts_the_expectation_right() -> None:
     found, clock = backlog({("A", "gpu"): Load(1)}, exact=True)
-    found.sent("A", "gpu", 10.0)
-    found.sent("A", "gpu", 10.0)
+    found.enqueue("A", "gpu", 10.0)
+    found.enqueue("A", "gpu", 10.0)
     clock.now = 4.0
-    found.ended("A", "gpu", 10.0, took=4.0)
+    found.complete("A", "gpu", 10.0, took=4.0)
     assert found.wait_s("A", "gpu") == pytest.approx(10.0)
-    found.withdrawn("A", "gpu", 10.0)
+    found.cancel("A", "gpu", 10.0)
     assert found.wait_s("A", "gpu") == 0.0
 
 
 def test_what_is_remembered_of_sends_is_bounded() -> None:
     found, _ = backlog({("A", "cpu"): Load(1)})
-    for _ in range(LARGEST_SENT + 10):
-        found.sent("A", "cpu", 1.0)
-    assert len(found._sent) == LARGEST_SENT
+    for _ in range(LARGEST_RECENT + 10):
+        found.enqueue("A", "cpu", 1.0)
+    assert len(found._recent) == LARGEST_RECENT
 
 
 @given(
@@ -109,10 +109,10 @@ def test_a_wait_is_never_negative_and_never_more_than_all_the_work(events: list,
     for what, seconds, later in events:
         clock.now += later
         if what == "sent":
-            found.sent("A", "cpu", seconds)
+            found.enqueue("A", "cpu", seconds)
             work += seconds
         elif what == "ended":
-            found.ended("A", "cpu", seconds)
+            found.complete("A", "cpu", seconds)
         wait = found.wait_s("A", "cpu")
         assert wait is not None
         assert 0 <= wait <= work + 1e-6
@@ -124,7 +124,7 @@ def test_a_poll_that_lags_does_not_forget_what_was_just_sent() -> None:
     found.merge({("A", "gpu"): Load(1)}, 0.0)
     clock.now = 1.0
     for _ in range(3):
-        found.sent("A", "gpu", 10.0)
+        found.enqueue("A", "gpu", 10.0)
     clock.now = 1.2
     found.merge({("A", "gpu"): Load(1, 1, 10.0)}, 1.2)  # Ray tells of one of the three so far
     assert found.wait_s("A", "gpu") == pytest.approx(30.0, abs=0.3)
@@ -140,22 +140,22 @@ def test_a_task_of_several_cpus_takes_as_many_slots() -> None:
     found, _ = backlog({("A", "cpu"): Load(8), ("A", "gpu"): Load(1)})
     four = found.under({"cpu": 4.0, "gpu": 1.0}, 0.5)
     assert four.wait_s("A", "cpu") == 0.0
-    found.sent("A", "cpu", 10.0, 6.0)
+    found.enqueue("A", "cpu", 10.0, 6.0)
     assert (found.wait_s("A", "cpu"), four.wait_s("A", "cpu")) == (0.0, pytest.approx(10.0 * 6 / 8 * 2 / 6))
-    found.sent("A", "gpu", 10.0, 0.5)
+    found.enqueue("A", "gpu", 10.0, 0.5)
     assert four.wait_s("A", "gpu") == 0.0
-    found.sent("A", "gpu", 10.0, 0.5)
+    found.enqueue("A", "gpu", 10.0, 0.5)
     assert four.wait_s("A", "gpu") == pytest.approx(5.0)
 
 
 def test_what_was_sent_is_told_once() -> None:
     found, clock = backlog({("A", "cpu"): Load(1)})
     clock.now = 1.0
-    found.sent("A", "cpu", 2.0)
-    found.sent("A", "cpu", 4.0, 2.0)
-    until, told = found.untold(0.0)
+    found.enqueue("A", "cpu", 2.0)
+    found.enqueue("A", "cpu", 4.0, 2.0)
+    until, told = found.enqueued_since(0.0)
     assert (until, told) == (1.0, {("A", "cpu"): (3.0, 10.0)})
-    assert found.untold(until) == (1.0, {})
+    assert found.enqueued_since(until) == (1.0, {})
 
 
 def test_a_task_of_which_nobody_knows_the_seconds_is_guessed() -> None:
@@ -178,8 +178,8 @@ def test_two_drivers_that_tell_each_other_do_not_herd() -> None:
         for driver in drivers:
             for _ in range(2):
                 config = min("ABCD", key=lambda c: driver.wait_s(c, "gpu"))
-                driver.sent(config, "gpu", 5.0)
-                actor.sent(config, "gpu", 5.0)
+                driver.enqueue(config, "gpu", 5.0)
+                actor.enqueue(config, "gpu", 5.0)
                 sent[config] += 1
         for driver in drivers:
             driver.merge(actor.loads(), clock.now)
@@ -189,7 +189,7 @@ def test_two_drivers_that_tell_each_other_do_not_herd() -> None:
 def test_on_an_emulated_cluster_time_is_compressed() -> None:
     found, clock = backlog({("A", "gpu"): Load(1)})
     found.speed = 100.0
-    found.sent("A", "gpu", 300.0)  # takes 3 s of the clock
+    found.enqueue("A", "gpu", 300.0)  # takes 3 s of the clock
     assert found.wait_s("A", "gpu") == pytest.approx(300.0)
     clock.now = 1.0
     assert found.wait_s("A", "gpu") == pytest.approx(200.0)
@@ -200,5 +200,5 @@ def test_what_tasks_took_of_late_stands_for_those_nobody_knows() -> None:
     found, _ = backlog({("A", "gpu"): Load(1)})
     found.typical = {"gpu": 0.002}
     for _ in range(100):
-        found.sent("A", "gpu")
+        found.enqueue("A", "gpu")
     assert found.wait_s("A", "gpu") == pytest.approx(0.2)

@@ -146,10 +146,10 @@ def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:
             decision = decide(TASK, "f", limits(), snap, policy=policy)
         assert decision.weighed is not None
         assert decision.weighed.rate == decision.gpu_price
-        backlog.sent("A", decision.device, 1.0, gpu_price=decision.gpu_price)
+        backlog.enqueue("A", decision.device, 1.0, gpu_price=decision.gpu_price)
         prices.append(backlog.gpu_price)
         decide(TASK, "f", limits(), snap, policy=MinTime())  # which has no price to move
-        backlog.sent("A", "gpu", 0.0)
+        backlog.enqueue("A", "gpu", 0.0)
     assert 2.0 < prices[0] < prices[1] < prices[2] == backlog.gpu_price
     assert backlog.under({"cpu": 2.0, "gpu": 1.0}, 1.0).gpu_price == prices[2]
 
@@ -248,7 +248,7 @@ def test_a_burst_spreads_by_the_backlog_alone() -> None:
     for _ in range(80):
         decision = decide(TASK, "f", limits(), snap, policy=policy)
         assert decision.config is not None
-        backlog.sent(
+        backlog.enqueue(
             decision.config, decision.device, 1.0 if decision.device == "gpu" else 10.0, 1.0, decision.gpu_price
         )
         taken[decision.device] += 1
@@ -314,7 +314,7 @@ def test_tasks_of_sizes_never_seen_look_at_the_queues_by_the_shipped_selector() 
         assert decision.config is not None
         if i > 8:  # four GPUs and those that the threshold sends elsewhere
             assert decision.seconds
-        backlog.sent(decision.config, decision.device, decision.seconds, gpu_price=decision.gpu_price)
+        backlog.enqueue(decision.config, decision.device, decision.seconds, gpu_price=decision.gpu_price)
         taken[decision.reason.split(",")[0]] += 1
     assert taken["gpu_worth_it"] > 20
     assert taken["cpu_ends_sooner"] > 20

@@ -35,7 +35,7 @@ def test_the_vector_is_in_the_order_of_the_names() -> None:
         assert by_name[name] == getattr(TASK if hasattr(TASK, name) else NODE, name)
 
 
-@pytest.mark.parametrize(("cpus", "share"), [(1, 1 / 12), (6, 0.5), (12, 1.0), (24, 1.0), (0, 0.0)])
+@pytest.mark.parametrize(("cpus", "share"), [(1, 1 / 12), (6, 0.5), (12, 1.0), (24, 1.0), (0, 1 / 12), (0.5, 1 / 12)])
 def test_cpu_gflops_are_those_of_the_cpus_granted(cpus: float, share: float) -> None:
     assert NODE.cpu_gflops is not None
     assert granted_gflops(NODE, cpus) == pytest.approx(NODE.cpu_gflops * share)

@@ -22,7 +22,7 @@ from placement.prediction.runtime_history import (
     Timings,
     combined,
     corrected,
-    off_by,
+    log_slowdown,
     posterior,
     size_of,
 )
@@ -352,8 +352,8 @@ def test_runs_on_one_device_put_the_others_seconds_right_too() -> None:
 def test_how_far_estimates_are_off_is_told_by_all_that_was_timed() -> None:
     one, other = Estimate(0.5, cpu_seconds=10.0, gpu_seconds=2.0), Estimate(0.5, cpu_seconds=5.0)
     none = Timings()
-    assert off_by([(one, none, none), (None, timed(3.0), none), (Estimate(0.5), timed(3.0), none)]) == 0.0
-    log = off_by([(one, none, timed(8.0, 8.0)), (other, timed(5.0, 5.0), none)])
+    assert log_slowdown([(one, none, none), (None, timed(3.0), none), (Estimate(0.5), timed(3.0), none)]) == 0.0
+    log = log_slowdown([(one, none, timed(8.0, 8.0)), (other, timed(5.0, 5.0), none)])
     assert log == pytest.approx(math.log(2.0))
     assert corrected(other, log) == replace(other, cpu_seconds=pytest.approx(10.0))
     assert corrected(one, 0.0) is one
@@ -361,7 +361,7 @@ def test_how_far_estimates_are_off_is_told_by_all_that_was_timed() -> None:
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 0.0, 5e-324])
 def test_seconds_that_make_no_sense_put_nothing_right_and_fail_nothing(seconds: float) -> None:
-    log = off_by([(Estimate(0.5, cpu_seconds=seconds), timed(1e308, 1e308), Timings())])
+    log = log_slowdown([(Estimate(0.5, cpu_seconds=seconds), timed(1e308, 1e308), Timings())])
     found = corrected(Estimate(0.5, cpu_seconds=2.0, gpu_seconds=1.0), log)
     assert found is not None
     assert found.cpu_seconds is not None

@@ -9,13 +9,12 @@ import logging
 import random
 import re
 import shlex
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray._private.label_utils import LABEL_SELECTOR_REGEX, validate_label_value
 
-from placement.control_plane.placement_actor import PlacementActor
+from placement.control_plane.node_registry import NodeRegistry
 from placement.errors import OptionError, PlacementError
 from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.decision import decide
@@ -67,10 +66,10 @@ def check_node_types(word: str) -> None:
 
 def check_label_of_a_node(word: str) -> None:
     """The actor meets an emulated node of this config: it is known, or it is left out."""
-    met = SimpleNamespace(specs={}, agents={})
-    PlacementActor._meet(met, "f" * 56, {"Labels": {EMULATED: "true", CONFIG: word}})  # type: ignore[arg-type]
-    assert bool(met.specs) == (word in paper_configs())
-    assert not met.agents
+    registry = NodeRegistry(None, lambda: None)  # type: ignore[arg-type]  # no agent is started for it
+    labels = {EMULATED: "true", CONFIG: word}
+    registry.update([{"NodeID": "f" * 56, "Alive": True, "Resources": {"CPU": 1.0}, "Labels": labels}])
+    assert [kind.spec.config for kind in registry.inventory(None).kinds] == [word] * (word in paper_configs())
 
 
 def check_decision(word: str) -> None:

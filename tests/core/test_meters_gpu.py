@@ -94,6 +94,7 @@ def nvml(monkeypatch):
     def install(*gpus, **options):
         fake = FakeNvml(*gpus, **options)
         monkeypatch.setitem(sys.modules, "pynvml", fake)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         return fake
 
     return install
@@ -242,7 +243,55 @@ def test_memory_that_other_programs_hold_is_not_free(nvml):
     assert most_free_gb(gpus, lambda pid: pid == 8) == 50.0
 
 
-@pytest.mark.parametrize("more", [{}, {"processes": [(7, None)]}])
+def test_memory_of_a_process_that_cannot_be_looked_up_is_not_another_programs(nvml):
+    nvml(volta("a", memory=80e9, processes=[(7, 30_000_000_000), (8, 5_000_000_000)]))
+    assert free_gb(find_gpus()[0], lambda pid: None if pid == 7 else False) == 75.0
+
+
+@pytest.mark.parametrize(
+    ("visible", "indexes"),
+    [("1", [1]), ("1,0", [1, 0]), ("GPU-b", [1]), ("", []), ("NoDevFiles", []), ("-1", []), ("0,7,1", [0])],
+)
+def test_a_process_finds_the_gpus_that_it_may_see(nvml, monkeypatch, visible, indexes):
+    nvml(volta("a"), volta("b"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.index for gpu in find_gpus()] == indexes
+    assert [gpu.index for gpu in find_gpus(None)] == [0, 1]
+    assert [gpu.index for gpu in find_gpus("0")] == [0]
+
+
+class OldNvml(FakeNvml):
+    """A binding of another package: UUIDs in bytes, and some functions are not there."""
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        if not isinstance(uuid, bytes):
+            raise TypeError("bytes or integer address expected instead of str instance")
+        return super().nvmlDeviceGetHandleByUUID(uuid.decode())
+
+    def __getattribute__(self, name):
+        if name in ("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetMigMode", "nvmlDeviceGetUtilizationRates"):
+            raise AttributeError(f"module 'pynvml' has no attribute {name!r}")
+        return super().__getattribute__(name)
+
+
+def test_an_nvml_binding_without_a_function_leaves_the_others(monkeypatch):
+    fake = OldNvml(volta(memory=16e9, processes=[(7, 6_000_000_000)]))
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (gpu,) = find_gpus()
+    assert (gpu.memory_gb, gpu.mig) == (16.0, False)
+    assert free_gb(gpu, lambda pid: False) == 10.0
+    meters, unmeasured = gpu_meters()
+    assert [meter.function for meter in meters] == ["nvmlDeviceGetPowerUsage"]
+    assert unmeasured == {}
+
+
+def test_a_module_of_the_same_name_that_is_no_binding_is_no_driver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace())
+    assert find_gpus() == ()
+
+
+@pytest.mark.parametrize("more", [{}, {"processes": [(7, None)]}, {"processes": [(7, 2**64 - 1)]}])
 def test_memory_that_nvml_does_not_tell_is_unknown(nvml, more):
     nvml(volta("a", memory=80e9, processes=[]), volta("b", memory=80e9, **more))
     assert most_free_gb(find_gpus(), lambda pid: False) is None
@@ -253,15 +302,16 @@ def test_a_process_is_known_by_its_ancestors(tmp_path):
     for pid, parent in ((30, 20), (20, 10), (40, 1)):
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "status").write_text(f"Name:\tx\nPPid:\t{parent}\n")
-    assert [descends_from(pid, 10, tmp_path) for pid in (30, 20, 10, 40, 99)] == [True, True, True, False, False]
+    assert [descends_from(pid, 10, tmp_path) for pid in (30, 20, 10, 40, 99)] == [True, True, True, False, None]
 
 
 def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
     card = volta("a", memory=100e9, processes=[])
     nvml(card)
     told = []
-    nobodys = 2**30  # no process has it; that of pid 1 is this one's own where its parent has ended
-    frees = iter([[], *([(nobodys, used * 1_000_000_000)] for used in (3, 40, 42)), []])
+    other, on_the_host = 7, 8  # the second is no process here, as NVML tells it inside a container
+    monkeypatch.setattr(foreign_gpu_memory, "descends_from", lambda pid, raylet: {other: False}.get(pid))
+    frees = iter([[], [(on_the_host, 80_000_000_000)], *([(other, n * 1_000_000_000)] for n in (3, 40, 42)), []])
 
     async def next_look(_):
         try:
@@ -272,5 +322,5 @@ def test_only_changes_worth_telling_are_told(nvml, monkeypatch):
     # Of that module alone: where a cluster runs, Ray's own threads sleep too.
     monkeypatch.setattr(foreign_gpu_memory, "asyncio", SimpleNamespace(sleep=next_look, to_thread=asyncio.to_thread))
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(foreign_gpu_memory.tell_changes(find_gpus(), told.append))
+        asyncio.run(foreign_gpu_memory.report_changes(find_gpus(), told.append))
     assert told == [60.0, 100.0]

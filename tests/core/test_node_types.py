@@ -14,7 +14,7 @@ from placement.scheduling.decision import AWAITS_NODE, decide
 from placement.scheduling.explanation import explain
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
-from placement.spec.autoscaler_types import STARTING_S, checked, planned
+from placement.spec.autoscaler_types import STARTING_S, checked, is_complete, planned
 from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
 from placement.spec.ray_start_args import ray_start_args
 from placement.spec.task import TaskSpec
@@ -75,6 +75,42 @@ def test_anything_else_is_refused_or_empty(anything):
         assert checked(anything) == {}
 
 
+AWS = {"node_config": {"InstanceType": "g5.xlarge"}, "labels": {"config": "g5"}, "max_workers": 4}
+
+
+@pytest.mark.parametrize(
+    ("resources", "cpus", "gpus"),
+    [
+        ({}, None, None),
+        (None, None, None),
+        ({"CPU": 4}, 4, None),
+        ({"GPU": 1}, None, 1),
+        ({"CPU": 4, "GPU": None}, 4, None),
+    ],
+)
+def test_resources_that_the_provider_fills_in_are_unknown_not_zero(resources, cpus, gpus):
+    types = {"g5": {**AWS, "resources": resources}}
+    assert checked(types) == {"g5": {"cpus": cpus, "gpus": gpus, "emulated": False}}
+    assert not is_complete(types)
+    (*kinds,) = planned(checked(types), [], {})  # GPUs that nobody knows of are not promised, nor refused
+    assert [(kind.grants_cpus, kind.grants_gpus) for kind in kinds] == [(cpus, gpus or 0)] * (cpus is not None)
+    ran = NodeSpec("g5", cpus=4, gpus=1, gpu_gflops=3e4)
+    (kind,) = planned(checked(types), [], {"g5": ran})
+    assert (kind.spec, kind.grants_cpus, kind.grants_gpus) == (ran, 4, 1)
+
+
+def test_types_are_complete_where_each_is_known_and_can_be_named():
+    known = {"D": {"resources": {"CPU": 4, "GPU": 1}, "labels": {"config": "D"}}}
+    assert is_complete(known)
+    assert is_complete({})
+    assert not is_complete(CLUSTER)  # a node of the type without a label could serve what no other can
+    assert is_complete({"a": {**AWS, "max_workers": 0}, **known})
+    assert not is_complete({"available_node_types": {"a": AWS, **known}, "provider": {"type": "aws"}})
+    gcp = {**AWS, "resources": {"CPU": 16}}
+    assert is_complete({"available_node_types": {"a": gcp}, "provider": {"type": "gcp"}})  # fills in no GPU
+    assert is_complete({"head_node_type": "a", "available_node_types": {"a": {"node_config": {"x": 1}}, **known}})
+
+
 def test_what_runs_is_not_planned_and_what_ran_is_remembered():
     seen = NodeSpec("cpu", cpus=8, cpu_gflops=900.0)
     kinds = planned(checked(CLUSTER), ["head"], {"cpu": seen})
@@ -123,3 +159,13 @@ def test_a_config_that_is_no_label_is_refused(config):
 def test_all_faults_of_the_words_are_told_at_once():
     with pytest.raises(OptionError, match=r"cpus=-1.*gpus=0.5.*cannot be emulated; valid are \['A', 'B', 'C', 'D'\]"):
         ray_start_args("lab", -1, 0.5, emulated=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("visible", "most"), [(None, 9), ("", 0), ("NoDevFiles", 0), ("1", 1), ("0,1", 2), ("GPU-a,MIG-b", 2)]
+)
+def test_no_more_gpus_than_ray_takes(visible, most):
+    assert ray_start_args("lab", 1, most, visible_devices=visible)[2] == f"--num-gpus={most}"
+    if visible is not None:
+        with pytest.raises(OptionError, match=rf"gpus={most + 1} is more than the {most} that CUDA_VISIBLE_DEVICES="):
+            ray_start_args("lab", 1, most + 1, visible_devices=visible)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import enum
+import pickle
+import types
 from typing import Any
 
+import numpy as np
 import pytest
 from core_builders import TASK
 
+from placement import placed_remote
 from placement.errors import OptionError
 from placement.scheduling.policies.fixed import CpuOnly
 from placement.scheduling.policies.registry import POLICIES
@@ -43,6 +48,8 @@ def test_every_option_is_ours() -> None:
         ("cpu_options", [1], ["dict", "list"]),
         ("gpu_options", None, ["dict", "NoneType"]),
         ("cpu_options", {"num_gpus": 1}, ["num_gpus", "gpu_options"]),
+        ("device", np.array(["cpu", "gpu"]), ["cpu", "gpu"]),
+        ("devices", np.array(["any", "any"]), ['"any"']),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_valid_ones(name: str, value: Any, parts: list[str]) -> None:
@@ -96,3 +103,66 @@ def test_a_spec_becomes_a_function_of_the_arguments() -> None:
         return batch
 
     assert spec_function(spec) is spec
+
+
+def test_strings_and_mappings_of_a_config_are_kept_as_pythons_own() -> None:
+    class Words(enum.StrEnum):
+        ANY = "any"
+        GPU = "gpu"
+        POLICY = "gpu_only"
+
+    options = PlacementOptions(
+        devices=Words.ANY, device=Words.GPU, policy=Words.POLICY, cpu_options=types.MappingProxyType({"num_cpus": 2})
+    )
+    assert [type(value) for value in (options.devices, options.device, options.policy)] == [str, str, str]
+    assert pickle.loads(pickle.dumps(options)) == options
+
+
+def work(x: int = 0) -> int:
+    return x
+
+
+class Holder:
+    pass
+
+
+class AnswersAll(type):
+    def __getattr__(cls, name: str) -> str:
+        if name.startswith("_"):  # Ray's own marks of an actor class
+            raise AttributeError(name)
+        return name
+
+
+class Odd(metaclass=AnswersAll):
+    pass
+
+
+@pytest.mark.parametrize("body", [work, Holder])
+@pytest.mark.parametrize("name", ["cpu_options", "gpu_options"])
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"no_such_option": 1}, "no_such_option"),
+        ({"num_cpus": "2"}, "num_cpus"),
+        ({"num_cpus": -1}, "num_cpus"),
+        ({"memory": np.int64(5)}, "memory"),
+        ({"resources": types.MappingProxyType({})}, "resources"),
+        ({"policy": "gpu_only"}, "policy"),
+    ],
+)
+def test_what_ray_would_refuse_for_one_device_is_refused_early(body: Any, name: str, given: Any, part: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}.*{part}"):
+        placed_remote(devices="any", **{name: given})(body)
+    with pytest.raises(OptionError, match=f"{name}.*{part}"):
+        placed_remote(devices="any")(body).options(**{name: given})
+
+
+def test_max_calls_is_for_the_decoration_alone() -> None:
+    f = placed_remote(devices="any", gpu_options={"max_calls": 2})(work)
+    assert f.options(policy="cpu_only") is not None
+    with pytest.raises(OptionError, match=r"gpu_options.*max_calls"):
+        f.options(gpu_options={"max_calls": 2})
+
+
+def test_a_metaclass_that_answers_to_any_name_declares_no_spec() -> None:
+    assert placed_remote(Odd)._placement_options.spec is None

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.control_plane.cluster_load import NodeUse, Poll, Waiting, loads, satisfies
+from placement.control_plane.load_monitor import LoadMonitor
 from placement.scheduling.queue_model import Load
 
 INVENTORY = cluster(configs="AB")  # two nodes of each
@@ -72,3 +73,30 @@ def test_none_that_waits_is_lost(given_waiting: list) -> None:
     waiting = tuple(Waiting({"CPU": 1.0}, n, (tests,) if tests else ()) for n, tests in given_waiting)
     found = loads(INVENTORY, Poll(nodes(), waiting))
     assert sum(load.tasks for load in found.values()) == pytest.approx(sum(n for n, _ in given_waiting))
+
+
+def no_poll() -> Poll:
+    raise AssertionError
+
+
+def test_tasks_of_no_cpu_or_of_a_fraction_leave_the_counts_of_others() -> None:
+    monitor = LoadMonitor(0, no_poll, lambda: 10.0)
+    monitor.backlog.merge({("A", "cpu"): Load(16, 0), ("B", "cpu"): Load(16, 0)}, 10.0)
+    monitor.count_sent({("A", "cpu"): (0.0, 0.0), ("B", "cpu"): (0.5, 1.0)})
+    monitor.count_sent({("A", "cpu"): (3.0, 6.0)})
+    counted = monitor.backlog.loads()
+    assert (counted["A", "cpu"].tasks, counted["A", "cpu"].seconds) == (3.0, 6.0)
+    assert (counted["B", "cpu"].tasks, counted["B", "cpu"].seconds) == (0.5, 1.0)
+
+
+def test_runs_without_a_count_change_no_mean() -> None:
+    monitor = LoadMonitor(0, no_poll, lambda: 10.0)
+    monitor.count_ended("cpu", 0.0, 0)
+    assert monitor.backlog.typical == {}
+    monitor.count_ended("cpu", 6.0, 3)
+    assert monitor.backlog.typical == {"cpu": 2.0}
+
+
+def test_waiting_tasks_of_no_cpu_take_no_slot() -> None:
+    found = loads(INVENTORY, Poll(nodes(), (Waiting({"CPU": 0.0, "memory": 1.0}, 50), Waiting({"CPU": 0.5}, 4))))
+    assert sum(load.tasks for load in found.values()) == 2.0

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import SelectorError
-from placement.prediction.gaussian_process import FASTEST, INPUTS, Points, covariance
-from placement.prediction.speedup_selector import SpeedupSelector, model_to_dict, speedup_selector_of
+from placement.prediction.gaussian_process import FASTEST, INPUTS, TrainingPoints, covariance
+from placement.prediction.speedup_model_file import gaussian_process_to_dict
+from placement.prediction.speedup_selector import SpeedupSelector, speedup_selector_of
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
@@ -98,7 +99,7 @@ def test_a_prediction_is_the_posterior_of_its_prior(model):
     x = np.zeros((2, len(INPUTS)))
     x[:, [0, 2, 3]] = work - model.centre[[0, 2, 3]]
     gflops = [math.log(value) - centre for value, centre in zip((5.0, 400.0), model.gflops_centre, strict=True)]
-    asked = Points(x, np.zeros(2, int), np.array([model.cpus.index("slow"), model.gpus.index("small")]),
+    asked = TrainingPoints(x, np.zeros(2, int), np.array([model.cpus.index("slow"), model.gpus.index("small")]),
                    np.array([False, True]), np.array(gflops))  # fmt: skip
     known = covariance(asked, points, model.amplitudes, model.scales)
     mean = known @ model.weights + model.level
@@ -188,7 +189,7 @@ def test_a_selector_file_brings_back_the_same_answers(model):
 )
 def test_a_broken_file_is_refused_by_name(model, path, value, told):
     data = SpeedupSelector("ratio-1", model).to_dict()
-    data["model"] = model_to_dict(model)
+    data["model"] = gaussian_process_to_dict(model)
     place = data
     for name in path[:-1]:
         place = place[name]

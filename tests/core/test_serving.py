@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from placement.control_plane import placement_actor as module
-from placement.control_plane.placement_actor import MOST_SELECTORS, PlacementActor
+from placement.control_plane.selector_store import MOST_SELECTORS, SelectorStore, stored_selector
+from placement.control_plane.settings_store import load_count, load_settings, save_count, save_settings
 from placement.errors import ControlPlaneError, SelectorError
-from placement.messages.control import Update
+from placement.messages.control import Settings, Update
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
@@ -32,61 +30,74 @@ def named(version: str, **changed: Any) -> Selector:
     return replace(SHIPPED, version=version, **changed)
 
 
-class Serving:
-    """A PlacementActor's selectors, with a dict in place of Ray's key-value store."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.store: dict[bytes, bytes] = {}
-        monkeypatch.setattr(module.control_store, "put", lambda key, value, **_: self.store.update({key: value}))
-        monkeypatch.setattr(module.control_store, "delete", lambda key, **_: self.store.pop(key))
-        self.actor = SimpleNamespace(selectors=[], contents={}, _persist=lambda: None, _changed=lambda: None)
-        self.actor.ready = lambda: asyncio.sleep(0)
-        self.actor._keep = lambda selectors: PlacementActor._keep(self.actor, selectors)  # type: ignore[arg-type]
-
-    def serve(self, selector: Selector) -> None:
-        PlacementActor._serve(self.actor, selector)  # type: ignore[arg-type]
-
-    def rollback(self) -> str:
-        return asyncio.run(PlacementActor.rollback(self.actor))  # type: ignore[arg-type]
-
-    @property
-    def stored(self) -> set[str]:
-        return {key.decode().removeprefix("selector:") for key in self.store}
+def stored(store: dict[str, bytes]) -> set[str]:
+    return {key.removeprefix("selector:") for key in store}
 
 
-def test_a_version_names_one_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = Serving(monkeypatch)
+def test_a_version_names_one_content() -> None:
+    store: dict[str, bytes] = {}
+    serving = SelectorStore(store)
     serving.serve(named("one"))
     serving.serve(named("one"))  # the same again is no change
-    assert len(serving.actor.selectors) == 1
-    before = dict(serving.store)
+    assert serving.versions == ("one",)
+    before = dict(store)
     with pytest.raises(SelectorError, match=r"version 'one'.*of its own"):
         serving.serve(named("one", training={"rows": 3}))
     serving.serve(named("two"))
     with pytest.raises(SelectorError, match="version 'one'"):  # one that a rollback would bring back
         serving.serve(named("one", training={"rows": 3}))
-    assert serving.rollback() == "one"
+    serving.rollback()
+    assert serving.current.version == "one"
     with pytest.raises(SelectorError, match="version 'two'"):  # callers may not have heard of the rollback yet
         serving.serve(named("two", training={"rows": 3}))
-    assert serving.store == before
+    assert store == before
 
 
-def test_what_neither_serves_nor_can_be_rolled_back_to_leaves_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = Serving(monkeypatch)
+def test_what_neither_serves_nor_can_be_rolled_back_to_leaves_the_store() -> None:
+    store: dict[str, bytes] = {}
+    serving = SelectorStore(store)
     for i in range(MOST_SELECTORS + 3):
         serving.serve(named(str(i)))
-        assert len(serving.stored) <= MOST_SELECTORS
-    assert serving.stored == {str(i) for i in range(3, MOST_SELECTORS + 3)}
-    assert serving.rollback() == str(MOST_SELECTORS + 1)
-    assert str(MOST_SELECTORS + 2) not in serving.stored
+        assert len(stored(store)) <= MOST_SELECTORS
+    assert stored(store) == {str(i) for i in range(3, MOST_SELECTORS + 3)}
+    serving.rollback()
+    assert serving.current.version == str(MOST_SELECTORS + 1)
+    assert str(MOST_SELECTORS + 2) not in stored(store)
     serving.serve(named("5"))  # it served before and can be rolled back to, too
-    assert serving.rollback() == str(MOST_SELECTORS + 1)
-    assert "5" in serving.stored
-    while len(serving.actor.selectors) > 1:
+    serving.rollback()
+    assert serving.current.version == str(MOST_SELECTORS + 1)
+    assert "5" in stored(store)
+    while len(serving.versions) > 1:
         serving.rollback()
     with pytest.raises(SelectorError, match="no selector was in service before"):
         serving.rollback()
-    assert serving.stored == {"3"}
+    assert stored(store) == {"3"}
+
+
+def test_a_restarted_actor_serves_what_the_last_one_served() -> None:
+    store: dict[str, bytes] = {}
+    serving = SelectorStore(store)
+    for version in "abc":
+        serving.serve(named(version))
+    save_settings(store, Settings(log="s3://b/log", policy="cpu_only", keep_days=3.0), serving.to_list())
+    restored = load_settings(store, Settings(emulator="m:f"))
+    assert restored is not None
+    assert restored[0] == Settings(log="s3://b/log", policy="cpu_only", keep_days=3.0)
+    again = SelectorStore(store)
+    again.restore(restored[1])
+    assert again.versions == ("a", "b", "c")
+    assert again.to_list() == serving.to_list()
+    assert stored_selector(store, "c").to_dict() == named("c").to_dict()
+    with pytest.raises(ControlPlaneError, match="selector z"):
+        stored_selector(store, "z")
+
+
+def test_a_cluster_without_stored_settings_has_none() -> None:
+    store: dict[str, bytes] = {}
+    assert load_settings(store, Settings()) is None
+    assert load_count(store, "epoch") == 0
+    save_count(store, "epoch", 7)
+    assert load_count(store, "epoch") == 7
 
 
 def test_a_caller_whose_selector_has_just_been_replaced_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:

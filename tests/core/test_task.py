@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import enum
 import math
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import PlacementError, SpecError
+from placement.log.schema import table_of
+from placement.messages.envelope import Envelope, unpack
+from placement.prediction.runtime_history import size_of
+from placement.scheduling.decision import Decision
 from placement.spec.task import KINDS, OPERATION_KINDS, Operation, TaskSpec
+from placement.spec.task_record import TaskRecord
 
 QUANTITIES = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "steps")
 COUNTS = ("batch_size", "parameters", "kernels", "steps")
@@ -139,3 +146,106 @@ def test_any_arguments_give_a_spec_or_a_spec_error(given: dict[str, Any]) -> Non
     for name in QUANTITIES:
         value = getattr(spec, name)
         assert value is None or (value >= 0 and math.isfinite(value) and not isinstance(value, bool))
+
+
+class Framework(enum.StrEnum):
+    TORCH = "torch"
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 - its str() is not its value
+    TRAIN = "train"
+
+
+class Batch(enum.IntEnum):
+    SMALL = 8
+
+
+class Named(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("framework", Framework.TORCH, "torch"),
+        ("framework", Named("torch"), "torch"),
+        ("framework", np.str_("torch"), "torch"),
+        ("kind", Kind.TRAIN, "train"),
+        ("batch_size", Batch.SMALL, 8),
+        ("batch_size", 8.0, 8),
+        ("batch_size", np.float64(8), 8),
+        ("parameters", np.uint64(2**63 - 1), 2**63 - 1),
+        ("steps", np.int32(3), 3),
+        ("steps", Fraction(6, 2), 3),
+        ("flops", np.float32(1e6), 1e6),
+        ("flops", np.array(1e6), 1e6),
+        ("flops", Decimal("0.5"), 0.5),
+        ("flops", Fraction(1, 2), 0.5),
+        ("flops", np.int64(2**62 + 1), 2**62 + 1),
+        ("flops", 10**30, 10**30),
+    ],
+    ids=repr,
+)
+def test_values_of_other_types_are_kept_as_pythons_own(name: str, value: Any, plain: Any) -> None:
+    kept = getattr(TaskSpec(**{name: value}), name)
+    assert (type(kept), kept) == (type(plain), plain)
+
+
+def test_an_operation_holds_pythons_own_values_too() -> None:
+    kind: Any = enum.StrEnum("K", {"MATMUL": "matmul"}).MATMUL  # type: ignore[attr-defined]
+    operations = TaskSpec(operations=(Operation(kind, np.float32(2), Decimal(3), np.int64(4)),)).operations  # type: ignore[arg-type]
+    assert operations == (Operation("matmul", 2.0, 3.0, 4),)
+    assert [type(value) for value in operations[0]] == [str, float, float, int]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_count_that_the_log_cannot_hold_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match=name):
+        TaskSpec(**{name: 2**63})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("framework", "\ud800"),
+        ("framework", b"torch"),
+        ("kind", np.array(["train", "infer"])),
+        ("flops", np.array("8")),
+        ("flops", np.array(True)),
+        ("flops", np.complex64(1 + 2j)),
+        ("flops", np.timedelta64(3, "s")),
+        ("operations", (Operation(np.array(["conv"]), 1, 1, 1),)),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_values_that_cannot_be_sent_or_written_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(SpecError, match=name):
+        TaskSpec(**{name: value})
+
+
+NUMBERS = st.one_of(
+    st.integers(), st.floats(), st.decimals(), st.fractions(), st.booleans(), st.complex_numbers(), st.text(max_size=3),
+    st.integers(0, 2**31 - 1).map(np.int32), st.integers(0, 2**64 - 1).map(np.uint64),
+    st.floats(width=32).map(np.float32),
+    st.floats(width=16).map(np.float16), st.floats().map(np.array), st.integers(-9, 9).map(lambda n: np.array([n])),
+    st.sampled_from([Batch.SMALL, Framework.TORCH, Kind.TRAIN, np.datetime64(1, "s"), np.True_, object(), None]),
+)  # fmt: skip
+TEXTS = st.one_of(
+    st.text(max_size=4), st.sampled_from([*KINDS, Framework.TORCH, Kind.TRAIN, np.str_("infer"), None, 3])
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(QUANTITIES, NUMBERS) | dict.fromkeys(("framework", "kind"), TEXTS))
+)
+def test_a_spec_that_is_accepted_can_be_sent_and_written(given: dict[str, Any]) -> None:
+    try:
+        spec = TaskSpec(**given)
+    except SpecError:
+        return
+    decision = Decision("cpu", "A", ("A",), 1.0, 0.0, "selector", "selector", "v1", 1)
+    assert unpack(Envelope(spec, decision).pack()).spec == spec
+    size_of(spec)
+    columns = {name: getattr(spec, name) for name in (*QUANTITIES, "framework", "kind")}
+    assert table_of([TaskRecord(run_id="r", source="production", function="f", device="cpu", **columns)]).num_rows == 1

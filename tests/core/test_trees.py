@@ -14,17 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import SelectorError
-from placement.prediction.boosted_trees import (
-    HARDWARE,
-    KERNELS,
-    NUMBERS,
-    Ready,
-    Times,
-    TreeModel,
-    with_intensities,
-)
+from placement.prediction.boosted_trees import HARDWARE, KERNELS, NUMBERS, BoostedTrees, Times, with_intensities
 from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import FASTEST
+from placement.prediction.prepared_trees import PreparedTrees
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector, speedup_selector_of
@@ -60,7 +53,7 @@ def model():
     trees, base = _boosted(x, y, SPEEDUP_TREES)
     forest = Forest(x.shape[1], tuple(trees), (len(trees), len(trees)), (base, 1.2))
     line, zeros = np.zeros(len(HARDWARE)), np.zeros(len(NUMBERS))
-    return TreeModel(("torch",), forest, line, line, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
+    return BoostedTrees(("torch",), forest, line, line, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
 
 
 def test_scikit_learns_own_answers(model):
@@ -122,7 +115,7 @@ SIZES = st.floats(1e-3, 1e15)
 def test_a_cell_answers_as_the_trees_do_for_the_very_task(model, flops, size, batch, parameters, kernels, framework):
     asked = TaskSpec(flops=flops, input_bytes=size, batch_size=batch or None, parameters=parameters or None,
                      kernels=kernels or None, framework=framework)  # fmt: skip
-    ready, node = READY.setdefault("one", Ready(model, (NODE,), 2.0, JointThreshold())), NODE
+    ready, node = READY.setdefault("one", PreparedTrees(model, (NODE,), 2.0, JointThreshold())), NODE
     numbers = (node.cpu_gflops * 2 / node.cpus, node.gpu_gflops, node.gpu_memory_gb, node.cpu_tdp_w, node.gpu_tdp_w,
                flops, batch or math.nan, parameters or math.nan, size, kernels or math.nan)  # fmt: skip
     speedup, power, outside = (found[0] for found in model.predict(with_intensities(np.log([numbers])), [framework]))
@@ -135,7 +128,7 @@ def test_a_cell_answers_as_the_trees_do_for_the_very_task(model, flops, size, ba
 
 
 def test_no_more_cells_are_kept_than_there_is_room_for(model):
-    ready = Ready(model, tuple(paper_configs().values()), 1.0, JointThreshold())
+    ready = PreparedTrees(model, tuple(paper_configs().values()), 1.0, JointThreshold())
     ready.most_cells = 3
     for flops in np.geomspace(1e3, 1e9, 200):
         ready(task(float(flops)))
@@ -146,7 +139,7 @@ def test_work_whose_kernels_nobody_told_is_asked_of_trees_that_do_not_look_at_th
     stump = Tree(((KERNELS, 1.0, 0, 1),), (0.0, 1.0))
     forest = Forest(len(NUMBERS), (stump,), (1, 1, 1), (1.0, 0.5, 3.0))
     ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
-    selector = SpeedupSelector("t", None, trees=TreeModel((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
+    selector = SpeedupSelector("t", None, trees=BoostedTrees((), forest, *ranges, 0.3, 0.9, 0.2), share=1.0)
     read = speedup_selector_of(json.loads(json.dumps(selector.to_dict())))
     told = read.estimate(task(), NODE, 1)
     untold = read.estimate(replace(task(), kernels=None), NODE, 1)
@@ -196,7 +189,7 @@ def telling(speedup=1.0, shortfall=2.0, times=(0.7, 0.9)):
     bases = (speedup, 0.0) + (() if times is None else (shortfall,))
     forest = Forest(len(NUMBERS), (Tree((), (0.0,)),), (1,) * len(bases), bases)
     ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
-    model = TreeModel((), forest, *ranges, 0.3, 0.9, 0.2, times and Times(*times))
+    model = BoostedTrees((), forest, *ranges, 0.3, 0.9, 0.2, times and Times(*times))
     return SpeedupSelector("t", None, trees=model, share=1.0)
 
 
@@ -300,7 +293,7 @@ def decides(count, seed):
             for asked in (task(), task(1e30), replace(task(1e-3), kernels=None, steps=10**9)):
                 decision = decide(asked, "f", Limits(), snap, policy=policy)
                 assert decision.configs
-                backlog.sent(decision.config, decision.device, decision.seconds)
+                backlog.enqueue(decision.config, decision.device, decision.seconds)
                 str(explain(asked, "f", Limits(), snap, policy=policy))
     return read
 

@@ -22,6 +22,8 @@ from ray.util.scheduling_strategies import (
 
 from placement import TaskSpec, placed_remote
 from placement.errors import NotServedError
+from placement.scheduling.queue_model import Backlog
+from placement.spec.node import Inventory, NodeKind, NodeSpec
 from placement.submission.ray_constraints import matches
 from placement.submission.snapshot_client import caller
 
@@ -112,6 +114,106 @@ def test_where_the_autoscalers_types_are_known_what_none_can_serve_fails_at_once
     with pytest.raises(NotServedError, match=r"no node can take .*where: .*D gpu: needs 8 GPUs, the node has 1.*less"):
         placer.decide(TaskSpec(), known, None)
     assert where.options(num_gpus=1)._placer.decide(TaskSpec(), known, None).device == "gpu"
+
+
+GONE = "ab" * 28
+
+
+def soft(node_id: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node_id, soft=True)
+
+
+def test_a_soft_wish_for_a_node_holds_where_it_can() -> None:
+    f = where.options(scheduling_strategy=soft(node_of("C")))
+    assert f.explain().decision.configs == ("C",)
+    assert ray.get(f.remote()) == ("C", 1)
+
+
+@pytest.mark.parametrize("device", [None, "cpu", "gpu"])
+def test_a_soft_wish_for_a_node_that_has_gone_is_no_demand(device: Any, caplog: pytest.LogCaptureFixture) -> None:
+    f = where.options(scheduling_strategy=soft(GONE), device=device)
+    assert len(f.explain().decision.configs) == 4
+    assert ray.get(f.remote())[1] == (device != "cpu")
+    assert "no node can take" not in caplog.text
+
+
+def test_a_soft_wish_that_this_very_task_cannot_have_gives_way() -> None:
+    """A GPU with too little memory is no candidate, however much the node is wished for."""
+    needs = replace(SMALL, memory_bytes=13e9)
+    f = where.options(spec=needs, device="gpu", scheduling_strategy=soft(node_of("A")))
+    decision = f.explain().decision
+    assert decision.device == "gpu"
+    assert decision.configs
+    assert "A" not in decision.configs
+
+
+@pytest.mark.parametrize("types_known", [False, True])
+def test_a_task_for_a_node_that_has_gone_fails_as_ray_has_it(types_known: bool, caplog: Any) -> None:
+    f = where.options(scheduling_strategy=NodeAffinitySchedulingStrategy(GONE, soft=False))
+    snapshot = complete() if types_known else caller().current()
+    assert f._placer.decide(SMALL, snapshot, None).reason == "no_candidate"
+    with pytest.raises(ray.exceptions.TaskUnschedulableError):
+        ray.get(f.remote(), timeout=60)
+    assert "waits for one" not in caplog.text
+
+
+def test_soft_labels_are_wishes() -> None:
+    def labels(hard: Any, wish: Any) -> Any:
+        return where.options(scheduling_strategy=NodeLabelSchedulingStrategy(hard=hard, soft=wish))
+
+    assert labels({"config": NotIn("C")}, {"config": In("B")}).explain().decision.configs == ("B",)
+    assert set(labels({"config": NotIn("C")}, {"config": In("none")}).explain().decision.configs) == set("ABD")
+    assert ray.get(labels({}, {"config": In("none")}).remote())[1] == 1
+
+
+def test_an_actors_soft_wish_gives_way_too() -> None:
+    class Holder:
+        def gpus(self) -> int:
+            return len(ray.get_gpu_ids())
+
+    A = placed_remote(spec=SMALL, policy="gpu_only")(Holder)
+    a = A.options(scheduling_strategy=soft(GONE)).remote()
+    assert ray.get(a.gpus.remote(), timeout=60) == 1
+    ray.kill(a)
+
+
+def complete(*kinds: Any) -> Any:
+    """The cluster's snapshot as it would be where the autoscaler's types are known."""
+    seen = caller().current()
+    return replace(seen, inventory=Inventory((*seen.inventory.kinds, *kinds), complete=True))
+
+
+def test_nothing_is_refused_for_what_is_not_known() -> None:
+    planned = NodeKind(NodeSpec("Z", 64, 8), ray_cpus=64, ray_gpus=8, planned=True)
+    wish = where.options(resources={"sunshine": 1})._placer
+    with pytest.raises(NotServedError):
+        wish.decide(SMALL, complete(), None)
+    assert wish.decide(SMALL, complete(planned), None).configs == ("Z",)  # its other resources are not known
+    soft_one = where.options(scheduling_strategy=soft(GONE))._placer
+    assert len(soft_one.decide(SMALL, complete(), None).configs) == 4
+    # a node that is alive and not probed yet may be of any kind
+    known = complete()
+    fewer = replace(known, inventory=Inventory(known.inventory.kinds[1:], complete=True))
+    decision = where.options(num_gpus=8)._placer.decide(SMALL, fewer, None)
+    assert (decision.device, decision.reason) == ("gpu", "no_candidate")
+    # other programs may give memory back
+    taken = Inventory(tuple(replace(kind, gpu_free_gb=0.1) for kind in known.inventory.kinds), complete=True)
+    needs = replace(SMALL, memory_bytes=1e9)
+    decision = where.options(device="gpu")._placer.decide(needs, replace(known, inventory=taken), None)
+    assert (decision.device, decision.reason) == ("gpu", "no_candidate")
+
+
+@pytest.mark.parametrize("cpus", [0, 0.25])
+def test_a_task_of_less_than_a_cpu_is_placed_and_counted_as_what_it_is(cpus: float) -> None:
+    f = where.options(policy="min_time", num_cpus=cpus, device="cpu")
+    assert ray.get([f.remote() for _ in range(4)])
+    backlog = caller().current().backlog
+    assert isinstance(backlog, Backlog)
+    _, told = backlog.enqueued_since(0.0)
+    assert all(slots > 0 for slots, _ in told.values())
+    estimates = {c.config: c.estimate.p_gpu for c in f.explain().considered if c.estimate is not None}
+    whole = {c.config: c.estimate.p_gpu for c in where.explain().considered if c.estimate is not None}
+    assert estimates == whole  # it runs on one thread
 
 
 def test_a_placement_group_without_a_gpu_takes_the_task_on_the_cpu() -> None:

@@ -6,6 +6,8 @@ The energy counter (Volta and later) is read where there is one, else power is r
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,8 @@ _MILLI = 1e-3
 _ERROR = 0.05
 _COUNTER_RESOLUTION_S = 0.1
 """The counter moves about every 100 ms."""
+NOT_AVAILABLE = 2**63
+"""Older bindings give NVML's "not available" as a number of this size or more."""
 MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 
 
@@ -24,7 +28,7 @@ MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 class Gpu:
     """A GPU as the driver tells it. index: in the order of the PCI bus.  power_limit_w: its default limit, W.
 
-    mig: it is cut into MIG slices, so that no task's energy can be told.
+    mig: it is cut into MIG slices, so that no task's energy is known.
     """
 
     uuid: str
@@ -37,7 +41,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class NvmlMeter:
-    """Reads one figure of a GPU. The handle is asked for anew each time: one of a GPU that was gone is stale."""
+    """Reads one figure of a GPU. It gets a new handle each time: after a GPU was gone, its old handle is stale."""
 
     channel: Channel
     uuid: str
@@ -50,8 +54,8 @@ class NvmlMeter:
         if nvml is None:
             raise MeterLostError(f"gpu {self.uuid}: the NVIDIA driver is gone")
         try:
-            value = getattr(nvml, self.function)(nvml.nvmlDeviceGetHandleByUUID(self.uuid))
-        except (nvml.NVMLError, AttributeError) as fault:  # a binding may lack a function
+            value = getattr(nvml, self.function)(nvml_handle(nvml, self.uuid))
+        except Exception as fault:  # NVML's error, or a binding of another package without this function
             raise MeterLostError(f"gpu {self.uuid}: {fault}") from fault
         return float(getattr(value, "gpu", value)) * self.scale
 
@@ -59,7 +63,7 @@ class NvmlMeter:
 def nvml_module() -> Any | None:
     """The `pynvml` module, initialised (NVML counts how often, and it costs nothing again); None without a driver.
 
-    Several packages bring a module of that name, and one that cannot be imported is as good as none.
+    Several packages bring a module of this name: where one of them raises or lacks a function, there is no driver.
     """
     try:
         import pynvml
@@ -70,16 +74,38 @@ def nvml_module() -> Any | None:
     return pynvml
 
 
+def nvml_handle(nvml: Any, uuid: str) -> Any:
+    """A GPU's handle. Older bindings hand the UUID to C as it is, which takes bytes alone."""
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except (TypeError, ctypes.ArgumentError):
+        return nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+
+
 def nvml_answer(nvml: Any, function: str, *arguments: Any) -> Any | None:
     """The answer of one of NVML's functions; None where the GPU, the driver or the binding has none."""
     try:
         return getattr(nvml, function)(*arguments)
-    except (nvml.NVMLError, AttributeError):
+    except Exception:
         return None
 
 
-def find_gpus() -> tuple[Gpu, ...]:
-    """The node's GPUs, by index; those that do not answer are left out. Empty without a driver."""
+_OF_PROCESS: Any = object()
+
+
+def find_gpus(visible: str | None = _OF_PROCESS) -> tuple[Gpu, ...]:
+    """The GPUs that a CUDA_VISIBLE_DEVICES names, in its order; by default this process's own, None: all of the node.
+
+    GPUs that do not answer are left out. Empty without a driver.
+    """
+    gpus = _all_gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is _OF_PROCESS else visible
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    return tuple(by_uuid[uuid] for uuid in visible_gpus(visible, gpus)[0])
+
+
+def _all_gpus() -> tuple[Gpu, ...]:
+    """The GPUs of the node, by index."""
     nvml = nvml_module()
     if nvml is None:
         return ()
@@ -112,27 +138,35 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value  # older pynvml modules give bytes
 
 
-def free_gb(gpu: Gpu, ours: Callable[[int], bool]) -> float | None:
-    """What a GPU's memory has beside what other programs hold, 1e9 bytes; None where NVML does not tell.
+def _known_handle(nvml: Any, uuid: str) -> Any | None:
+    try:
+        return nvml_handle(nvml, uuid)
+    except Exception:
+        return None
 
-    ours: whether a process is one of Ray's; what those hold is free again when their tasks end.
+
+def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
+    """The memory of a GPU beside that of other programs, 1e9 bytes; None where NVML does not tell.
+
+    ours: whether a process is one of Ray's, whose memory is free again when its task ends; None where the process
+    cannot be looked up. Memory counts as another program's only where that is certain.
     """
     nvml = nvml_module()
-    handle = None if nvml is None else nvml_answer(nvml, "nvmlDeviceGetHandleByUUID", gpu.uuid)
-    if handle is None or gpu.memory_gb is None:
+    handle = nvml and _known_handle(nvml, gpu.uuid)
+    running = handle and nvml_answer(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
+    if running is None or gpu.memory_gb is None:
         return None
-    running = nvml_answer(nvml, "nvmlDeviceGetComputeRunningProcesses", handle)
-    if running is None:
+    held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
+    if any(used is None or used >= NOT_AVAILABLE for used in held):
         return None
-    held = [process.usedGpuMemory for process in running if not ours(process.pid)]
-    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
+    return max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
 def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:
     """The meters of the GPUs' energy and load (default: of all), and UUID -> reason for those that have none."""
     meters: list[Meter] = []
     unmeasured = {}
-    for gpu in find_gpus() if gpus is None else gpus:
+    for gpu in find_gpus(None) if gpus is None else gpus:
         if gpu.mig:
             unmeasured[gpu.uuid] = MIG_REASON
             continue
@@ -174,7 +208,7 @@ def visible_gpus(value: str | None, gpus: Sequence[Gpu]) -> tuple[tuple[str, ...
     """(UUIDs, reasons) of the GPUs that a CUDA_VISIBLE_DEVICES names; None means all of them.
 
     It may hold indexes, UUIDs or their unique beginnings, and MIG slices, which are a reason. As in CUDA, what comes
-    after the first entry that names no GPU is not seen. Indexes are taken in the order of the PCI bus, as Ray gives
+    after the first entry that names no GPU is not visible. Indexes are taken in the order of the PCI bus, as Ray gives
     them; CUDA's own default order differs where a node mixes kinds of GPU.
     """
     if value is None:

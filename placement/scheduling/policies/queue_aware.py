@@ -22,8 +22,8 @@ from placement.scheduling.queue_model import STALE_S
 from placement.spec.task import Device, TaskSpec
 
 NEAR = 1.05  # ends that differ by less are as good as equal: the estimates are off by more
-SAMPLED = 4  # configs of a lot that are looked at; the better of a few drawn is nearly as good as the best of all
-MOST_LOOKED_AT = 64  # of all lots together; with many lots fewer of each
+SAMPLED = 4  # configs of a group that are looked at; the better of a few drawn is nearly as good as the best of all
+MOST_LOOKED_AT = 64  # of all groups together; with many groups fewer of each
 
 THRESHOLD = SelectorPolicy()
 UNSEEDED = random.Random()

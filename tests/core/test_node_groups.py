@@ -1,4 +1,4 @@
-"""decide() works by lots and by products folded ahead; here it is held against the plain way, kind by kind."""
+"""decide() works by groups of nodes and by products folded ahead; it is held against the plain way, kind by kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from placement.scheduling.candidates import Candidate, CandidateSet, candidate_s
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import explain
-from placement.scheduling.feasibility import MOST_LOTS, Limits, infeasible
+from placement.scheduling.feasibility import MOST_GROUPS, Limits, infeasible
 from placement.scheduling.policies.queue_aware import SAMPLED, MinScorePolicy
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.snapshot import Snapshot
@@ -148,8 +148,8 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
         return  # what was timed where the task may not run now tells seconds, which no plain candidate holds
     assert (decision.device, decision.reason) == (choice.device, choice.reason)
     if isinstance(policy, MinScorePolicy):
-        lots = snap.candidate_table(given_limits).candidates(task, seen).lots
-        if max(max(len(one.cpu), len(one.gpu)) for one in lots) <= SAMPLED:  # else some are drawn of each lot
+        groups = snap.candidate_table(given_limits).candidates(task, seen).groups
+        if max(max(len(one.cpu), len(one.gpu)) for one in groups) <= SAMPLED:  # else some are drawn of each group
             assert set(decision.configs) == set(choice.configs)
     else:
         assert decision.configs == choice.configs
@@ -190,9 +190,11 @@ def many(count: int, spread: float = 0.0) -> Inventory:
 def test_a_thousand_kinds_make_few_lots_and_lose_none() -> None:
     for spread in (0.0, 0.03, 0.9):
         offer = snapshot(inventory=many(1000, spread)).candidate_table(limits())
-        assert len(offer.lots) <= MOST_LOTS
-        assert sorted(config for lot in offer.lots for config in lot.configs) == [f"k{i:04d}" for i in range(1000)]
-    assert len(snapshot(inventory=many(1000)).candidate_table(limits()).lots) == 4  # none is merged that differs
+        assert len(offer.groups) <= MOST_GROUPS
+        assert sorted(config for group in offer.groups for config in group.configs) == [
+            f"k{i:04d}" for i in range(1000)
+        ]
+    assert len(snapshot(inventory=many(1000)).candidate_table(limits()).groups) == 4  # none is merged that differs
 
 
 def test_kinds_of_the_same_figures_decide_alike_and_all_will_do() -> None:
@@ -211,7 +213,7 @@ def test_memory_is_told_apart_within_a_lot() -> None:
     base = paper_configs()["B"]
     specs = [replace(base, config=f"k{i:02d}", gpu_memory_gb=20 + 0.01 * i) for i in range(40)]
     snap = snapshot(NETS[0], Inventory(tuple(NodeKind(spec) for spec in specs)))
-    assert len(snap.candidate_table(limits()).lots) < 40
+    assert len(snap.candidate_table(limits()).groups) < 40
     decision = decide(replace(TASK, memory_bytes=20.2e9), "f", limits(), snap, policy=policy_of("gpu_only"))
     assert sorted(decision.configs) == [f"k{i:02d}" for i in range(20, 40)]
 
