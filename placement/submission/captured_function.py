@@ -52,7 +52,7 @@ class CapturedFunction:
         return self._hash
 
     def code_hash_now(self) -> str:
-        """As code_hash, without taking the function for submitted; "" where it cannot be pickled."""
+        """The code_hash, without capturing the function; "" where it cannot be pickled."""
         if connection.connected and self._captured_for == connection.current_cluster_and_job:
             return self._hash
         try:

@@ -54,7 +54,7 @@ class Chosen(Decision):
         )  # fmt: skip
 
     def tune_resources(self) -> dict[str, float]:
-        """What tune.with_resources takes. Tune places trials by resources alone: it knows no node labels."""
+        """Resources for tune.with_resources. Tune places trials by resources alone: it knows no node labels."""
         return {"cpu": self.cpus, "gpu": self.gpus, **self.options.get("resources", {})}
 
 

@@ -1,4 +1,4 @@
-"""Whether this thread runs an event loop, which stands still while a call waits."""
+"""Tells a thread that runs an event loop, which stands still while a call waits."""
 
 from __future__ import annotations
 

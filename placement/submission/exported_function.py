@@ -57,7 +57,7 @@ class ExportingFunction(RemoteFunction):
         )
 
     def _export(self) -> None:
-        """What Ray does before the first submission to a cluster, with the body in the function's place."""
+        """Exports the body in the function's place, before the first submission to a cluster as Ray does."""
         auto_init_ray()
         connection.check_connected()
         self.captured.pickled(self._dumps)

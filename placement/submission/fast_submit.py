@@ -55,7 +55,7 @@ def submitter(function: Any, options: Mapping[str, Any], runtime_env_info: str |
 def _prepared(
     function: RemoteFunction, options: Mapping[str, Any], runtime_env_info: str | None, hidden: int
 ) -> Submit | None:
-    """What a call comes to; None where only Ray's own way will do."""
+    """The submission with all that calls share worked out; None where only Ray's own way will do."""
     full = all_options(options)
     strategy = full["scheduling_strategy"] or "DEFAULT"
     if not isinstance(strategy, str) or full["placement_group"] != "default":

@@ -1,4 +1,4 @@
-"""The caller's side of the load: one request to the actor is always under way, and what is sent is told to it.
+"""The caller's side of the load: one request to the actor is always under way, and submissions are reported to it.
 
 A daemon thread for each process whose policy looks at queues; a call's own time pays for a few dictionary operations.
 With the actor gone the last load serves on, ages, and is not used once it is older than
@@ -57,17 +57,17 @@ class Following:
                     continue
             except Exception as error:  # the actor restarts, or this process is about to leave the cluster
                 answer = error
-            logger.debug("the cluster's load is not told: %s", answer)
+            logger.debug("the cluster's load is not known: %s", answer)
             time.sleep(RETRY_S)
 
-    def _take(self, told: LoadReport) -> None:
-        self._known = told.number
-        self.backlog.typical = told.typical
-        if told.age_s < float("inf"):
-            self.backlog.merge(told.loads, time.monotonic() - told.age_s)
+    def _take(self, report: LoadReport) -> None:
+        self._known = report.number
+        self.backlog.typical = report.typical
+        if report.age_s < float("inf"):
+            self.backlog.merge(report.loads, time.monotonic() - report.age_s)
 
     def _ask(self) -> Any:
-        """One request; meanwhile what is sent is told. None where the process left the cluster."""
+        """One request; submissions are reported meanwhile. None where the process left the cluster."""
         done, answers = threading.Event(), []
 
         def answered(answer: Any) -> None:  # in Ray's own thread, which must not be kept

@@ -29,7 +29,7 @@ LEAST_FEED = 2  # tasks for each slot
 
 
 class DeviceQueues:
-    """How a function's tasks are told apart and sent to either device. slots: tasks that each runs at once."""
+    """The two devices' queues of one function's tasks. slots: tasks that each device runs at once."""
 
     def __init__(self, handle: Any) -> None:
         self._placer, self._around = handle._placer, caller_context()
@@ -44,7 +44,7 @@ class DeviceQueues:
         self._table()
 
     def gain(self, item: Any) -> Gain | None:
-        """What a GPU does for an item; None where it must be decided by itself. Raises SpecError as .remote does."""
+        """The gain of a GPU on an item; None where it must be decided by itself. Raises SpecError as .remote does."""
         task = self._placer.task((item,), {})
         gain: Gain | None = self._ends["gpu"].gain(task, self._table().candidates(task))
         return gain

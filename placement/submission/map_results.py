@@ -27,7 +27,7 @@ from placement.ray_internals.connection import connection
 
 IN_FLIGHT_PER_CPU = 4
 GRACE_S = 0.5
-"""That tasks in flight have to end by themselves before they are cancelled. See `_cancel_soon`."""
+"""Seconds in which tasks in flight may end by themselves before they are cancelled. See `_cancel_soon`."""
 
 NO_MORE = object()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlacementOptions:
-    """What a user may say of a placed function beside Ray's own options.
+    """The options of a placed function beside Ray's own.
 
     spec: a TaskSpec, or a function of the task's own arguments that gives one (or None: nothing known this time).
     devices: "any" declares that the function can run on either device; without it and without spec it is never placed.

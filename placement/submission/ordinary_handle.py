@@ -1,4 +1,4 @@
-"""What `.options()` of a function that is not placed returns."""
+"""OrdinaryHandle: the result of `.options()` of a function that is not placed."""
 
 from __future__ import annotations
 

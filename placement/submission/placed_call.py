@@ -1,7 +1,6 @@
-"""How a placed function is called: decided, packed and submitted, with what calls have alike worked out once.
+"""Handle: the calls of a placed function are decided, packed and submitted; the work they share is done once.
 
-Apart from `placement.submission.placed_function`, so that decorating a function brings in nothing of what a decision
-takes.
+Imported at the first call, so that decorating a function imports nothing of what a decision takes.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class CallPlan(NamedTuple):
-    """How a task of one size is submitted while the snapshot stands. sent: what is remembered of it."""
+    """The submission of tasks of one size while the snapshot stands. sent: the entry for `placement.explain(ref)`."""
 
     task: TaskSpec
     submit: Callable[..., Any]
@@ -174,7 +173,7 @@ class Handle:
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:
-    """What of a decision travels with its task and may change while the snapshot stands."""
+    """The parts of a decision that travel with its task and may change while the snapshot stands."""
     return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
 
 

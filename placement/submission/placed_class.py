@@ -44,7 +44,7 @@ class PlacedClass(ActorClass):
 
     @classmethod
     def of(cls, user_class: Any, options: PlacementOptions, ray_options: dict[str, Any]) -> PlacedClass:
-        """As ray.actor._make_actor, with our class in ActorClass's place."""
+        """A PlacedClass of a user's class, made as Ray makes an ActorClass."""
         modified = modify_class(user_class)
         if options.placeable:
             modified.__init__ = entering(modified.__init__)
@@ -118,7 +118,7 @@ class PlacedClass(ActorClass):
 
 
 class PlacedClassOptions:
-    """What `.options()` of a placed class returns."""
+    """A placed class with options: the result of `.options()`."""
 
     def __init__(self, placed: PlacedClass, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._placed = placed
@@ -130,7 +130,7 @@ class PlacedClassOptions:
         return self._placed._remote(args=args, kwargs=kwargs, **self._ray_options, **{OURS: self._options})
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """As PlacedClass.explain."""
+        """The decision for these constructor arguments; see PlacedClass.explain."""
         return self._placed._placer(self._options, self._ray_options).explain(args, kwargs)
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:

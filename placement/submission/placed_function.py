@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class PlacedFunction(ExportingFunction):
-    """What placed_remote makes of a function: a RemoteFunction of Ray's that is placed where it may be."""
+    """A RemoteFunction of Ray's that is placed where its options allow it."""
 
     def __init__(self, function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._placement_options = options
@@ -46,7 +46,7 @@ class PlacedFunction(ExportingFunction):
 
     @cached_property
     def handle(self) -> Handle:
-        """What calls of a placeable function go through."""
+        """The Handle that submits the calls of a placeable function."""
         from placement.submission.placed_call import Handle
 
         return Handle(self, self._placement_options, self._own_options)
@@ -69,7 +69,7 @@ class PlacedFunction(ExportingFunction):
         return self.captured.code_hash(self._dumps) if submitted else self.captured.code_hash_now()
 
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
-        """As an ordinary task of the user's own function."""
+        """Submits an ordinary task of the user's own function."""
         return super()._remote(args=args, kwargs=kwargs, **given)
 
     def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -124,7 +124,7 @@ class PlacedFunction(ExportingFunction):
         return mapped(placed, iterable, ordered, in_flight, return_exceptions)
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """As Handle.explain; a function that is not placeable says how to make it so."""
+        """The decision for these arguments as it would be now. Raises OptionError where it is not placeable."""
         if not self._placement_options.placeable:
             raise OptionError(
                 f'{self.name} is an ordinary Ray task: give placed_remote spec= or devices="any" to have it placed.'

@@ -91,7 +91,7 @@ class Placer(SpecReader):
         why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
         if never and snapshot.inventory.complete and all_known(snapshot):
             raise NotServedError(
-                f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) was told of: "
+                f"{why}. Neither can a node type of the autoscaler's that placement.start(node_types=) names: "
                 "ask for less, or name a type (with its `config` label) that has it."
             )
         if not self._told_unserved:
@@ -214,7 +214,7 @@ def possible_devices(task: TaskSpec, limits: Limits, inventory: Inventory) -> se
 
 
 def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:
-    """What Ray must be told of the node: nothing where every node that could take the task will do.
+    """The label selector of a decision's nodes; empty where every node that could take the task will do.
 
     A kind of node whose nodes carry no `config` label is named by their ids.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class PublicClass(RemoteProxy):
-    """What placed_remote makes of a class where the fast way is not to be had. places: actors can be placed."""
+    """A placed class on a Ray without the fast way. places: actors can be placed."""
 
     def __init__(
         self, user_class: type, options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
@@ -124,7 +124,7 @@ class PublicClass(RemoteProxy):
 
 
 class PublicClassOptions:
-    """What `.options()` of such a class returns."""
+    """A PublicClass with options: the result of `.options()`."""
 
     def __init__(self, placed: PublicClass, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
         self._placed = placed
@@ -136,7 +136,7 @@ class PublicClassOptions:
         return self._placed._create(self._options, self._ray_options, args, kwargs)
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """As PublicClass.explain."""
+        """The decision for these constructor arguments; see PublicClass.explain."""
         return self._placed._placer(self._options, self._ray_options).explain(args, kwargs)
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:

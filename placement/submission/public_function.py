@@ -45,7 +45,7 @@ KNOWN_ONCE_SENT = ("_function_descriptor", "_function_signature", "_last_export_
 
 
 class PublicFunction(RemoteProxy):
-    """What placed_remote makes of a function where the fast way is not to be had. places: tasks can be placed."""
+    """A placed function on a Ray without the fast way. places: tasks can be placed."""
 
     def __init__(
         self, function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
@@ -76,7 +76,7 @@ class PublicFunction(RemoteProxy):
 
     @cached_property
     def handle(self) -> Handle:
-        """What calls of a placeable function go through."""
+        """The Handle that submits the calls of a placeable function."""
         from placement.submission.placed_call import Handle
 
         return Handle(self, self._placement_options, self._own_options)
@@ -91,7 +91,7 @@ class PublicFunction(RemoteProxy):
         return self.captured.code_hash() if submitted else self.captured.code_hash_now()
 
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
-        """As an ordinary task."""
+        """Submits an ordinary task."""
         return self._ray_object._remote(args=args, kwargs=kwargs, **given)
 
     def bind_plainly(self, args: Any, kwargs: Any) -> FunctionNode:
@@ -143,7 +143,7 @@ class PublicFunction(RemoteProxy):
         return mapped(self.handle if self._placed else self, iterable, ordered, in_flight, return_exceptions)
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """As Handle.explain. Raises OptionError where the function is not placed."""
+        """The decision for these arguments as it would be now. Raises OptionError where the function is not placed."""
         if self._placed:
             return self.handle.explain(*args, **kwargs)
         why = 'give placed_remote spec= or devices="any" to have it placed' if self._places else NOT_PLACED

@@ -1,4 +1,4 @@
-"""What stands in the place of Ray's own object where tasks and actors go by the public API."""
+"""RemoteProxy: takes the place of Ray's own object where tasks and actors go by the public API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RemoteProxy:
         return _unpickled, (type(self),), self._state()
 
     def _state(self) -> dict[str, Any]:
-        """What of it travels."""
+        """The attributes that are pickled."""
         return dict(self.__dict__)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

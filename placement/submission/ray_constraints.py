@@ -1,4 +1,4 @@
-"""How the user's own Ray options narrow the candidates, and why: none of them is ever overridden."""
+"""Limits of the user's own Ray options on the candidates, each with its reason. No option is ever overridden."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HOLDS_GPU = "the calling task holds a GPU, which Ray does not release while it w
 
 
 def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limits:
-    """What the options say by themselves, whatever the cluster has."""
+    """The limits that follow from the options alone, whatever the cluster has."""
     excluded: dict[Device, str] = {}
     gpus = ray_options.get("num_gpus")
     if gpus:

@@ -92,7 +92,7 @@ class ActorOptions(CommonOptions, total=False):
     _actor_generator_backpressure_num_objects: int | None
 
 class Options(TaskOptions, ActorOptions, total=False):
-    """Those of a decorator, which may be put on a function or a class."""
+    """The options of a decorator, which may be put on a function or a class."""
 
     max_calls: int
     concurrency_groups: dict[str, int] | None

@@ -10,7 +10,7 @@ from placement.submission.options import PlacementOptions, own_options
 from placement.worker.worker_retirement import MAX_CALLS
 
 Way = Literal["cpu", "gpu", "gpu_once"]
-"""How a placed function runs: on the CPU, on a GPU in a worker that is kept, or in one that ends after the task."""
+"""A way to run a placed function: on the CPU, on a GPU in a worker that is kept, or in one that ends after the task."""
 
 
 def export_options(options: PlacementOptions, ray_options: dict[str, Any], way: Way) -> dict[str, Any]:
