@@ -1,4 +1,4 @@
-"""How a placed function is called: decided, packed and submitted, with what calls have alike worked out once.
+"""Calls of a placed function: decided, packed and submitted, with the work that calls have in common done once.
 
 Apart from `placement.submission.placed_function`, so that decorating a function brings in nothing of what a decision
 takes.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class CallPlan(NamedTuple):
-    """How a task of one size is submitted while the snapshot stands. sent: what is remembered of it."""
+    """Submission of the tasks of one size while the snapshot stands. sent: the record kept for `explain`."""
 
     task: TaskSpec
     submit: Callable[..., Any]
@@ -153,7 +153,7 @@ class Handle:
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:
-    """What of a decision travels with its task and may change while the snapshot stands."""
+    """Fields of a decision that travel with its task and may change while the snapshot stands."""
     return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
 
 

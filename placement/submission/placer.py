@@ -63,7 +63,7 @@ class Placer:
         self._told_unserved = False
 
     def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
-        """What the user's spec says of these arguments. Raises SpecError, or the TypeError of wrong arguments."""
+        """The user's TaskSpec for these arguments. Raises SpecError, or the TypeError of wrong arguments."""
         if self._fixed is not None:
             return self._fixed
         try:
@@ -248,7 +248,7 @@ def possible_devices(task: TaskSpec, limits: Limits, inventory: Inventory) -> se
 
 
 def node_labels(decision: Decision, snapshot: Snapshot) -> dict[str, str]:
-    """What Ray must be told of the node: nothing where every node that could take the task will do.
+    """Labels that Ray must look for on a node: none where every node that could take the task will do.
 
     A kind of node whose nodes carry no `config` label is named by their ids.
     """

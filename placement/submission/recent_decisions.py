@@ -1,4 +1,4 @@
-"""What was decided for the tasks this process sent last, so that `placement.explain(ref)` can tell it afterwards.
+"""Decisions for the tasks that this process sent last, so that `placement.explain(ref)` can tell it afterwards.
 
 Two dictionaries of LARGEST_KEPT / 2 tasks each: when the newer is full the older is dropped. No ObjectRef is held.
 """
@@ -53,7 +53,7 @@ def _task_id(refs: Any) -> bytes | None:
 
 
 def explain(ref: Any) -> Explanation:
-    """What was decided for a task already sent, by its ObjectRef (or list of them, or generator).
+    """The decision for a task already sent, by its ObjectRef (or list of them, or generator).
 
     Of the last 10,000 tasks of this process: the decision as it was taken, and every candidate; the estimates hold what
     history has learned since. Of others: the decision alone, from the log's record of the task, where a log is kept
