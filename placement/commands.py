@@ -18,7 +18,7 @@ from placement.scheduling.policies.registry import policy_of
 from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
 
-QUIET_S = 0.85  # a worker's outbox sends twice a second at least; what finished before is with the actor after this
+QUIET_S = 0.85  # an outbox sends twice a second at least; the records of tasks that finished before have then arrived
 
 NOT_PLACED = "not-placed"
 """The version of the selector in service, where this Ray lacks what placing takes and none is."""
@@ -40,16 +40,16 @@ def start(
     It waits two seconds at most for nodes that are being probed; they serve meanwhile, and `wait_for_probes` waits
     longer.
 
-    log: where production records go: a path (on the head) or any pyarrow filesystem URI. Nothing given: no log.
-    selector: a selector file; nothing given: the one in service, at first the shipped one.
+    log: where production records go: a path (on the head) or any pyarrow filesystem URI. None: no log.
+    selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
         cpus) and gives an Emulated.
-    compression: emulated seconds are waited for, divided by this; nothing given: not waited for.
-    keep_days: production rows of the log are kept for so long (30 days unless given; math.inf: for ever); what sweeps
-        measured is always kept. Small files of the log are merged now and then.
-    node_types: those that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
-        that only one of them could serve waits for it. Nothing given: tasks are placed on nodes that run.
+    compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
+    keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
+        always kept. Small files of the log are merged now and then.
+    node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
+        that only one of them could serve waits for it. None: tasks are placed on nodes that run.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError or ControlPlaneError.
     """
@@ -148,7 +148,7 @@ def read_log(uri: str | os.PathLike[str]) -> Any:
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:
-    """The selector of a file (a path, or a URI that pyarrow knows), of a file's content, or as it is.
+    """A Selector from a file (a path, or a URI that pyarrow knows), from a file's content, or as it is.
 
     Raises SelectorError.
     """
@@ -186,7 +186,7 @@ def read_node_types(node_types: Mapping[str, Any] | str | os.PathLike[str]) -> M
 
 
 def importable(function: str | Callable[..., Any] | None) -> str | None:
-    """A function as "module:name", so that it outlives its process and travels without being pickled."""
+    """The name of a function as "module:name", which outlives its process and is not pickled. Raises OptionError."""
     if function is None or isinstance(function, str):
         return function
     name = f"{function.__module__}:{function.__qualname__}"
@@ -196,7 +196,7 @@ def importable(function: str | Callable[..., Any] | None) -> str | None:
 
 
 def log_uri(log: str | os.PathLike[str]) -> str:
-    """A local path made absolute, so that it means the same in the actor; a URI as it is."""
+    """The URI of a log: a local path made absolute, so that it means the same in the actor; a URI as it is."""
     text = os.fspath(log)
     return text if "://" in text else str(Path(text).absolute())
 

@@ -1,14 +1,14 @@
-"""Measures, learns, evaluates and shows: sweeps, the emulator, the data set, refit, simulation, report, command line.
+"""Measurement, learning and evaluation: sweeps, the emulator, the data set, refit, simulation, report, command line.
 
 The folders are rooms; each imports only rooms above it in this list:
 
     terminal     the console, whose tables fit it
-    emulation    times and powers on kinds of node that nobody here owns, calibrated on published measurements
+    emulation    times and powers on hardware that is not at hand, calibrated on published measurements
     dataset      pairs of runs on a CPU and a GPU, labelled by the joint threshold
     sweep        measures workloads on every kind of node, into the log
     simulation   a cluster's queues over a trace of arrivals, with a bound that no schedule beats
     learning     learners, and the Ray Train job that refits the selector file
-    evaluation   policies and learners on what they have not seen
+    evaluation   policies and learners on held-out pairs
     report       the page, its plots, and tables for the terminal
     paper        each part of the paper's evaluation, beside the published figures
     bench        what placing costs beside plain Ray

@@ -1,6 +1,6 @@
 """The workloads of the paper: real models at their real sizes, on real file formats.
 
-    base             Preset, Batch, Outcome: what a workload is to everything above it
+    base             Preset, Batch, Outcome: the interface of a workload
     catalogue        all presets, and the subsets "demo", "paper" and "full"
     image            ResNet-18 and MobileNetV3-Small on ImageNet-100
     text             BERT on IMDB

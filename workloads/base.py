@@ -1,7 +1,7 @@
-"""What a workload is to everything above it: a `Preset` that can be described, fed and run.
+"""The interface of a workload: a `Preset` that can be described, fed and run.
 
     preset.prepare(data_root) -> Batch      real files read from disk, or generated ones of the same layout
-    preset.spec(steps) -> TaskSpec          what it costs, before it runs
+    preset.spec(steps) -> TaskSpec          its costs, before it runs
     preset.run(batch, device, steps) -> Outcome
 
 A preset takes its device as an argument and never looks one up, imports no Ray, and sets no thread counts: those of
@@ -37,7 +37,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch as its loader gave it: plain data that can be sent to another process.
+    """One batch from its loader: plain data that can be sent to another process.
 
     dataset: its name.  synthetic: its files were generated here, or its rows sampled with noise from real ones.
     arrays: decoded model inputs by name, with `labels` (int64) where there are any; C-contiguous.
@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run gives back: small, so that it costs nothing to return from a remote task.
+    """The result of a run: small, so that it costs nothing to return from a remote task.
 
     value: the last step's loss (train), or the mean of its outputs: finite where the run was sound.
     samples: in all steps together.
@@ -112,11 +112,11 @@ class Preset(ABC):
         """The spec of one step, less the input pipeline."""
 
     def pipeline(self) -> Operation | None:
-        """What the loader does for one step, on the CPU whichever the device; None where there is no loader."""
+        """The loader's work for one step, on the CPU for either device; None where there is no loader."""
         return None
 
     def spec(self, steps: int = 1) -> TaskSpec:
-        """What `run` costs. The loader's operation, where there is one, is the last of `operations`."""
+        """The spec of `run`. The loader's operation, where there is one, is the last of `operations`."""
         spec, pipeline = self.one_step(), self.pipeline()
         operations = spec.operations
         if pipeline is not None and operations is not None:
@@ -133,6 +133,6 @@ def pipeline_operation(decoded_bytes: float) -> Operation:
 
 
 def require(device: str, *valid: str) -> None:
-    """ValueError where `device` is none of the kinds named ("cpu", "cuda")."""
+    """Raises ValueError where `device` is not of these kinds ("cpu", "cuda")."""
     if device.partition(":")[0] not in valid:
         raise ValueError(f"device={device!r} is not one this task runs on; valid are {', '.join(valid)} ('cuda:0').")

@@ -75,7 +75,7 @@ def all_presets() -> tuple[Preset, ...]:
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name; ValueError that lists those that come near."""
+    """The preset of that name; Raises ValueError with similar names where there is none."""
     found = by_name().get(name)
     if found is None:
         from difflib import get_close_matches
@@ -97,7 +97,7 @@ def presets(subset: Subset = "full", *, workload: str | None = None) -> tuple[Pr
     """A named subset, or only one workload of it.
 
     demo: cheap ones, all together 8 s on one core, with each workload at full width among them.
-    paper: what comes nearest to the paper's own runs (Table 1 and 2). full: all.
+    paper: the presets nearest to the paper's own runs (Table 1 and 2). full: all.
     """
     if subset not in get_args(Subset):
         raise ValueError(f"subset={subset!r} is unknown; valid are {', '.join(get_args(Subset))}.")

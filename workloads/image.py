@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's channels at pixel values 0 to 1; those every torchvision model uses."""
+"""Mean and deviation of ImageNet's channels at pixel values 0 to 1, those of every torchvision model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ImagePreset(NetworkPreset):
 
     @property
     def network(self) -> Network:
-        """The network, whatever the image size."""
+        """The network; its weights do not depend on the image size."""
         return Network(self.architecture, self.width)
 
     def files(self, data_root: str | Path) -> Batch:

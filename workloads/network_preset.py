@@ -1,4 +1,4 @@
-"""What the presets of the four networks share: a batch with or without its loader, a step, a trace."""
+"""The common part of the presets of the four networks: a batch with or without its loader, a step, a trace."""
 
 from __future__ import annotations
 

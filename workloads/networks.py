@@ -110,12 +110,12 @@ def transformer_sizes(width: float) -> dict[str, int]:
 
 
 def scaled(channels: int, width: float) -> int:
-    """So many channels, or heads, of a narrower network."""
+    """Number of channels, or heads, of a narrower network."""
     return max(1, round(channels * width))
 
 
 def factory(network: Network) -> Callable[[], nn.Module]:
-    """What `describe.of_module` takes: equal networks give factories that count as the same."""
+    """The factory for `describe.of_module`; factories of equal networks are equal."""
     return partial(build, network)
 
 
@@ -152,7 +152,7 @@ def filled(module: nn.Module) -> nn.Module:
 
 
 def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
-    """`steps` steps of AdamW on what `feed` gives: forward, cross-entropy, backward, update. value: the last loss.
+    """`steps` steps of AdamW on the batches of `feed`: forward, cross-entropy, backward, update. value: the last loss.
 
     feed: gives a batch of CPU arrays; where `loader`, it is called anew for each step, one step ahead in a thread.
     device: "cpu" or "cuda:N".
@@ -177,7 +177,7 @@ def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loa
 
 
 def infer(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
-    """`steps` forward passes without gradients. value: the mean logit of the last. Arguments as `train_step`'s."""
+    """`steps` forward passes without gradients. value: the mean logit of the last. Arguments of `train_step`."""
     import torch
 
     model = model_of(network, device).eval()
@@ -190,6 +190,6 @@ def infer(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: 
 
 
 def logits_of(model: nn.Module, arguments: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Of a torchvision model (a tensor) or a transformers one (an output object)."""
+    """The logits of a torchvision model (a tensor) or a transformers one (an output object)."""
     output = model(**arguments)
     return getattr(output, "logits", output)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import torch
 
 DECODE_FLOPS = 19
-"""Of a decoded pixel: for each of its 1.5 samples (4:2:0) 8.5 of the inverse DCT (Arai, Agui, Nakajima 1988: 5
+"""FLOPs of a decoded pixel: for each of its 1.5 samples (4:2:0) 8.5 of the inverse DCT (Arai, Agui, Nakajima 1988: 5
 multiplications and 29 additions for 8 samples, by rows and by columns) and 1 of dequantisation; 5 for its colours."""
 DECODE_BYTES = 12
-"""Of a decoded pixel: 1.5 coefficients of 2 bytes and 1.5 samples of 1 byte written and read, 3 bytes of RGB."""
+"""Bytes of a decoded pixel: 1.5 coefficients of 2 bytes and 1.5 samples of 1 byte written and read, 3 bytes of RGB."""
 TAP_FLOPS = 2
 """A multiply-add for each source sample under the filter."""
 
@@ -67,7 +67,7 @@ class JpegResize(PreprocessPreset):
         return image.pictures(data_root, self.batch)
 
     def run(self, batch: Batch, device: str, steps: int = 1) -> Outcome:
-        """Transfers are nvJPEG's own and are not told apart."""
+        """Transfers are nvJPEG's own and are part of the compute time."""
         require(device, "cpu", "cuda")
         value = 0.0
         for _ in range(steps):
@@ -220,7 +220,7 @@ def mean_of(tensor: torch.Tensor) -> float:
 def placeable_spec(
     preset: PreprocessPreset, flops: float, input_bytes: float, moved: float, kernels: int, memory_bytes: float
 ) -> TaskSpec:
-    """Of a task that either device can run: work bound by memory, no parameters."""
+    """The spec of a task that either device can run: work bound by memory, no parameters."""
     return TaskSpec(
         flops=float(flops),
         input_bytes=float(input_bytes),
@@ -235,7 +235,7 @@ def placeable_spec(
 
 
 def cpu_only_spec(preset: PreprocessPreset, input_bytes: float, written: float) -> TaskSpec:
-    """Of a task that only a CPU can run."""
+    """The spec of a task that only a CPU can run."""
     return TaskSpec(
         input_bytes=float(input_bytes),
         batch_size=preset.batch,

@@ -52,7 +52,7 @@ def repeated(
 
 
 def on_device(array: np.ndarray, device: str) -> torch.Tensor:
-    """The array as a tensor there. A read-only one (from an object store) is copied: torch takes none."""
+    """The array as a tensor on the device. A read-only one (from an object store) is copied: torch takes none."""
     import torch
 
     return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
@@ -71,7 +71,7 @@ class Repeated:
         return self.inputs
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: there is no thread to end."""
 
 
 class Prefetched:

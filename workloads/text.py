@@ -33,7 +33,7 @@ class TextPreset(NetworkPreset):
 
     @property
     def network(self) -> Network:
-        """BERT, whatever the length."""
+        """BERT; its weights do not depend on the length."""
         return Network("bert", self.width)
 
     def files(self, data_root: str | Path) -> Batch:

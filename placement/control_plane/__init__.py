@@ -1,8 +1,12 @@
 """The control plane: one placement actor for the cluster, one agent for each node.
 
-placement_actor  owns the inventory, the selector in service, the history and the log
-node_agent       probes its node and keeps the power trace
-cluster_load, load_monitor   the cluster's queues
-idle_nodes       nodes whose agents may leave
-metrics, status_view         what is shown
+client            calls the actor, and starts it where there is none
+placement_actor   owns the inventory, the selector in service, the history and the log
+node_registry     the nodes of the cluster and the probes of them; idle_nodes: those whose agents may leave
+selector_store    the selectors in service; settings_store: the settings and counters that outlive the actor
+history_changes   changes of the run-time history, by revision
+cluster_load      the queues from a poll of Ray; load_monitor: the polls, and what callers have sent since
+metrics           Ray metrics; status_view: the data of `placement status`
+node_agent        probes its node (machine: Ray's share of it) and measures the energy of tasks (task_energy)
+actor_lookup      finds the actor and calls it; key_value_store, ray_context: Ray's store, and this process in Ray
 """

@@ -1,7 +1,7 @@
-"""From what Ray tells of its nodes and of what waits to a Load for each (config, device). Pure.
+"""The Load of each (config, device), computed from a poll of Ray's nodes and pending requests. Pure.
 
-Ray counts everybody's tasks: this library's and others', actors and placement groups. What waits is told by shape and
-by label selector, with its count; where several kinds of node would do, each gets a share by its slots.
+Ray counts everybody's tasks: this library's and others', actors and placement groups. Pending requests come by shape
+and label selector, with a count; where several kinds of node would do, each gets a share by its slots.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from placement.spec.autoscaler_types import STARTING_S
 from placement.spec.node import Inventory
 from placement.spec.task import DEVICES, Device
 
-HEARTBEAT_S = 5.0  # callers hear at least so often, so that they know how old their load is
+HEARTBEAT_S = 5.0  # a report is sent at least so often, so that callers know how old their load is
 RESOURCE: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 LabelTest = tuple[str, frozenset[str], bool]
 """(label, values, True where it must be one of them, False where it must be none)."""
@@ -23,7 +23,7 @@ LabelTest = tuple[str, frozenset[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class NodeUse:
-    """A node's resources, in all and free, and its labels."""
+    """The total and the free resources of a node, and its labels."""
 
     total: Mapping[str, float]
     free: Mapping[str, float]
@@ -32,7 +32,7 @@ class NodeUse:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """So many tasks that wait for the same. selectors: tried in order; none = any node will do."""
+    """Pending requests of one shape. count: how many.  selectors: tried in order; none = any node will do."""
 
     shape: Mapping[str, float]
     count: int
@@ -41,14 +41,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What Ray told at one moment."""
+    """The nodes and the pending requests at one moment."""
 
     nodes: Mapping[str, NodeUse]
     waiting: tuple[Waiting, ...] = ()
 
 
 def loads(inventory: Inventory, poll: Poll) -> dict[Queue, Load]:
-    """The queues of an inventory's kinds. What no node of it could ever run is left out: it is in nobody's way."""
+    """The queues of an inventory's kinds. Requests that none of its nodes could ever run are left out."""
     config_of = {node_id: kind.spec.config for kind in inventory.kinds for node_id in kind.node_ids}
     slots: dict[Queue, float] = {}
     tasks: dict[Queue, float] = {}
@@ -72,7 +72,7 @@ def loads(inventory: Inventory, poll: Poll) -> dict[Queue, Load]:
 
 
 def _free(node: NodeUse, device: Device) -> float:
-    """Slots free on a node. A GPU whose node has no CPU left is not free: a task on it takes one, too."""
+    """Free slots of a node. A GPU whose node has no free CPU is not free: a task on a GPU takes a CPU as well."""
     cpus = node.free.get("CPU", 0.0)
     if device == "cpu":
         return cpus
@@ -81,7 +81,7 @@ def _free(node: NodeUse, device: Device) -> float:
 
 
 def _shares(waiting: Waiting, nodes: Mapping[str, NodeUse], config_of: Mapping[str, str]) -> dict[Queue, float]:
-    """The slots that what waits will take, by queue: in proportion to what each kind has of them."""
+    """The slots that pending requests will take, by queue: in proportion to the slots of each kind."""
     device: Device = "gpu" if waiting.shape.get("GPU") else "cpu"
     name = RESOURCE[device]
     need = waiting.shape.get(name, 0.0) * waiting.count

@@ -1,10 +1,10 @@
-"""What the actor tells Ray's metrics, from the records that workers send it: nothing here is on a task's path.
+"""Ray metrics of the placement actor, from the records that workers send to it. Nothing here is on a task's path.
 
 In Prometheus the names begin with `ray_placement_`; a dashboard for Grafana is in `placement/data/grafana.json`.
 
     decisions             tasks that ended, by device, policy and reason (its first words)
     joules                of those tasks, by device, where they are known
-    gpu_seconds_saved     of tasks that ran on a CPU: what the GPU is known to take for them
+    gpu_seconds_saved     of tasks that ran on a CPU: the seconds that the GPU is known to take for them
     regret_seconds        seconds beyond those of the device that the rule names by what history knows of both
     fallbacks             GPU tasks that ended on a CPU
     queue_tasks, wait_seconds   running and waiting, and the wait expected now, by config and device; while callers
@@ -39,29 +39,29 @@ SHOWN = (
     "time_utc", "function", "config", "device", "reason", "policy", "probability", "cpu_joules", "gpu_joules",
     "compute_s", "transfer_s", "fallback", "error",
 )  # fmt: skip
-"""Of the last decisions, in `placement status`."""
+"""The columns of the last decisions in `placement status`."""
 
 
 def first_words(reason: str | None) -> str:
-    """A reason without what follows its first comma, so that there are few of them."""
+    """The part of a reason before its first comma, so that the metric has few series."""
     return (reason or "not_placed").split(",", 1)[0]
 
 
 def _sum(rows: Rows, column: str) -> float:
-    """Of what is known."""
+    """The sum of a column's known values."""
     if column in rows.each:
         return sum(value for value in rows.each[column] if value is not None)
     return (rows.same.get(column) or 0.0) * rows.number
 
 
 def _seconds(rows: Rows) -> list[float]:
-    """Of the runs whose seconds are known."""
-    told = zip(rows.column("compute_s"), rows.column("transfer_s"), strict=True)
-    return [compute + (transfer or 0.0) for compute, transfer in told if compute is not None]
+    """Seconds of the runs whose seconds are known."""
+    pairs = zip(rows.column("compute_s"), rows.column("transfer_s"), strict=True)
+    return [compute + (transfer or 0.0) for compute, transfer in pairs if compute is not None]
 
 
 class Metrics:
-    """Counts what records say. rule: which device was right, by what history knows of both."""
+    """Counters and gauges of the records. rule: names the right device of a task whose runs on both are known."""
 
     def __init__(self, rule: JointThreshold | None = None) -> None:
         self._rule = rule or JointThreshold()
@@ -80,9 +80,9 @@ class Metrics:
         self._queues: set[Queue] = set()
 
     def rows(self, rows: Iterable[Rows]) -> dict[Device, tuple[float, int]]:
-        """A batch, as `placement.worker.run_records` makes it; rows of functions that are not placed are passed over.
+        """Counts a batch of `placement.worker.run_records`; rows of functions that are not placed are passed over.
 
-        Returns for each device the seconds that its tasks took, where they are known, and how many these were.
+        Returns device -> (seconds of its tasks where they are known, number of these tasks).
         """
         took: dict[Device, tuple[float, int]] = {}
         newest: list[dict[str, Any]] = []
@@ -107,7 +107,7 @@ class Metrics:
         return took
 
     def observations(self, observations: Iterable[Observation], history: History) -> None:
-        """Warm timings, which history holds by now."""
+        """Counts warm timings, which the history holds already."""
         saved = regret = 0.0
         for key, place, samples in observations:
             seen = history.get(key)
@@ -128,7 +128,7 @@ class Metrics:
             self._regret.inc(regret)
 
     def state(self, counts: Mapping[str, int], selector: str, snapshot: int, backlog: Backlog) -> None:
-        """What is so now; asked every EVERY_S seconds. A queue or a selector that has gone is told as 0."""
+        """Sets the gauges, every EVERY_S seconds. A queue or a selector that has gone is set to 0."""
         for name, gauge in self._records.items():
             gauge.set(counts[name.replace("records", "rows")])
         self._versions.add(selector)
@@ -136,7 +136,7 @@ class Metrics:
             self._selector.set(float(version == selector), {"version": version})
         self._snapshot.set(snapshot)
         if backlog.age_s is None or backlog.age_s > STALE_S:
-            return  # nobody asks for the load, so it is not polled
+            return  # no caller wants the load, so it is not polled
         loads = backlog.loads()
         self._queues |= set(loads)
         for config, device in self._queues:

@@ -1,10 +1,10 @@
 """The sizes of arbitrary arguments, quickly: this runs on every `.remote()` call of an undescribed function.
 
-A type is looked at once: what measures it is kept in a dict, so that the next argument of that type costs a lookup
-and two attributes. numpy, torch, pandas and pyarrow are recognised by name and never imported.
+A type is examined once: the function that measures it is kept in a dict, so that the next argument of that type costs a
+lookup and two attributes. numpy, torch, pandas and pyarrow are recognised by name and never imported.
 
-An argument that cannot be measured, or only slowly, has an unknown size; the call goes on. What a user's own class
-makes of iteration, length or attributes is not run, for it may fail, wait or change something.
+An argument that cannot be measured, or only slowly, has an unknown size; the call goes on. Iteration, length
+and attributes of a user's own class are not called, for they may fail, wait or change something.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from placement.spec.task import TaskSpec
 
 
 class Size(NamedTuple):
-    """bytes: of the data; None = unknown. batch: leading dimension; None = the value has none."""
+    """The size of an argument. bytes: of the data; None = unknown. batch: leading dimension; None = the value has
+    none.
+    """
 
     bytes: float | None
     batch: int | None = None
@@ -32,13 +34,13 @@ UNKNOWN = Size(None)
 UNKNOWN_SIZE = TaskSpec()
 NUMBER_BYTES = 8
 MOST_ITEMS = 10_000
-"""Of an argument's collections together, which takes about a millisecond; of more the size is unknown."""
+"""Largest number of items in the collections of an argument (about a millisecond); with more, the size is unknown."""
 MOST_LOOKED_AT, DEEPEST = 32, 2  # of a dict's values, and of dicts in dicts, in search of a leading dimension
 MOST_TYPES = 10_000  # kept; a program that makes types all along has its new ones looked at each time
 
 
 def of_arguments(*args: Any, **kwargs: Any) -> TaskSpec:
-    """What the arguments alone tell of a task: `input_bytes` and `batch_size`; `flops` is None.
+    """The spec of a task from its arguments alone: `input_bytes` and `batch_size`; `flops` is None.
 
     input_bytes: bytes of all arguments together; None where one of them cannot be sized (an object of a foreign
     type, one whose own code fails, more than MOST_ITEMS items, a collection that holds itself, an ObjectRef that is
@@ -64,7 +66,7 @@ def of_arguments(*args: Any, **kwargs: Any) -> TaskSpec:
             else:
                 size, leading = measure(value)
             total = None if size is None or total is None else total + size
-        except Exception:  # whatever an argument's own code raises
+        except Exception:  # an argument's own code may raise anything
             total, leading = None, None
         if batch is None:
             batch = leading
@@ -123,7 +125,7 @@ def of_dataclass(value: Any) -> tuple[float | None, int | None]:
 
 
 def values_of(value: Any) -> list[Any]:
-    """A dataclass's fields, whatever its class does when asked for an attribute."""
+    """The fields of a dataclass, read without its class's own attribute access."""
     return [object.__getattribute__(value, field.name) for field in fields(value)]
 
 
@@ -149,8 +151,10 @@ def of_ref(ref: Any) -> tuple[float | None, int | None]:
     ray = sys.modules.get("ray")
     if ray is None:
         return UNKNOWN
-    from ray.experimental import get_local_object_locations  # only where ray is there already
-
+    try:
+        from ray.experimental import get_local_object_locations  # only where ray is there already
+    except ImportError:  # a Ray without it: see placement.ray_internals.names
+        return UNKNOWN
     try:
         return (get_local_object_locations([ref]).get(ref) or {}).get("object_size"), None
     except RuntimeError:  # Ray is imported, but not started
@@ -164,7 +168,7 @@ COLLECTIONS: dict[type, Callable[[Any], Iterable[Any]]] = {
     frozenset: frozenset.__iter__,
     dict: dict.values,
 }
-"""What gives a collection's items; filled as types are seen."""
+"""Type -> function that gives a collection's items; filled as types are met."""
 
 LENGTHS: dict[type, Callable[[Any], int]] = {
     list: list.__len__,
@@ -172,7 +176,7 @@ LENGTHS: dict[type, Callable[[Any], int]] = {
     set: set.__len__,
     frozenset: frozenset.__len__,
 }
-"""Of the collections whose length is a leading dimension."""
+"""Collections whose length is a leading dimension."""
 
 
 def _of_collection(base: type) -> Measure:
@@ -193,7 +197,7 @@ MEASURES: dict[type, Measure] = {
     memoryview: of_array,
     **dict.fromkeys((type(None), type, type(len), type(lambda: None)), lambda _: (0, None)),
 }
-"""What measures a type; filled as types are seen."""
+"""Type -> function that measures it; filled as types are met."""
 
 BUILT_IN = frozenset(MEASURES)
 
@@ -215,7 +219,7 @@ BY_NAME: dict[str, Measure] = {
 
 
 def measure_of(kind: type) -> Measure:
-    """What measures a type seen for the first time: by its own or its bases' names, then by what it offers."""
+    """The function that measures a new type: by its own or its bases' names, then by its attributes."""
     measure = next(
         (found for base in kind.__mro__ if (found := BY_NAME.get(f"{base.__module__}.{base.__qualname__}"))), None
     )

@@ -1,4 +1,4 @@
-"""The TaskSpec of a torch module: what to trace, and what was traced before. The trace itself is `describe.trace`."""
+"""The TaskSpec of a torch module, and a cache of traces. `describe.trace` makes the trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT_TRACES = 1024
 
 
 class Shape(NamedTuple):
-    """A tensor of the example, as far as a trace needs it. dtype: a torch dtype's name."""
+    """Shape and type of a tensor of the example. dtype: a torch dtype's name."""
 
     sizes: tuple[int, ...]
     dtype: str = "float32"
@@ -28,12 +28,12 @@ class Structure(NamedTuple):
 
 
 def of_module(factory: Callable[[], Any], example: Any, *, train: bool = False, steps: int = 1) -> TaskSpec:
-    """What a step of a torch module costs, traced on the meta device: nothing is allocated or computed.
+    """The spec of a step of a torch module, traced on the meta device: nothing is allocated or computed.
 
     factory: makes the module; called under `torch.device("meta")`, so no weight is allocated. Use the same
         function object each time (not a new lambda): traces are kept by (factory, shapes, train), and a second
         call costs microseconds. `functools.partial` of hashable arguments counts as the same function.
-    example: what the module is called with: a tensor (real or meta), a shape (`torch.Size` or a tuple of whole
+    example: the arguments of the module: a tensor (real or meta), a shape (`torch.Size` or a tuple of whole
         numbers: FP32), a tuple of those (positional), or a dict (keywords). numpy arrays count as tensors.
     train: forward and backward, and an Adam update's memory traffic; else a forward pass without gradients.
 
@@ -79,7 +79,7 @@ def one_step(factory: Callable[[], Any], structure: Structure, train: bool) -> A
 
 
 def structure_of(example: Any) -> Structure:
-    """The example's shapes and types: all that a trace needs, and a key it can be kept by."""
+    """The example's shapes and types: the input of a trace and its key in the cache."""
     if isinstance(example, Mapping):
         if not example:
             raise SpecError("of_module: the example is an empty dict; give the tensors the module is called with.")
@@ -121,14 +121,16 @@ def shape_of(value: Any, where: object) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A partial that compares by what it calls, so that a partial made anew finds the trace of the last one."""
+    """A partial that compares by its function and arguments, so that a partial made anew finds the trace of the last
+    one.
+    """
 
     function: Callable[..., Any]
     args: tuple[Hashable, ...]
     keywords: tuple[tuple[str, Hashable], ...]
 
     def __call__(self) -> Any:
-        """What the partial returns."""
+        """Calls the partial."""
         return self.function(*self.args, **dict(self.keywords))
 
 

@@ -1,4 +1,4 @@
-"""What one traced operation costs: its kind, FLOPs and bytes. Imports torch; `describe.trace` calls it.
+"""The cost of one traced operation: its kind, FLOPs and bytes. Imports torch; `describe.trace` calls it.
 
 FLOPs are torch.utils.flop_counter's formulas, with two replaced: its grouped convolution's backward over-counts by
 the number of groups (torch 2.14: 3.9 GFLOP for a MobileNetV3-Small step whose convolutions take a tenth of that), and
@@ -60,7 +60,7 @@ def convolution_backward_flops(args: Any) -> float:
 
 
 def kind_of(packet: Any, args: Any) -> OperationKind:
-    """matmul, conv, grouped_conv, or memory for what no FLOP formula knows."""
+    """matmul, conv, grouped_conv, or memory for an operation without a FLOP formula."""
     if packet in CONVOLUTIONS:
         position = GROUPS_ARGUMENT.get(packet, 8)
         return "grouped_conv" if len(args) > position and args[position] > 1 else "conv"

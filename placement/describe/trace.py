@@ -32,7 +32,7 @@ def batch_norm(source: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tenso
 
 
 def batch_norm_backward(_grad: torch.Tensor, source: torch.Tensor, *rest: Any) -> tuple[Any, Any, Any]:
-    """The gradients asked for of input, weight and bias."""
+    """The gradients of input, weight and bias that the operation computes."""
     made = (torch.empty_like(source), source.new_empty(source.shape[1]), source.new_empty(source.shape[1]))
     return tuple(tensor if asked else None for tensor, asked in zip(made, rest[-1], strict=True))  # type: ignore[return-value]
 
@@ -42,7 +42,7 @@ SHORT_CUTS: dict[Any, Callable[..., Any]] = {
     aten.cudnn_batch_norm: batch_norm,
     aten.native_batch_norm_backward: batch_norm_backward,
 }
-"""What torch has no meta kernel for: its Python decomposition takes half the trace of a MobileNet."""
+"""Operations without a meta kernel in torch: their Python decomposition takes half the trace of a MobileNet."""
 
 ADAM_MOMENTS = 2
 ADAM_PASSES = 7
@@ -98,8 +98,8 @@ def fused_attention(
 class Counter(TorchDispatchMode):
     """Counts what passes through the dispatcher, by kind of operation; `largest_bytes`: of one operation's operands.
 
-    A network repeats its layers, and torch's meta kernels are slow Python: what an operation makes of given shapes,
-    and its cost, is worked out once.
+    A network repeats its layers, and torch's meta kernels are slow Python: the result of an operation for given shapes,
+    and its cost, are computed once.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class Counter(TorchDispatchMode):
         return self.launch(func, args, kwargs)
 
     def launch(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Runs an operation that launches a kernel, or repeats what it gave for the same shapes."""
+        """Runs an operation that launches a kernel, or repeats its result for the same shapes."""
         if func._schema.is_mutable:  # works in place: its result is one of its operands
             result = func(*args, **kwargs)
             self.add(cost_of(func._overloadpacket, args, kwargs, result))
@@ -152,7 +152,7 @@ class Counter(TorchDispatchMode):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A meta tensor, as far as a meta kernel can tell it from another."""
+    """The properties of a meta tensor that a meta kernel reads."""
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -202,7 +202,7 @@ def trace_step(
 
 @contextmanager
 def without_data(verb: str, what: Any) -> Iterator[None]:
-    """Turns what the meta device cannot do into a SpecError with the remedy; the module's own errors pass through."""
+    """Turns failures of the meta device into a SpecError with the remedy; the module's own errors pass through."""
     try:
         yield
     except (NotImplementedError, RuntimeError) as error:
@@ -249,7 +249,7 @@ class Saved:
 def summed(
     module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool
 ) -> OperationTrace:
-    """The trace of what was counted and saved."""
+    """The trace from the counts and the saved tensors."""
     parameters = list(module.parameters())
     weights = sum(map(tensor_bytes, parameters))
     trained = sum(tensor_bytes(parameter) for parameter in parameters if parameter.requires_grad)

@@ -1,6 +1,7 @@
-"""What a node has and draws: the probe of its hardware, and meters of power and energy.
+"""The hardware of a node: the probe of it, and meters of its power and energy.
 
-probe               NodeSpec of this machine, measured
-foreign_gpu_memory  GPU memory that programs other than Ray's hold
+probe               the measured NodeSpec of this machine, or of Ray's share of it
+kernels             the kernels that the probe times
+foreign_gpu_memory  GPU memory of programs other than Ray's
 meters              power and energy
 """

@@ -1,7 +1,7 @@
 """The log as Parquet files: one schema, whole files only, no pickles.
 
     schema   SCHEMA and `table_of`: rows -> table
-    files    where files lie (a path or any pyarrow filesystem URI) and how one is written whole
+    files    the log's folder (a path or any pyarrow filesystem URI), and files written whole
     writer   LogWriter appends; `compact` merges many small files, `expire` ends old ones
     reader   read_log, readout, done_cells
 

@@ -1,4 +1,4 @@
-"""Where the log's files lie, and how one is written whole or not at all."""
+"""The folder of the log's files, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from pyarrow import fs
 from placement.errors import LogError
 
 SUFFIX = ".parquet"
+SUFFIXES = (SUFFIX, ".parq", ".pq")
+"""Of the files that are read, in lower or upper case; ours end in SUFFIX."""
 _ONE_PUT = frozenset({"s3", "gcs", "abfs"})
-"""Object stores: a file is seen when its upload is closed, never before, so it needs no temporary name."""
+"""Object stores: a file is visible once its upload is closed, never before, so it needs no temporary name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,12 @@ class Place:
 
     @classmethod
     def of(cls, uri: str | os.PathLike[str]) -> Place:
-        """A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a URI that it does not."""
+        """The folder of a path or URI. A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a
+        URI that it does not.
+        """
         text = os.fspath(uri)
+        if not text:
+            raise LogError("the log's path is empty. Give a path or a URI like s3://bucket/log.")
         if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:", text):
             return cls(fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(text)))
         try:
@@ -42,19 +49,40 @@ class Place:
         return cls(filesystem, folder.rstrip("/"))
 
     def create(self) -> None:
-        """Makes the folder. Raises OSError where it cannot be."""
+        """Makes the folder. Raises OSError where that fails."""
         self.filesystem.create_dir(self.folder, recursive=True)
 
     def list(self, below_bytes: float = math.inf) -> list[str] | None:
-        """Paths of the log files smaller than that, by name; a file's own path gives that; None where nothing is."""
+        """Sorted paths of the log files smaller than `below_bytes`, those in Hive folders ("device=gpu") included.
+
+        The path itself where it is a file; None where there is nothing.
+        """
         info = self.filesystem.get_file_info(self.folder)
         if info.type == fs.FileType.NotFound:
             return None
         if info.type == fs.FileType.File:
             return [self.folder]
-        found = self.filesystem.get_file_info(fs.FileSelector(self.folder))
-        files = (info for info in found if info.is_file and info.size < below_bytes)
-        return sorted(i.path for i in files if i.base_name.endswith(SUFFIX) and i.base_name[0] not in "._")
+        return sorted(self._files_in(self.folder, below_bytes))
+
+    def _files_in(self, folder: str, below_bytes: float) -> Iterator[str]:
+        for info in self.filesystem.get_file_info(fs.FileSelector(folder)):
+            if info.base_name[0] in "._":
+                continue
+            if info.is_file and info.size < below_bytes and info.base_name.lower().endswith(SUFFIXES):
+                yield info.path
+            elif info.type == fs.FileType.Directory and "=" in info.base_name:
+                yield from self._files_in(info.path, below_bytes)
+
+    def name_of(self, path: str) -> str:
+        """The path of a file below the folder, by which its rows are counted once."""
+        below = path.removeprefix(self.folder).lstrip("/")
+        return below or path.rpartition("/")[2]
+
+    def contents(self) -> str:
+        """A few words on what lies in the folder, for an error message; empty where nothing does."""
+        names = sorted(info.base_name for info in self.filesystem.get_file_info(fs.FileSelector(self.folder)))
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"; it has {', '.join(names[:3])}{more}" if names else ""
 
     def read(self, path: str) -> pa.Buffer:
         """The file's bytes. Raises FileNotFoundError where it is gone, OSError where the store fails."""
@@ -101,13 +129,15 @@ class Place:
 
 
 def _new_name() -> str:
-    """Sorts by time; the random part keeps two writers apart."""
+    """A file name that sorts by time; its random part keeps two writers apart."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds:09d}Z-{uuid.uuid4().hex}{SUFFIX}"
 
 
 def write_local(path: Path, data: pa.Buffer) -> None:
-    """Temporary file beside the final one, fsync, rename, fsync of the folder: a kill leaves all or nothing."""
+    """Writes a file by a temporary one beside it, fsync, rename and fsync of the folder: a kill leaves all or
+    nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:

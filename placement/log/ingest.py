@@ -1,4 +1,4 @@
-"""The rows that workers send: each batch taken once, written whole, and counted whatever becomes of it."""
+"""Takes in the rows that workers send: each batch once, written whole, and counted even if it is lost."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ logger = logging.getLogger("placement")
 
 
 class Intake:
-    """Between the workers' batches and the log. Its methods run in one event loop.
+    """Queue between the workers' batches and the log. Its methods run in one event loop.
 
-    lost: rows lost before this one was made.  lost_is: hears the count whenever it rises.
+    lost: rows lost before this object was made.  lost_is: called with the count whenever it rises.
     """
 
     def __init__(self, lost: int, lost_is: Callable[[int], None]) -> None:
@@ -38,11 +38,11 @@ class Intake:
         self._upkeep = Upkeep()
 
     def write_to(self, log: str | None, keep_days: float | None) -> None:
-        """Where rows go from now on; None: they are counted and go nowhere."""
+        """Sets the log for later rows; None: rows are counted and dropped."""
         self.log, self._keep_days, self._writer = log, keep_days, None
 
     def is_new(self, writer: str, number: int) -> bool:
-        """The batch has not come before. Asked once for each that comes: the next time it has."""
+        """Whether the batch comes for the first time; a second call with the same number returns False."""
         if number <= self._last_number.get(writer, -1):
             self._doubles += 1
             return False
@@ -50,7 +50,9 @@ class Intake:
         return True
 
     async def take(self, rows: list[Rows], lost: int) -> None:
-        """Takes a batch's rows; returns once they are durable, or counted as lost. lost: by the worker itself."""
+        """Takes a batch's rows; returns once they are durable, or counted as lost. lost: rows that the worker itself
+        dropped.
+        """
         number = how_many(rows)
         self._received += number
         if lost:
@@ -66,20 +68,20 @@ class Intake:
         await done
 
     def writer_died(self, left: Unsent) -> None:
-        """A worker is gone and has not sent all; what never came is counted, once."""
+        """Counts, once, the rows that a dead worker never sent."""
         last, self._last_number[left.writer] = self._last_number.get(left.writer, -1), GONE
         lost = left.lost(last)
         if lost and self.log is not None:
             self._lose(lost, "a worker was killed before it had sent them")
 
     async def flush(self) -> None:
-        """Returns once all that has come is in the log, or counted as lost."""
-        await self._write_pending()  # what is being written now too, whose rows wait no more
+        """Returns once all received rows are in the log, or counted as lost."""
+        await self._write_pending()  # includes the write under way, whose rows are no longer pending
         while self._rows:
             await self._write_pending()
 
     async def write(self) -> None:
-        """Writes what has come meanwhile; to be repeated for ever."""
+        """Writes the rows received meanwhile; to be called in a loop."""
         await self._write_pending()
         await asyncio.sleep(WRITE_EVERY_S)
 
@@ -105,7 +107,7 @@ class Intake:
                     future.set_result(None)
 
     async def _append(self, rows: list[Rows]) -> str | None:
-        """Writes rows as one file of the log; what stood in the way, after a few tries, or None."""
+        """Writes rows as one file of the log. Returns None, or the error after a few tries."""
         from placement.log import LogWriter
 
         error: BaseException | None = None

@@ -1,4 +1,4 @@
-"""What a killed worker had not sent: counted, for its records are gone with it.
+"""Counts the records that were lost with a killed worker, which had not sent them.
 
 Each worker keeps a few numbers in a small file of its node that outlives it: runs finished, runs acknowledged by the
 actor, and the batch under way. The file is locked while the process lives (the kernel gives the lock back when it ends,
@@ -22,12 +22,13 @@ FINISHED, ACKNOWLEDGED, NUMBER, UNDER_WAY = range(4)
 BYTES = 4 * 8
 SUFFIX = ".unsent"
 GONE = sys.maxsize
-"""In place of the last batch's number: this writer's end is known."""
+"""Stands for the last batch's number of a writer whose end has been counted."""
 
 
 class Unsent(NamedTuple):
-    """What a dead writer left. runs: finished and not acknowledged, those of the batch `number` (0: none) among them;
-    under_way: the runs of that batch, which may have arrived all the same."""
+    """The counts of a dead writer. runs: finished and not acknowledged, those of the batch `number` (0: none) among
+    them; under_way: the runs of that batch, which may have arrived all the same.
+    """
 
     writer: str
     runs: int
@@ -35,7 +36,7 @@ class Unsent(NamedTuple):
     under_way: int
 
     def lost(self, last_number: int) -> int:
-        """Runs whose records will never come. last_number: of the last batch that came; GONE: told before."""
+        """Runs whose records will never come. last_number: of the last batch that came; GONE: counted before."""
         if last_number == GONE:
             return 0
         arrived = self.under_way if self.number and last_number >= self.number else 0
@@ -43,7 +44,9 @@ class Unsent(NamedTuple):
 
 
 class Counts:
-    """A living writer's own numbers; for nobody where no file can be made. `added` takes a task some 0.1 us."""
+    """A living writer's own numbers; kept in memory alone where no file can be made. `added` takes a task some 0.1
+    us.
+    """
 
     def __init__(self, folder: Path, writer: str) -> None:
         try:
@@ -53,7 +56,7 @@ class Counts:
 
     def _shared(self, folder: Path, writer: str) -> memoryview:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".{writer}"  # nobody looks at it before it is locked
+        path = folder / f".{writer}"  # a hidden name, until the file is locked
         self._file = path.open("w+b")  # open as long as this lives: closing it would give the lock back
         self._file.truncate(BYTES)
         fcntl.lockf(self._file, fcntl.LOCK_EX)
@@ -70,16 +73,16 @@ class Counts:
         self._numbers[UNDER_WAY], self._numbers[NUMBER] = runs, number
 
     def acknowledged(self, runs: int) -> None:
-        """So many runs are the actor's business now, or nobody's."""
+        """Counts runs whose records the actor has, or that need no record."""
         self._numbers[ACKNOWLEDGED] += runs
         self._numbers[NUMBER] = 0
 
 
 def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) -> int:
-    """Tells of each writer of this machine that has ended and not sent all; once, by whoever comes first.
+    """Reports each writer of this machine that ended before it had sent all its records, once for all processes.
 
     machine: the folder that holds one for each node that is, or was, on this machine.
-    own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is told of again.
+    own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is reported again.
     Returns how many writers there were.
     """
     files = list(machine.glob(f"*/*{SUFFIX}"))
@@ -98,7 +101,7 @@ def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) ->
 
 
 def _of_the_dead(path: Path) -> BinaryIO | None:
-    """The file, locked; None while its writer lives, once another one has told of it, or if it cannot be read."""
+    """The file, locked; None while its writer lives, if another process has reported it, or if it cannot be read."""
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
         file = stack.enter_context(path.open("r+b"))
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

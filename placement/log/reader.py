@@ -1,8 +1,7 @@
-"""Reading the log: corrupt and foreign files are named, skipped and counted; a newer schema is refused by name."""
+"""Reads the log: corrupt and foreign files are named, skipped and counted; a newer schema is refused by name."""
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -17,11 +16,8 @@ import pyarrow.parquet as pq
 
 from placement.errors import LogError
 from placement.log.files import Place
-from placement.log.schema import SCHEMA, VERSION_KEY
-from placement.spec.task_record import SCHEMA_VERSION
-
-PARTS_KEY = b"placement.parts"
-"""In a compacted file: [[name, rows], ...] of the files whose rows it holds, in order. The name is counted once."""
+from placement.log.log_file import LogFile, UnreadableFile, parse
+from placement.log.schema import SCHEMA
 
 _ATTEMPTS = 5
 _log = logging.getLogger(__name__)
@@ -39,27 +35,19 @@ class LogReadout:
     skipped: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
-    """One readable file: (name, rows) of each file that was written by an append, itself or those compacted into it."""
-
-    path: str
-    parts: tuple[tuple[str, pa.Table], ...]
-
-
-class _Unreadable(Exception):
-    """A file that is no log file; the message is the reason."""
-
-
 def read_log(
     uri: str | os.PathLike[str], *, columns: Sequence[str] | None = None, filters: Any | None = None
 ) -> pa.Table:
-    """The log's rows as a table of SCHEMA, or of `columns` of it; skipped files are warned about, see `readout`.
+    """The log's rows as a table of SCHEMA, or of `columns` of it; a warning names each file that was skipped.
 
-    filters: a pyarrow.compute expression, or (column, operator, value) tuples as pyarrow.parquet takes them.
-    Raises LogError where there is no log, or where a file has a newer schema version.
+    filters: a pyarrow.compute expression, or (column, operator, value) tuples in the form of pyarrow.parquet.
+    Raises LogError where there is no log, where none of its files can be read, or where one has a newer schema version.
     """
     found = readout(uri, columns=columns, filters=filters)
+    if found.skipped and not found.files:
+        path, reason = found.skipped[0]
+        others = f"; {len(found.skipped) - 1} more cannot be read either" if len(found.skipped) > 1 else ""
+        raise LogError(f"the log at {uri!s} has no readable file: {path}: {reason}{others}.")
     for path, reason in found.skipped:
         _log.warning("log file skipped: %s: %s", path, reason)
     return found.table
@@ -68,7 +56,10 @@ def read_log(
 def readout(
     uri: str | os.PathLike[str], *, columns: Sequence[str] | None = None, filters: Any | None = None
 ) -> LogReadout:
-    """As `read_log`, with the files read and the files skipped. A batch that is in several files counts once."""
+    """The log's rows with the files they came from and the files skipped. Arguments and errors of `read_log`.
+
+    A batch that is in several files counts once. Files that cannot be read are skipped even where no other is left.
+    """
     unknown = sorted(set(columns or ()) - set(SCHEMA.names))
     if unknown:
         raise LogError(f"the log has no columns {unknown}; it has {SCHEMA.names}.")
@@ -76,6 +67,8 @@ def readout(
     files, skipped = read_files(place)
     if files is None:
         raise LogError(f"there is no log at {uri!s}. `placement sweep -o {uri!s}` writes one.")
+    if not files and not skipped:
+        raise LogError(f"there is no log at {uri!s}: the folder has no Parquet file{place.contents()}.")
     table = _joined(files)
     if filters is not None:
         table = table.filter(_expression(filters))
@@ -85,7 +78,8 @@ def readout(
 
 
 def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Cell]:
-    """The cells a sweep has measured, a run over its budget included, so that it can resume. No log: none.
+    """Cells that a sweep has measured, so that it can resume; runs over their budget count. Empty where there is no
+    log.
 
     run_id: of one sweep only.
     """
@@ -100,7 +94,8 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
 def read_files(
     place: Place, below_bytes: float = math.inf, only: Sequence[str] | None = None
 ) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
-    """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None of no folder.
+    """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None where there is no
+    folder.
 
     A file that goes while it is read has been compacted into another: then the folder is listed anew.
     """
@@ -124,72 +119,9 @@ def read_files(
 def _attempt(place: Place, path: str) -> LogFile | str:
     data = place.read(path)
     try:
-        return parse(path, data)
-    except _Unreadable as fault:
+        return parse(path, place.name_of(path), data)
+    except UnreadableFile as fault:
         return str(fault)
-
-
-def parse(path: str, data: pa.Buffer) -> LogFile:
-    """A file's bytes as rows of SCHEMA. _Unreadable where they are not; LogError on a newer schema version."""
-    try:
-        source = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        metadata = source.schema_arrow.metadata or {}
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as fault:
-        raise _Unreadable(f"not a readable Parquet file ({_short(fault)})") from None
-    _check_version(path, metadata)
-    try:
-        table = _conform(source.read(use_threads=False))
-        sizes = _parts(path, metadata, table.num_rows)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as fault:
-        raise _Unreadable(f"corrupt ({_short(fault)})") from None
-    parts, start = [], 0
-    for name, rows in sizes:
-        parts.append((name, table.slice(start, rows)))
-        start += rows
-    return LogFile(path, tuple(parts))
-
-
-def _check_version(path: str, metadata: dict[bytes, bytes]) -> None:
-    if VERSION_KEY not in metadata:
-        raise _Unreadable("foreign: no placement schema version in its metadata")
-    text = metadata[VERSION_KEY]
-    if not text.isdigit() or len(text) > 9:
-        raise _Unreadable(f"foreign: schema version {text[:20]!r} is not a number")
-    if int(text) > SCHEMA_VERSION:
-        raise LogError(
-            f"{path} has schema version {int(text)}; this installation reads up to {SCHEMA_VERSION}. "
-            "Update ray-placement, or read the log without that file."
-        )
-
-
-def _conform(table: pa.Table) -> pa.Table:
-    """Our columns only, in our types; those an older version did not have are null.
-
-    Raises ArrowException where a column's values do not fit its type.
-    """
-    columns = []
-    for field in SCHEMA:
-        index = table.schema.get_all_field_indices(field.name)
-        if not index:
-            columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-            continue
-        column = table.column(index[0])
-        if isinstance(column.type, pa.BaseExtensionType):
-            raise _Unreadable(f"foreign: column {field.name!r} is of extension type {column.type}")
-        columns.append(column if column.type == field.type else column.cast(field.type))
-    conformed = pa.Table.from_arrays(columns, schema=SCHEMA)
-    conformed.validate(full=True)
-    return conformed
-
-
-def _parts(path: str, metadata: dict[bytes, bytes], rows: int) -> list[tuple[str, int]]:
-    own = os.path.basename(path)
-    if PARTS_KEY not in metadata:
-        return [(own, rows)]
-    parts = [(str(name), int(count)) for name, count in json.loads(metadata[PARTS_KEY])]
-    if any(count < 0 for _, count in parts) or sum(count for _, count in parts) != rows:
-        raise _Unreadable("corrupt: its parts do not add up to its rows")
-    return parts
 
 
 def counted_once(files: Iterable[LogFile]) -> list[tuple[str, pa.Table]]:
@@ -227,7 +159,3 @@ def _expression(filters: Any) -> pc.Expression:
         return pq.filters_to_expression(filters)
     except (ValueError, TypeError) as fault:
         raise LogError(f"not filters: {filters!r} ({fault}). Give [(column, operator, value), ...].") from fault
-
-
-def _short(fault: BaseException) -> str:
-    return (str(fault).splitlines() or [type(fault).__name__])[0][:200]

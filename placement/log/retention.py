@@ -1,7 +1,7 @@
-"""The log's upkeep in the actor: small files are merged as they come, and what is too old goes.
+"""The log's upkeep in the actor: small files are merged, and rows that are too old are deleted.
 
 A busy cluster writes two files a second, and reading takes milliseconds a file. Merging happens in a thread beside the
-writing; a reader counts each row once whatever it sees of it.
+writing; a reader counts each row once at any moment of a merge.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from placement.errors import PlacementError
 
 KEEP_DAYS = 30.0  # production rows are kept for so long unless `placement.start(keep_days=)` says otherwise
 FILES = 500  # written since the last merge
-BELOW_BYTES = 1e6  # a file this large was merged before, or need not be
+BELOW_BYTES = 1e6  # a file this large has been merged, or needs no merge
 EXPIRE_EVERY_S = 86_400.0
 
 logger = logging.getLogger("placement")
@@ -41,7 +41,7 @@ class Upkeep:
         try:
             await asyncio.to_thread(tidy, log, keep_days, self._due())
             self.compactions += 1
-        except (OSError, PlacementError) as error:  # the log is whole all the same; the next time does it
+        except (OSError, PlacementError) as error:  # the log is whole; the next merge tries again
             logger.warning("the log %s was not compacted: %s", log, error)
 
     def _due(self) -> bool:
@@ -53,7 +53,7 @@ class Upkeep:
 
 
 def tidy(log: str, keep_days: float, expire_too: bool) -> Any:
-    """Merges the small files; drops production rows older than that, from large files once a day."""
+    """Merges small files and drops production rows older than `keep_days`; large files are dropped once a day."""
     from placement.log import compact, expire
 
     days = None if keep_days == float("inf") else keep_days

@@ -13,7 +13,7 @@ from placement.errors import LogError
 from placement.spec.task_record import COLUMNS, NAMES, REQUIRED, SCHEMA_VERSION, Column, Rows, TaskRecord
 
 VERSION_KEY = b"placement.schema_version"
-"""In the schema's metadata: what makes a Parquet file one of ours."""
+"""Key of the schema's metadata that marks a Parquet file as a log file."""
 
 _ARROW = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
 _TIME = NAMES.index("time_utc")
@@ -32,7 +32,7 @@ SCHEMA = pa.schema([_field(column) for column in COLUMNS], metadata={VERSION_KEY
 def table_of(rows: Iterable[TaskRecord | Rows]) -> pa.Table:
     """Records, or rows by column, as one table of SCHEMA. NaN becomes null: not measured.
 
-    Raises LogError that names the column that there is not, or whose values are not of its type.
+    Raises LogError with the name of a column that is unknown, or whose values are not of its type.
     """
     entries = list(rows)
     parts: list[Rows] = []
@@ -70,7 +70,7 @@ def _array(index: int, values: Sequence[Any]) -> pa.Array:
 
 
 def _converted(index: int, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Numbers that Arrow does not take as they are (torch's scalars, whole floats too large) go through Python's."""
+    """Values as an array; numbers that Arrow refuses (torch's scalars, large whole floats) are converted by Python."""
     try:
         return pa.array(values, kind)
     except pa.ArrowException:

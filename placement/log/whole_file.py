@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
+from placement.errors import OptionError
 from placement.log.files import Place, write_local
 
 
@@ -25,3 +27,37 @@ def write_whole(uri: str | os.PathLike[str], data: bytes) -> None:
         write_local(path, pa.py_buffer(data))
     else:
         place.put(place.folder, pa.py_buffer(data))
+
+
+def check_file_can_be_written(uri: str | os.PathLike[str]) -> None:
+    """Raises OptionError where `write_whole` would fail at this path or URI; leaves nothing behind.
+
+    For commands that compute for minutes before they write. Of a store that is not local only the kind of the path and
+    the access to it are checked.
+    """
+    place = Place.of(uri)
+    if place.filesystem.get_file_info(place.folder).type == fs.FileType.Directory or os.fspath(uri).endswith("/"):
+        raise OptionError(f"{os.fspath(uri)} is a folder; give the path of a file to write.")
+    if isinstance(place.filesystem, fs.LocalFileSystem):
+        _check_folder(uri, Path(place.folder).parent)
+
+
+def check_folder_can_be_written(uri: str | os.PathLike[str]) -> None:
+    """Raises OptionError where no file can be made in a folder at this path or URI; leaves nothing behind."""
+    place = Place.of(uri)
+    if place.filesystem.get_file_info(place.folder).type == fs.FileType.File:
+        raise OptionError(f"{os.fspath(uri)} is a file; give the path of a folder to write to.")
+    if isinstance(place.filesystem, fs.LocalFileSystem):
+        _check_folder(uri, Path(place.folder))
+
+
+def _check_folder(uri: str | os.PathLike[str], folder: Path) -> None:
+    """Raises OptionError unless a temporary file can be made in the folder, or in its nearest parent that exists."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as fault:
+        raise OptionError(
+            f"{os.fspath(uri)} cannot be written: {there}: {fault.strerror}. Give another path."
+        ) from None

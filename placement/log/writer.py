@@ -1,4 +1,4 @@
-"""Writing the log: whole files of unique names, so that writers cannot harm each other."""
+"""Writes the log as whole files of unique names, so that writers cannot harm each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from placement.log.files import Place
-from placement.log.reader import PARTS_KEY, counted_once, read_files
+from placement.log.log_file import PARTS_KEY
+from placement.log.reader import counted_once, read_files
 from placement.log.schema import SCHEMA, table_of
 from placement.spec.task_record import Rows, TaskRecord
 
@@ -51,7 +52,7 @@ def compact(
     """Merges the log's files into one and returns its path; None where there was nothing to merge.
 
     A busy cluster writes a file a second; reading takes some milliseconds a file. Call it now and then, with
-    `below_bytes` (1 MB, say) so that what was merged before is not written again each time.
+    `below_bytes` (1 MB, say) so that merged files are not written again each time.
 
     The new file names those it holds, so a reader that sees both (a kill before the old ones were deleted, another
     compaction at the same time) counts each row once. Files that cannot be read are left alone.
@@ -78,9 +79,10 @@ def compact(
 
 
 def expire(uri: str | os.PathLike[str], keep_days: float, *, source: str = "production") -> int:
-    """Deletes the files of which every row is of this source and began more than `keep_days` ago; how many.
+    """Deletes the files of which every row is of this source and began more than `keep_days` ago, and returns their
+    number.
 
-    Compacted files are not compacted again, so that this is what ends them. Reads the files one after the other.
+    Compacted files are not compacted again, so only this deletes them. Reads the files one after the other.
     """
     place = Place.of(uri)
     deleted = 0

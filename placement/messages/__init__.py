@@ -1,5 +1,7 @@
-"""What travels between callers, workers and the control plane: plain data.
+"""Plain data that travels between callers, workers and the control plane.
 
-envelope      what a placed task carries to its worker
-node_context  what a worker knows of its node
+control       Settings, Update, LoadReport: between users, the placement actor and callers
+envelope      Envelope and TaskRun: the spec and the decision that a task carries, and its run
+node_context  NodeContext: the facts of a node that its workers need
+reports       Observation, Unfit, Window: reports of workers
 """

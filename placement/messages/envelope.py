@@ -1,24 +1,22 @@
-"""What travels with a placed task and what comes of it: the Envelope a caller sends, the TaskRun a worker saw."""
+"""The Envelope that a caller sends with a placed task, and the TaskRun that the worker makes of its run."""
 
 from __future__ import annotations
 
 import marshal
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from placement.messages.packing import LENGTH, SPEC_FIELDS, pack, plain
 from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.spec.task import Device, Operation, TaskSpec
 
-SPEC_FIELDS = tuple(f.name for f in fields(TaskSpec) if f.name != "operations")
-LENGTH = 4  # bytes that tell the Envelope's own
 ANOTHERS_CUDA = "this worker's CUDA was made for"
-"""So begins the fallback of a run whose worker, and not whose GPU, was at fault."""
+"""The beginning of a fallback's reason where the worker, not its GPU, was at fault."""
 
 
 class Emulated(NamedTuple):
-    """What a task would have taken on an emulated node, all its steps together; None = unknown."""
+    """Times and energies of a task on an emulated node, all its steps together; None = unknown."""
 
     startup_s: float | None = None
     transfer_s: float | None = None
@@ -31,50 +29,38 @@ class Emulated(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What travels with a placed task: its spec and the decision taken for it.
+    """The spec of a placed task and the decision taken for it.
 
-    repeatable: a GPU failure may be followed by a run on CPU.
+    repeatable: a GPU failure may be followed by a run on CPU.  key: of the function in the history; "": its name.
     """
 
     spec: TaskSpec
     decision: Decision
     repeatable: bool = True
+    key: str = ""
 
     def pack(self) -> bytes:
-        """As bytes that cost nothing to send again. marshal: plain tuples of plain values, nothing that can run."""
-        s, d = self.spec, self.decision
-        operations = None if s.operations is None else tuple(tuple(operation) for operation in s.operations)
-        spec = tuple(getattr(s, name) for name in SPEC_FIELDS)
+        """The Envelope as bytes, made once for many tasks: marshal's plain tuples, in which nothing can run."""
+        d = self.decision
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
             d.snapshot_version, d.probability, d.propensity,
         )  # fmt: skip
-        packed = marshal.dumps(
-            (_plain(spec), operations and tuple(_plain(o) for o in operations), decision, self.repeatable)
-        )
-        return len(packed).to_bytes(LENGTH, "little") + packed
-
-
-def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """NumPy's numbers as Python's own; marshal takes no others."""
-    return tuple(
-        v if v is None or type(v) in (int, float, str, bool) else v.item() if hasattr(v, "item") else float(v)
-        for v in values
-    )
+        return pack(self.spec, decision, self.repeatable, self.key)
 
 
 def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
-    """The Envelope and, after it, what was compared for this very task: the Envelope itself is the same for many."""
-    return packed if weighed is None else packed + marshal.dumps(_plain(weighed))
+    """A packed Envelope, followed by the Comparison of this task alone: the Envelope is the same for many tasks."""
+    return packed if weighed is None else packed + marshal.dumps(plain(weighed))
 
 
 def common(packed: bytes) -> bytes:
-    """What tasks with the same Envelope share."""
+    """The part of a packed Envelope that tasks with the same Envelope share."""
     return packed[: LENGTH + int.from_bytes(packed[:LENGTH], "little")]
 
 
 def weighed_of(packed: bytes) -> Comparison | None:
-    """What was compared for this very task; None where nothing had to be waited for."""
+    """The Comparison made for this task; None where no queue was waited for."""
     own = packed[len(common(packed)) :]
     return Comparison(*marshal.loads(own)) if own else None
 
@@ -83,7 +69,7 @@ _last: tuple[bytes, Any] = b"", None
 
 
 def unpack(packed: bytes) -> Envelope:
-    """The Envelope of `pack`'s bytes. Mostly it is the last one again."""
+    """The Envelope of `pack`'s bytes. In most calls it is the same as in the last call."""
     global _last
     last = _last  # another thread may unpack too
     if packed != last[0]:
@@ -94,15 +80,15 @@ def unpack(packed: bytes) -> Envelope:
 
 @lru_cache(maxsize=4096)
 def _unpack(packed: bytes) -> Envelope:
-    """Kept, since the same one comes with every task of a size."""
-    spec, operations, decision, repeatable = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
+    """The Envelope, cached: every task of one size carries the same."""
+    spec, operations, decision, repeatable, key = marshal.loads(packed[LENGTH:])  # from our own caller, over Ray
     ops = None if operations is None else tuple(Operation(*operation) for operation in operations)
     task = TaskSpec(**dict(zip(SPEC_FIELDS, spec, strict=True)), operations=ops)
-    return Envelope(task, Decision(*decision), repeatable)
+    return Envelope(task, Decision(*decision), repeatable, key)
 
 
 class TaskRun(NamedTuple):
-    """One finished task, as the worker saw it; the outbox makes a row of it. Times in seconds.
+    """One finished run of a task, of which the outbox makes a row. Times in seconds.
 
     startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
     cold: the first run of its function in this process, or of any on the GPU.

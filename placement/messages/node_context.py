@@ -1,4 +1,4 @@
-"""What a worker must know of the node it runs on; made by the actor, kept by `placement.worker.outbox`."""
+"""The facts of a node that its workers need; made by the placement actor, kept by the worker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Emulator = Callable[[TaskSpec, NodeSpec, Device, float], Emulated]
 
 @dataclass(frozen=True)
 class NodeContext:
-    """What a worker must know of the node it runs on.
+    """The facts of a node that its workers need.
 
     emulator: "module:function" that gives an emulated node its times, None elsewhere.
     compression: emulated seconds are waited for, divided by this; None: not waited for.
-    logs: rows of functions that are not placed are wanted too.  generation: rises when any of this changes.
+    logs: a log is kept, so that rows of functions that are not placed are sent as well.
+    generation: rises when any of this changes.
     """
 
     node_id: str | None = None
@@ -40,7 +41,7 @@ class NodeContext:
         return emulator_of(self.emulator)(envelope.spec, self.spec, device, envelope.decision.cpus)
 
     def wait_for_emulated_time(self, envelope: Envelope, run: TaskRun) -> None:
-        """In a timing run a task takes its emulated seconds, compressed by the stated factor."""
+        """Sleeps in a timing run until the task has taken its emulated seconds divided by `compression`."""
         if self.compression is None:
             return
         emulated = self.emulate(envelope, run.device)
@@ -51,7 +52,7 @@ class NodeContext:
 
 @cache
 def emulator_of(name: str) -> Emulator:
-    """The function of "module:function"."""
+    """The function named by "module:function"."""
     module, _, function = name.partition(":")
     found: Emulator = getattr(importlib.import_module(module), function)
     return found

@@ -1,4 +1,4 @@
-"""Observation, Unfit and Window: what workers report of their runs."""
+"""Observation, Unfit and Window: the reports of workers on their runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from placement.prediction.runtime_history import Key, Place, Sample
 
 Observation = tuple[Key, Place, list[Sample]]
-
+"""The task's key, where it ran, and the timings of its warm runs."""
 
 Unfit = tuple[Key, str, str]
 """The task's key, the config whose GPU could not take it, and why."""

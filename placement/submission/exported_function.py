@@ -1,6 +1,6 @@
-"""What a worker runs in place of the user's function: the same function, measured or placed.
+"""RemoteFunctions whose workers run the user's function measured or placed.
 
-The RemoteFunctions here keep the user's function, name, signature and private attributes as Ray's own have them; only
+They keep the user's function, name, signature and private attributes as Ray's own have them; only
 what is exported to the workers differs.
 """
 
@@ -24,6 +24,7 @@ from placement.ray_internals.functions import (
     pickle_dumps,
     signature,
 )
+from placement.submission.captured_function import CapturedFunction
 from placement.submission.fast_submit import Submit, submitter
 from placement.submission.variants import Way
 from placement.worker.envelope_transport import Arriving
@@ -36,8 +37,11 @@ class ExportingFunction(RemoteFunction):
     body: type[Body] = Measured
     _function_signature: list[inspect.Parameter] | None  # type: ignore[assignment]
 
-    def __init__(self, function: Callable[..., Any], ray_options: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], ray_options: dict[str, Any], captured: CapturedFunction | None = None
+    ) -> None:
         super().__init__(Language.PYTHON, function, None, ray_options)
+        self.captured = captured or CapturedFunction(function, inject_tracing)
         self.name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
 
     def _remote(
@@ -56,18 +60,22 @@ class ExportingFunction(RemoteFunction):
         """What Ray does before the first submission to a cluster, with the body in the function's place."""
         auto_init_ray()
         connection.check_connected()
+        self.captured.pickled(self._dumps)
         with self._inject_lock:
             if self._function_signature is None:
-                self._function = inject_tracing(self._function)
+                self._function = self.captured.function
                 self._function_signature = self._signature()
         self._function_descriptor = PythonFunctionDescriptor.from_function(self._function, self._uuid)
-        pickled = pickle_dumps(
-            self.body(self._function, self.name),
-            f"Could not serialize the function {self._function_descriptor.repr}",
-        )
+        pickled = cloudpickle.dumps(self.body(self._function, self.name, self.captured))
         self._pickled_function = cloudpickle.dumps(Arriving(pickled)) if self.body is Placed else pickled
         self._last_export_cluster_and_job = connection.current_cluster_and_job
         connection.function_actor_manager.export(self)
+
+    def _dumps(self, function: Any) -> bytes:
+        """The function's pickle; raises as Ray does where there is none."""
+        named = PythonFunctionDescriptor.from_function(function, self._uuid).repr
+        pickled: bytes = pickle_dumps(function, f"Could not serialize the function {named}")
+        return pickled
 
     def _signature(self) -> list[inspect.Parameter]:
         return list(signature.extract_signature(self._function))
@@ -79,9 +87,9 @@ class Variant(ExportingFunction):
     body = Placed
 
     def __init__(
-        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: RemoteFunction, way: Way
+        self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: ExportingFunction, way: Way
     ) -> None:
-        super().__init__(function, ray_options)
+        super().__init__(function, ray_options, of.captured)
         self._of = of
         self._decorator = None
         # The same in every process that a handle travels to, so that each exports it under one name.
@@ -92,7 +100,7 @@ class Variant(ExportingFunction):
         # What is known of a RemoteFunction once it was sent is known of the function that the user holds.
         for name in ("_function_descriptor", "_pickled_function", "_last_export_cluster_and_job"):
             setattr(self._of, name, getattr(self, name))
-        self._of._function_signature = (self._function_signature or [])[1:]  # type: ignore[assignment]
+        self._of._function_signature = (self._function_signature or [])[1:]
 
     def submitter(self, ray_options: dict[str, Any]) -> Submit:
         """submit(args, kwargs, packed) under these options, worked out once."""

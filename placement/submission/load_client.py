@@ -26,19 +26,27 @@ logger = logging.getLogger("placement")
 
 
 class Following:
-    """Keeps a Backlog up with the cluster. connected: false once this process has left the cluster it is of."""
+    """Keeps a Backlog up with the cluster.
 
-    def __init__(self, backlog: Backlog, connected: Callable[[], bool]) -> None:
+    connected: false once this process has left the cluster it is of.  wait: for the first load, a moment at most; not
+    on an event loop.
+    """
+
+    def __init__(self, backlog: Backlog, connected: Callable[[], bool], *, wait: bool = True) -> None:
         self.backlog = backlog
         self._connected = connected
         self._known = -1
         self._asked: Any = None
         self._told_until = time.monotonic()
+        if wait:
+            self._first()
+        threading.Thread(target=self._follow, name="placement-load", daemon=True).start()
+
+    def _first(self) -> None:
         try:
             self._take(client.call("loads", self._known, FIRST_S, timeout_s=2 * FIRST_S))
         except Exception as error:  # decisions go on without it
-            logger.debug("the cluster's load is not told: %s", error)
-        threading.Thread(target=self._follow, name="placement-load", daemon=True).start()
+            logger.debug("the cluster's load is not known: %s", error)
 
     def _follow(self) -> None:
         while self._connected():

@@ -17,6 +17,8 @@ from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
+from placement.submission.captured_function import history_key
+from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions
@@ -51,6 +53,9 @@ class Target(Protocol):
     def check_arguments(self) -> Callable[[Any, Any], None]:
         """Raises the TypeError of arguments that do not fit the user's signature."""
 
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
+
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """An ordinary task of the user's own function."""
 
@@ -70,6 +75,7 @@ class Handle:
         self._ray_options = ray_options
         self._placer = Placer(function.name, options, ray_options, function.check_arguments)
         self._submitters: dict[Any, Callable[..., Any]] = {}
+        self._first_calls: FirstCalls | None = None
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and submits; an ObjectRef like any other."""
@@ -80,10 +86,18 @@ class Handle:
             return function._decorator(self._submit)(args, kwargs)
         return self._submit(args, kwargs)
 
+    def fetch_snapshot(self) -> None:
+        """Waits for the process's first snapshot, and imports what a decision takes."""
+        caller().current()
+
     def _submit(self, args: Any, kwargs: Any) -> Any:
         if not connection.connected:
             auto_init_ray()
             connection.check_connected()
+        if caller().snapshot is None and not connection.load_code_from_local and must_not_wait(self.fetch_snapshot):
+            if self._first_calls is None:
+                self._first_calls = FirstCalls(self._function, self._options, self._ray_options)
+            return self._first_calls.submit(args, kwargs)
         plan = self._plan(args, kwargs)
         refs = plan.submit(args, kwargs, plan.packed)
         remember(refs, plan.sent)
@@ -98,7 +112,13 @@ class Handle:
 
     def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
+        self._placer.key = self.history_key(submitted=False)
         return self._placer.explain(args, kwargs)
+
+    def history_key(self, *, submitted: bool = True) -> str:
+        """The key under which history keeps the runs of this function under these options."""
+        code_hash = self._function.code_hash(submitted=submitted)
+        return history_key(self._function.name, code_hash, self._ray_options.get("name"))
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
@@ -113,6 +133,7 @@ class Handle:
         placer = self._placer
         table = placer.table
         if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
+            placer.key = self.history_key()
             table = placer.table_for(snapshot, around)
         task = placer.task(args, kwargs)
         plan: CallPlan | None = table.plans.get(id(task))
@@ -120,7 +141,7 @@ class Handle:
             return plan
         decision = placer.prefer_local_data(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
         placer.count(decision, snapshot)
-        sent = SentTask(placer.name, table.limits, task, decision, snapshot)
+        sent = SentTask(placer.key, table.limits, task, decision, snapshot)
         repeats = placer.repeats(decision, snapshot)
         # Where each task is decided anew, most come to the same all the same: what is sent is then packed already.
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
@@ -128,7 +149,7 @@ class Handle:
         if plan is not None and plan.task is task:
             return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
-        packed = Envelope(task, decision, repeatable).pack()
+        packed = Envelope(task, decision, repeatable, placer.key).pack()
         plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         table.keep_plan(key, plan)
         return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
@@ -149,7 +170,7 @@ class Handle:
         return submit
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_submitters": {}}
+        return self.__dict__ | {"_submitters": {}, "_first_calls": None}
 
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from placement.ray_internals.connection import auto_init_ray, client_mode_should
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import actor_options, check_actor_options
 from placement.scheduling.explanation import Explanation
+from placement.submission.first_calls import device_by_options, must_not_wait, options_by_device
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
@@ -98,15 +99,15 @@ class PlacedClass(ActorClass):
         if not options.placeable or client_mode_should_convert():
             return super()._remote(args, kwargs, **given)
         auto_init_ray()  # as Ray's own does, which comes only after the decision
+        if must_not_wait(lambda: caller().current()):
+            device = device_by_options(options, given)
+            return super()._remote(args, kwargs, **_as_actor(options_by_device(options, given, device), given))
         placer = self._placer(options, given)
         snapshot, around = caller().current(), caller_context()
         task = placer.task(tuple(args or ()), kwargs or {})
         decision = placer.decide(task, snapshot, around)
         asked = placer.ray_options_for(decision, snapshot, around, task)
-        # Without num_gpus on the CPU: with num_gpus=0 Ray holds a CPU for the actor's whole life. A user's own is kept.
-        if decision.device == "cpu" and given.get("num_gpus") == 0:
-            asked["num_gpus"] = given["num_gpus"]
-        return super()._remote(args, kwargs, **asked)
+        return super()._remote(args, kwargs, **_as_actor(asked, given))
 
     def _placer(self, options: PlacementOptions, ray_options: dict[str, Any]) -> Placer:
         descriptor = self.__ray_metadata__.actor_creation_function_descriptor
@@ -137,3 +138,9 @@ class PlacedClassOptions:
         from placement.submission.dag_nodes import PlacedClassNode
 
         return PlacedClassNode(self, self._placed.__ray_metadata__.modified_class, args, kwargs, self._ray_options)
+
+
+def _as_actor(asked: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The options of an actor. Without num_gpus on the CPU: with num_gpus=0 Ray holds a CPU for the actor's whole life;
+    a user's own is kept."""
+    return {**asked, "num_gpus": given["num_gpus"]} if "num_gpus" not in asked and given.get("num_gpus") == 0 else asked

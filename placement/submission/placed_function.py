@@ -18,6 +18,7 @@ from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import check_task_options, extract_signature, task_options, validate_args
 from placement.submission.exported_function import ExportingFunction, Variant
 from placement.submission.fast_submit import Submit, submitter
+from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
@@ -40,6 +41,7 @@ class PlacedFunction(ExportingFunction):
         super().__init__(function, dict(ray_options))
         self._variants: dict[Way, Variant] = {}
         self._submit: Submit | None = None
+        self._first_calls: FirstCalls | None = None
         self.remote: Any = named_like(function, self._remote_placed if options.placeable else self._remote_unplaced)
 
     @cached_property
@@ -51,7 +53,8 @@ class PlacedFunction(ExportingFunction):
 
     def __getstate__(self) -> dict[str, Any]:
         worked_out = ("handle", "check_arguments")
-        return {k: v for k, v in super().__getstate__().items() if k not in worked_out} | {"_submit": None}
+        state = {k: v for k, v in super().__getstate__().items() if k not in worked_out}
+        return state | {"_submit": None, "_first_calls": None}
 
     @cached_property
     def check_arguments(self) -> Callable[[Any, Any], None]:
@@ -61,12 +64,25 @@ class PlacedFunction(ExportingFunction):
         """
         return functools.partial(validate_args, extract_signature(self._function))
 
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
+        return self.captured.code_hash(self._dumps) if submitted else self.captured.code_hash_now()
+
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """As an ordinary task of the user's own function."""
         return super()._remote(args=args, kwargs=kwargs, **given)
 
     def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
+        if "handle" not in self.__dict__ and self._goes_first():
+            if self._first_calls is None:
+                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
+            return self._first_calls.submit(args, kwargs)
         return self.handle.remote(*args, **kwargs)
+
+    def _goes_first(self) -> bool:
+        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
+        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
+        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote_unplaced(self, /, *args: Any, **kwargs: Any) -> Any:
         """An ordinary Ray task, submitted as Ray does."""

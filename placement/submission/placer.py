@@ -8,10 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-import ray
-
-from placement.describe import of_arguments
-from placement.errors import NotServedError, PlacementError, SpecError
+from placement.errors import NotServedError
 from placement.ray_internals.connection import auto_init_ray
 from placement.scheduling.candidates import Policy, has
 from placement.scheduling.decision import Decision, decide, spare
@@ -24,7 +21,7 @@ from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import Inventory
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.submission.data_locality import prefer_local_data, refs_in
-from placement.submission.options import PlacementOptions, own_options, spec_function
+from placement.submission.options import PlacementOptions, own_options
 from placement.submission.ray_constraints import (
     WISHES,
     all_known,
@@ -35,14 +32,14 @@ from placement.submission.ray_constraints import (
     narrowed,
 )
 from placement.submission.snapshot_client import caller
+from placement.submission.spec_reader import SpecReader
 
 NO_CANDIDATE = "no_candidate"
-UNKNOWN = TaskSpec()
 
 logger = logging.getLogger("placement")
 
 
-class Placer:
+class Placer(SpecReader):
     """The user's spec, options and limits, and the decision they come to on the cluster as it is.
 
     check: raises the TypeError of arguments that do not fit the user's signature; asked where the spec failed on them.
@@ -51,45 +48,14 @@ class Placer:
     def __init__(
         self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
     ) -> None:
-        self.name = name
+        super().__init__(name, options, check)
+        self.key = name  # of the history; a Handle sets its function's own
         self.options = options
         self.ray_options = ray_options
-        self._check = check
-        self._fixed = options.spec if isinstance(options.spec, TaskSpec) else None
-        self._spec = spec_function(options.spec) or of_arguments
         self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
         self._own_limits = limits_of(options, ray_options)
         self.table: DecisionTable | None = None
         self._told_unserved = False
-
-    def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskSpec:
-        """The user's TaskSpec for these arguments. Raises SpecError, or the TypeError of wrong arguments."""
-        if self._fixed is not None:
-            return self._fixed
-        try:
-            task = self._spec(*args, **kwargs)
-        except PlacementError:
-            raise
-        except Exception as error:
-            self._check(args, kwargs)
-            raise SpecError(self._spec_trouble(args, kwargs, error)) from error
-        if task is None:
-            return UNKNOWN
-        if not isinstance(task, TaskSpec):
-            raise SpecError(
-                f"the spec of {self.name} returned {task!r}; it must return a TaskSpec (placement.describe makes them) "
-                "or None for nothing known."
-            )
-        return task
-
-    def _spec_trouble(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: Exception) -> str:
-        text = f"the spec of {self.name} failed on the task's arguments: {type(error).__name__}: {error}."
-        if any(isinstance(value, ray.ObjectRef) for value in (*args, *kwargs.values())):
-            text += (
-                " An argument is an ObjectRef, which is passed to the spec as it is and never fetched: "
-                "pass the sizes the spec needs as arguments of their own."
-            )
-        return text
 
     def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
         """The decision for one task; around: `caller_context()` of the calling process.
@@ -102,7 +68,7 @@ class Placer:
             return decision
         for weaker in self._weaker_limits(snapshot, around):
             limits = weaker
-            decision = decide(task, self.name, limits, snapshot, policy=self._policy)
+            decision = decide(task, self.key, limits, snapshot, policy=self._policy)
             if decision.reason != NO_CANDIDATE:
                 return decision
         return self._without_candidate(decision, task, limits, snapshot)
@@ -120,7 +86,7 @@ class Placer:
         return decision
 
     def _tell_unserved(self, task: TaskSpec, limits: Limits, snapshot: Snapshot, *, never: bool) -> None:
-        table = explain(task, self.name, limits, snapshot, policy=self._policy).considered
+        table = explain(task, self.key, limits, snapshot, policy=self._policy).considered
         reasons = dict.fromkeys(f"{one.config} {one.device}: {one.reason}" for one in table)
         why = f"no node can take {self.name}: " + ("; ".join(reasons) or "the cluster has none with CPUs")
         if never and snapshot.inventory.complete and all_known(snapshot):
@@ -173,10 +139,10 @@ class Placer:
         auto_init_ray()
         snapshot, around = caller().current(), caller_context()
         task = self.task(args, kwargs)
-        found = explain(task, self.name, self.limits(snapshot, around), snapshot, policy=self._policy)
+        found = explain(task, self.key, self.limits(snapshot, around), snapshot, policy=self._policy)
         if found.decision.reason == NO_CANDIDATE:
             for weaker in self._weaker_limits(snapshot, around):
-                other = explain(task, self.name, weaker, snapshot, policy=self._policy)
+                other = explain(task, self.key, weaker, snapshot, policy=self._policy)
                 if other.decision.reason != NO_CANDIDATE:
                     return other
         return found
@@ -191,7 +157,7 @@ class Placer:
         if table is None or table.snapshot is not snapshot or table.context != around:
             if self.looks(snapshot):
                 caller().follow_load()
-            table = DecisionTable(self.name, self.limits(snapshot, around), snapshot, self._policy, around, table)
+            table = DecisionTable(self.key, self.limits(snapshot, around), snapshot, self._policy, around, table)
             self.table = table
         return table
 

@@ -19,6 +19,7 @@ from placement.ray_internals.options import (
     make_remote,
     validate_args,
 )
+from placement.submission.first_calls import device_by_options, must_not_wait, options_by_device
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.public_function import NOT_PLACED, pinned
 from placement.submission.public_proxy import RemoteProxy
@@ -102,6 +103,9 @@ class PublicClass(RemoteProxy):
         from placement.submission.ray_constraints import caller_context
         from placement.submission.snapshot_client import caller
 
+        if must_not_wait(lambda: caller().current()):
+            device = device_by_options(options, given)
+            return self._ray_object.options(**options_by_device(options, given, device)).remote(*args, **kwargs)
         placer = self._placer(options, given)
         snapshot, around = caller().current(), caller_context()
         task = placer.task(args, kwargs)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.ray_internals.connection import client_mode_should_convert
+from placement.ray_internals.connection import client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import (
     check_task_options,
@@ -21,6 +21,8 @@ from placement.ray_internals.options import (
     task_options,
     validate_args,
 )
+from placement.submission.captured_function import CapturedFunction
+from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
@@ -52,9 +54,11 @@ class PublicFunction(RemoteProxy):
         self._placement_options = options
         self._own_options = dict(ray_options)
         self._places = places
-        self._ray_object = _ordinary(function, options, ray_options, places=places)
+        self.captured = CapturedFunction(function)
+        self._ray_object = _ordinary(self.captured, options, ray_options, places=places)
         self._sent: Any = self._ray_object
         self._variants: dict[Way, PublicVariant] = {}
+        self._first_calls: FirstCalls | None = None
         self._decorator = getattr(function, "__ray_invocation_decorator__", None)
         self.name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
         self.__doc__ = self._ray_object.__doc__
@@ -82,6 +86,10 @@ class PublicFunction(RemoteProxy):
         """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
         return functools.partial(validate_args, extract_signature(self._function))
 
+    def code_hash(self, *, submitted: bool = True) -> str:
+        """A name of what the function is; submitted: it is captured now if it was not before."""
+        return self.captured.code_hash() if submitted else self.captured.code_hash_now()
+
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """As an ordinary task."""
         return self._ray_object._remote(args=args, kwargs=kwargs, **given)
@@ -92,7 +100,16 @@ class PublicFunction(RemoteProxy):
         return node
 
     def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
+        if "handle" not in self.__dict__ and self._goes_first():
+            if self._first_calls is None:
+                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
+            return self._first_calls.submit(args, kwargs)
         return self.handle.remote(*args, **kwargs)
+
+    def _goes_first(self) -> bool:
+        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
+        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
+        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
         """The way in of those that hold this as a function of Ray's."""
@@ -149,7 +166,8 @@ class PublicFunction(RemoteProxy):
         return self._variants[way]
 
     def _state(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("handle", "check_arguments")}
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("handle", "check_arguments")}
+        return kept | {"_first_calls": None}
 
 
 class PublicVariant:
@@ -158,7 +176,7 @@ class PublicVariant:
     def __init__(self, of: PublicFunction, way: Way) -> None:
         self._of = of
         self._options = export_options(of._placement_options, of._own_options, way)
-        self._body = as_function(Placed(of._function, of.name))
+        self._body = as_function(Placed(of._function, of.name, of.captured))
         self._remote_function = make_remote(self._body, dict(self._options))
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
@@ -176,15 +194,16 @@ class PublicVariant:
 
 
 def _ordinary(
-    function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
+    captured: CapturedFunction, options: PlacementOptions, ray_options: dict[str, Any], *, places: bool
 ) -> Any:
-    """What ray.remote makes of the function; measured where records are kept."""
+    """The function as ray.remote makes it; measured where records are kept."""
+    function = captured.function
     if not places:
         return make_remote(function, pinned(options, ray_options))
     if inspect.iscoroutinefunction(function):
         return make_remote(function, dict(ray_options))  # which raises
     name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
-    return make_remote(as_function(Measured(function, name)), dict(ray_options))
+    return make_remote(as_function(Measured(function, name, captured)), dict(ray_options))
 
 
 def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +237,7 @@ def as_function(body: Measured | Placed) -> Callable[..., Any]:
             return body(*args, **kwargs)
 
     functools.update_wrapper(call, function)
+    del call.__wrapped__  # which would be pickled beside the body  # type: ignore[attr-defined]
     own = list(inspect.signature(function).parameters.values())
     if isinstance(body, Placed):
         call.__dict__.pop("__ray_invocation_decorator__", None)  # applied before the Envelope is added

@@ -21,6 +21,7 @@ from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
+from placement.submission.event_loop import on_event_loop
 from placement.submission.load_client import Following
 from placement.worker.device import holds_gpu
 
@@ -105,7 +106,7 @@ class Caller:
         """From now on the cluster's queues are known, as far as they can be; asked by policies that look at them."""
         if self._following is None:
             with self._lock:
-                self._following = self._following or Following(self.backlog, self._connected)
+                self._following = self._following or Following(self.backlog, self._connected, wait=not on_event_loop())
 
     def _ask(self) -> None:
         """Sends the one request that is always under way; its answer comes to `_answered`."""

@@ -14,8 +14,8 @@ from placement.worker.traceback_filter import hide_own_frames
 def enter_actor(instance: Any) -> None:
     """Makes current_device() right for the actor's whole life, and hides the GPUs that it was not given.
 
-    What Ray granted decides, so it also holds where the user's own options asked for a GPU. An instance that is not
-    the actor of this process (a task or another actor may make one of the class) changes nothing.
+    The GPUs that Ray granted decide, so this also holds where the user's own options asked for a GPU. An instance that
+    is not the actor of this process (a task or another actor may make one of the class) changes nothing.
     """
     if not is_own_actor(instance):
         return

@@ -25,7 +25,7 @@ class ActorLink:
         self._kept_until = 0.0
 
     def exists(self) -> bool:
-        """Whether there is an actor; asking starts none."""
+        """Returns True where there is an actor; this starts none."""
         return client.actor_exists()
 
     def call(self, method: str, *args: Any, timeout_s: float) -> Any:
@@ -41,18 +41,18 @@ class ActorLink:
         return ray_context.own_node_id()
 
     def emulated(self) -> bool:
-        """Whether this node's labels say that its GPU is emulated."""
+        """Returns True where this node's labels say that its GPU is emulated."""
         return ray_context.own_label(EMULATED) == "true"
 
     def context(self) -> NodeContext:
-        """What is known of this node. The first task asks the actor; later the outbox's thread does, now and then.
+        """The context of this node. The first task gets it from the actor; later the outbox's thread renews it.
 
         With no actor to be had a task must run all the same: its node's labels then say whether the node is emulated.
         """
         return self._context or self._ask()
 
     def fresh_context(self) -> NodeContext:
-        """The same, asked anew where what is known is old; not in a task's own time."""
+        """The context, from the actor where the one at hand is old. Not to be called in a task's own time."""
         return self._context if self._context is not None and time.monotonic() <= self._kept_until else self._ask()
 
     def forget_context(self) -> None:
@@ -63,7 +63,7 @@ class ActorLink:
         try:
             self._context = self.call("context", self.node_id(), timeout_s=CONTEXT_PATIENCE_S)
         except Exception as error:
-            logger.warning("the placement actor told nothing of this node: %s", error)
+            logger.warning("the placement actor gave no context of this node: %s", error)
             self._context = self._context or NodeContext(self.node_id(), emulated=self.emulated())
         self._kept_until = time.monotonic() + CONTEXT_KEPT_S
         return self._context

@@ -1,4 +1,4 @@
-"""What happens in the worker: the device a task may see, its threads, its timing, and its record.
+"""The run of a task in its worker: the device it may see, its threads, its timing, and its record.
 
 The caller sends an Envelope with the task's arguments; a function that is not placed has none. What runs here
 runs with every task, in the task's own time: it is written to cost little.
@@ -31,13 +31,13 @@ _bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first
 
 def run_plain(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """Runs a function that is not placed, measured and otherwise untouched."""
-    with _Measured(name):
+    with _OrdinaryRun(name):
         return function(*args, **kwargs)
 
 
 def run_plain_generator(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Iterator[Any]:
-    """As run_plain, for a generator function."""
-    with _Measured(name):
+    """Runs a generator function that is not placed; like run_plain."""
+    with _OrdinaryRun(name):
         yield from function(*args, **kwargs)
 
 
@@ -58,12 +58,12 @@ def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any
 def run_placed_generator(
     function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
 ) -> Iterator[Any]:
-    """As run_placed, for a generator function; it may have yielded, so it is never run again."""
+    """Runs a placed generator function. It may have yielded when it fails, so it is never run again."""
     with PlacedRun(name, packed):
         yield from function(*args, **kwargs)
 
 
-class _Measured:
+class _OrdinaryRun:
     """An ordinary task from its begin to its record."""
 
     __slots__ = ("_began", "_cpu", "_name", "_start")
@@ -121,7 +121,7 @@ class PlacedRun:
     def __enter__(self) -> PlacedRun:
         decision = self._envelope.decision
         self._visible = device.visible()
-        self._cold = _is_cold(self._name)
+        self._cold = _is_cold(self._envelope.key or self._name)
         device.enter(holds=decision.device == "gpu")
         self._threads = ThreadLimits(decision.cpus)
         try:

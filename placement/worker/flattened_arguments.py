@@ -13,7 +13,7 @@ from typing import Any
 NAMELESS = b"__RAY_DUMMY__"
 """ray._common.signature.DUMMY_TYPE."""
 BY_POSITION, BY_NAME, NONE_FOLLOWS = b"\x00placed:", b"\x00placed=", b"\x00placed."
-"""What such a name begins with, by what the first argument is; all of one length."""
+"""The beginning of such a name, by the kind of the first argument; all of one length."""
 LENGTH = 4  # bytes that tell the Envelope's own, where a keyword follows it
 KEYWORDS = ("utf-8", "surrogatepass")  # any str may be a keyword
 

@@ -1,6 +1,6 @@
 """Errors that a GPU is to blame for: out of device memory, no driver, a device that is lost, a broken CUDA context.
 
-No library is imported for it. An error is told by its type, by the module that raised it, by what it says, by the
+No library is imported for it. An error is known by its type, by the module that raised it, by what it says, by the
 errors that it was raised from, and by what the driver says at that moment. The host's memory, the failure of another
 Ray task and Python's own errors of logic are never a GPU's.
 """

@@ -1,4 +1,4 @@
-"""Whether a worker process that has run a GPU task may be kept for the next one, or ends as Ray's own do.
+"""The decision to keep a worker process that has run a GPU task for the next one, or to end it as Ray does.
 
 Ray ends the worker of a GPU task after it, so that its device memory is free and every task starts in a fresh process.
 A worker is kept only where the next task cannot tell the difference but by its speed.
@@ -39,7 +39,7 @@ class ProcessState:
 
     @courtesy("the state of this process cannot be read")
     def reason_to_end(self) -> str | None:
-        """Why this process must not serve another GPU task; None where it may. To be asked when the task has ended."""
+        """The reason why this process must not serve another GPU task; None where it may. For the end of the task."""
         if device.variable(SWITCH) == b"0":
             return "workers are not kept after a GPU task"
         if _forks != self._forks:
@@ -54,7 +54,7 @@ class ProcessState:
 
 
 def _held_memory() -> str | None:
-    """What this process and its children hold of the GPUs' memory beyond a CUDA context of its own; None: nothing."""
+    """A sentence on the device memory that this process and its children hold beyond a bare CUDA context, or None."""
     from placement.hardware.foreign_gpu_memory import descends_from
     from placement.hardware.meters.gpu_state import memory_held
 

@@ -59,7 +59,7 @@ def torch_threads() -> int | None:
 
 @courtesy(None)
 def set_xgboost_threads(threads: int) -> int | None:
-    """Sets XGBoost's threads where it is loaded and can be told; the number before, None where nothing was set."""
+    """Sets XGBoost's threads where it is loaded and has the setting; the number before, None where nothing was set."""
     xgboost = sys.modules.get("xgboost")
     if xgboost is None or int(xgboost.__version__.partition(".")[0]) < XGBOOST_WITH_THREADS:
         return None

@@ -32,14 +32,14 @@ LARGEST_OUTBOX = 200_000  # rows kept while the actor cannot be reached; what is
 FLUSH_EVERY_S = 0.25
 FLUSH_BUSY_S = 0.5
 PATIENCE_S = 30.0
-SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter can be told
+SHORTEST_WINDOW_S = 0.05  # the meters are read at 20 Hz: nothing shorter has a known energy
 LAST_PATIENCE_S = 2.0
 
 logger = logging.getLogger("placement")
 
 
 class ReportBatch(NamedTuple):
-    """What one call carries. Made once, and sent again unchanged until the actor has it."""
+    """The content of one call. It is made once, and sent again unchanged until the actor has it."""
 
     number: int
     runs: int
@@ -69,10 +69,12 @@ class Outbox:
         self._folder = link.folder()
         self._counts = Counts(self._folder, self.writer)
         self._look_at = time.monotonic()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True)
 
     def start(self) -> Outbox:
         """Sends from now on what is added, in a thread."""
-        threading.Thread(target=self._send_for_ever, name="placement-outbox", daemon=True).start()
+        self._thread.start()
         return self
 
     def add(self, run: TaskRun) -> None:
@@ -85,8 +87,7 @@ class Outbox:
 
     def _send_for_ever(self) -> None:
         pause = FLUSH_EVERY_S
-        while True:
-            time.sleep(pause)
+        while not self._ending.wait(pause):
             # A call costs both sides some milliseconds: while tasks keep coming, they are made fewer.
             pause = min(2 * pause, FLUSH_BUSY_S) if self.runs else FLUSH_EVERY_S
             try:
@@ -98,12 +99,18 @@ class Outbox:
                 logger.debug("records wait in the outbox: %s", error)
 
     def _tell_of_the_dead(self) -> None:
-        """What killed workers of this machine had not sent; the more workers there are, the more seldom each looks."""
+        """Reports the lost records of killed workers. The more workers a machine has, the more seldom each looks."""
         writers = tell_of_the_dead(self._folder.parent, self.writer, report_lost_records)
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:
-        """A worker that retires sends what it still has; where the cluster is gone there is nobody to send it to."""
+        """A worker that retires sends the runs it still has; where the cluster is gone there is nobody to send them to.
+
+        The thread ends first: one that is inside Ray as Ray shuts the process down would abort it.
+        """
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join(LAST_PATIENCE_S)
         with contextlib.suppress(Exception):
             self.send(LAST_PATIENCE_S)
 
@@ -120,8 +127,8 @@ class Outbox:
                 self._batch = batch
                 if not batch.empty:
                     self._counts.sending(batch.number, batch.runs + batch.lost)
-                    told = (self.writer, batch.number, *batch[2:])
-                    generation, known = self._link.call("report", *told, timeout_s=timeout_s), self._link.context()
+                    report = (self.writer, batch.number, *batch[2:])
+                    generation, known = self._link.call("report", *report, timeout_s=timeout_s), self._link.context()
                     if generation != known.generation or known.spec is None:  # or its node is being probed
                         self._link.forget_context()
                 self._drop(batch.runs, batch.lost)
@@ -144,7 +151,7 @@ class Outbox:
 
 
 def energies(runs: list[TaskRun], context: NodeContext) -> dict[int, Energy]:
-    """What the node's meters tell of the runs long enough to be told, by position."""
+    """The energies of the runs that are long enough for the node's meters, by the position of the run."""
     if context.emulated or context.node_id is None:
         return {}
     long = [i for i, run in enumerate(runs) if run.seconds >= SHORTEST_WINDOW_S]
@@ -154,8 +161,8 @@ def energies(runs: list[TaskRun], context: NodeContext) -> dict[int, Energy]:
     from placement.messages.reports import Window
 
     windows = [Window(r.began, r.began + r.seconds, r.cpu_seconds, r.visible) for r in (runs[i] for i in long)]
-    told = energies_of(context.node_id, windows, PATIENCE_S)
-    return {i: energy for i, energy in zip(long, told, strict=True) if energy is not None}
+    measured = energies_of(context.node_id, windows, PATIENCE_S)
+    return {i: energy for i, energy in zip(long, measured, strict=True) if energy is not None}
 
 
 _link = ActorLink()
@@ -175,5 +182,5 @@ def report(run: TaskRun, *, last: bool = False) -> None:
 
 
 def node_context() -> NodeContext:
-    """What this worker knows of its node; see ActorLink.context."""
+    """The context of this worker's node; see ActorLink.context."""
     return _link.context()

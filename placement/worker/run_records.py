@@ -1,6 +1,6 @@
-"""What a worker tells of its finished runs: rows of the log by column, timings for the history, GPUs that failed.
+"""The report of a worker's finished runs: rows of the log by column, timings for the history, GPUs that failed.
 
-Most runs came with an Envelope that many others came with too: what these share is worked out and told once.
+Many runs have the same Envelope; the columns that they share are worked out and sent once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ENERGY_COLUMNS = ("cpu_joules", "gpu_joules", "cpu_watts", "gpu_watts", "cpu_uti
 NODE_COLUMNS = ("gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb", "cpu_name", "gpu_name")
 
 
-class Recorded(NamedTuple):
-    """What runs come to. The rows of one Rows share their function, device and decision."""
+class RunRecords(NamedTuple):
+    """The records of some runs. The rows of one Rows share their function, device and decision."""
 
     rows: list[Rows]
     observations: list[Observation]
@@ -33,8 +33,8 @@ class Recorded(NamedTuple):
 
 def recorded(
     runs: Sequence[TaskRun], context: NodeContext, energy: Mapping[int, Energy], batch_id: str | None = None
-) -> Recorded:
-    """Of finished runs, and the energies that are known of them by position.
+) -> RunRecords:
+    """The records of finished runs. energy: of those whose energy is known, by the position of the run.
 
     batch_id: by which a reader counts a batch sent twice once.
     """
@@ -42,20 +42,20 @@ def recorded(
     for i, run in enumerate(runs):
         envelope_of = run.packed and common(run.packed)
         alike.setdefault((run.function, envelope_of, run.device, run.fallback, run.error), []).append(i)
-    told = Recorded([], [], [])
+    records = RunRecords([], [], [])
     for at in alike.values():
         some, energies = [runs[i] for i in at], [energy.get(i) for i in at]
         packed = some[0].packed
         if packed is None:
             if context.logs:
-                told.rows.append(_rows(some, energies, None, None, context, batch_id))
+                records.rows.append(_rows(some, energies, None, None, context, batch_id))
             continue
         envelope = unpack(packed)
         emulated = context.emulate(envelope, some[0].device)
-        told.rows.append(_rows(some, energies, envelope, emulated, context, batch_id))
+        records.rows.append(_rows(some, energies, envelope, emulated, context, batch_id))
         if context.spec is not None:
-            _learned(told, some, energies, envelope, emulated, context)
-    return told
+            _learned(records, some, energies, envelope, emulated, context)
+    return records
 
 
 def _rows(
@@ -118,22 +118,22 @@ def _measured(energies: list[Energy | None]) -> dict[str, list[Any]]:
 
 
 def _learned(
-    told: Recorded, runs: list[TaskRun], energies: list[Energy | None], envelope: Envelope, emulated: Emulated | None,
-    context: NodeContext,
+    records: RunRecords, runs: list[TaskRun], energies: list[Energy | None], envelope: Envelope,
+    emulated: Emulated | None, context: NodeContext,
 ) -> None:  # fmt: skip
     """Adds what history learns: warm timings of runs that went well, and a GPU that could not take the task."""
     one = runs[0]
     assert context.spec is not None
-    key, config = (one.function, size_of(envelope.spec)), context.spec.config
+    key, config = (envelope.key or one.function, size_of(envelope.spec)), context.spec.config
     if one.fallback is not None:
         if not one.fallback.startswith(ANOTHERS_CUDA):
-            told.unfit.append((key, config, one.fallback))
+            records.unfit.append((key, config, one.fallback))
         return
     if one.error is not None:
         return
     samples = _emulated_samples(runs, emulated) if context.emulated else _samples(runs, energies)
     if samples:
-        told.observations.append((key, Place(config, one.device, envelope.decision.cpus), samples))
+        records.observations.append((key, Place(config, one.device, envelope.decision.cpus), samples))
 
 
 def _emulated_samples(runs: list[TaskRun], emulated: Emulated | None) -> list[Sample]:

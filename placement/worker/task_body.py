@@ -1,4 +1,4 @@
-"""What a worker runs in place of the user's function or constructor."""
+"""The bodies that a worker runs in place of the user's function or constructor."""
 
 from __future__ import annotations
 
@@ -22,14 +22,26 @@ def in_worker() -> Any:
 
 
 class Body:
-    """A user's function as the worker calls it. `name` is the one its records carry."""
+    """A user's function as the worker calls it.
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    name: the one its records carry.  captured: has the function's pickle, in whose place the function is pickled anew.
+    """
+
+    captured: Any = None
+
+    def __init__(self, function: Callable[..., Any], name: str, captured: Any = None) -> None:
         self.function = function
+        self.captured = captured
         self.name = name
         self.yields = "async" if inspect.isasyncgenfunction(function) else inspect.isgeneratorfunction(function)
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(function, attribute, None))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("captured", "run")}
+        if self.captured is not None:
+            state["function"] = self.captured.as_pickled()
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the worker, before the arguments of its first task are read."""
@@ -42,7 +54,7 @@ class Measured(Body):
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """What runs the function, and sees how it goes."""
+        """The function of placement.worker.execution that runs the user's function and records it."""
         if self.yields == "async":
             return lambda function, _, args, kwargs: function(*args, **kwargs)
         return in_worker().run_plain_generator if self.yields else in_worker().run_plain
@@ -58,13 +70,13 @@ class Placed(Body):
 
     @cached_property
     def run(self) -> Callable[..., Any]:
-        """As Measured's, on the device decided for it."""
+        """The function of placement.worker.execution that runs it on the device decided for it."""
         if self.yields == "async":
             return _run_placed_async_generator
         return in_worker().run_placed_generator if self.yields else in_worker().run_placed
 
     def __call__(self, packed: bytes, /, *args: Any, **kwargs: Any) -> Any:
-        """As Measured, on the device decided for it."""
+        """The result of the function, run on the device decided for it; a generator function's generator."""
         return self.run(self.function, self.name, packed, args, kwargs)
 
 

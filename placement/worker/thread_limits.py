@@ -16,7 +16,7 @@ from placement.worker.numeric_libraries import set_torch_threads, set_xgboost_th
 NAME = "OMP_NUM_THREADS"
 OMP = NAME.encode()
 LAUNCHERS = (b"OMP_NUM_THREADS=1", b"PYTHONWARNINGS=ignore")
-"""What Ray's cluster launcher exports, together, to each command that it runs on a node, `ray start` among them."""
+"""The settings that Ray's cluster launcher exports, together, to each command that it runs, `ray start` among them."""
 
 
 class ThreadLimits:
@@ -54,8 +54,9 @@ class ThreadLimits:
             before = int(self._found)  # torch was loaded by the task, and has read the variable
         if before is not None and before != self._threads and torch_threads() == self._threads:
             set_torch_threads(before)
-        if self._xgboost is not None and self._xgboost != self._threads:
-            set_xgboost_threads(self._xgboost)
+        if self._xgboost is not None:
+            # Its default of 0 cannot be set again once another number was: it then stands for that number.
+            set_xgboost_threads(self._xgboost or (int(self._found) if self._found else os.cpu_count() or 1))
 
 
 @cache

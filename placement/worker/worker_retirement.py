@@ -1,11 +1,11 @@
-"""When Ray ends a worker: after the task with which one of its functions has reached its max_calls."""
+"""The end of a worker by Ray: after the task with which one of its functions has reached its max_calls."""
 
 from __future__ import annotations
 
 from placement.ray_internals.worker_hooks import retire_workers_of
 
 MAX_CALLS = 1_000_000_000
-"""The max_calls of a worker that is kept: never reached by counting; Ray retires the worker once told that it was."""
+"""The max_calls of a worker that is kept: never reached by counting. Ray ends a worker whose count is set to it."""
 
 
 def retire_worker() -> None:

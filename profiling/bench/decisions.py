@@ -1,4 +1,4 @@
-"""What a decision costs, without Ray."""
+"""The cost of a decision, without Ray."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _new_sizes(count: int) -> list[TaskSpec]:
 
 
 def _far_sizes(count: int) -> list[TaskSpec]:
-    """Sizes all over what the shipped selector was fitted on, decades apart."""
+    """Task sizes over the whole range of the shipped selector's training data, decades apart."""
     draw = random.Random(0)
     return [
         TaskSpec(
@@ -48,7 +48,7 @@ def _far_sizes(count: int) -> list[TaskSpec]:
 
 
 def decide_new_us(kinds: int = 4, times: int = 300, *, far: bool = False) -> Figure:
-    """A decision for a size not seen before, on top of the user's spec. far: it is nowhere near those before it."""
+    """A decision for a new size, beside the cost of the user's spec. far: the size is far from all earlier ones."""
     decisions = DecisionTable("f", Limits(), snapshot_of(kinds))
     sizes = _far_sizes(times * 9) if far else _new_sizes(times * 9)
     decisions.decide(SPEC)
@@ -74,7 +74,7 @@ def decide_traced_s(rounds: int = 5) -> Figure:
 
 
 def python_ns() -> Figure:
-    """Nanoseconds of an addition in a Python loop: what the microseconds beside it are to be read with."""
+    """Nanoseconds of an addition in a Python loop: a measure of this machine's speed."""
 
     def additions(_: int) -> None:
         total = 0
@@ -86,7 +86,7 @@ def python_ns() -> Figure:
 
 
 def decide_growth(times: int = 100) -> list[Figure]:
-    """The same with 1,000 kinds of node, and after a million tasks sent."""
+    """A decision with 1,000 kinds of node, and after a million tasks sent."""
     many = replace(decide_new_us(KINDS[1], times), name="decide_new_1000_kinds_us", target="does not grow")
     decisions, sent = DecisionTable("f", Limits(), snapshot_of(KINDS[0])), 0
     figures = [many]

@@ -1,4 +1,4 @@
-"""A line of the benchmark, and how a call is timed."""
+"""A line of the benchmark, and the timing of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MICROSECONDS = 1e6
 class Figure:
     """One line of the benchmark: the median over the rounds, its quartiles, and the target it is held against.
 
-    value is None where it cannot be measured here; `note` then says why, else what was measured.
+    value is None where it cannot be measured here; `note` then has the reason, else a description of the measurement.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What importing costs a script that imported ray."""
+"""The cost of importing placement in a script that has imported ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_extra_ms(rounds: int = 9) -> Figure:
 
 
 def import_placed_remote_ms(rounds: int = 9) -> Figure:
-    """The same of `from placement import placed_remote`, which brings in all that a decision takes."""
+    """Milliseconds of `from placement import placed_remote`, which imports every module that a decision needs."""
     values, heavy = _import_ms("from placement import placed_remote", rounds)
     return Figure.of("import_placed_remote_ms", values, "", f"heavy modules brought in: {heavy}")
 

@@ -1,4 +1,4 @@
-"""What the records of tasks cost."""
+"""The cost of the records of tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def a_millisecond(x: Any) -> Any:
 
 
 def records_cost(rounds: int, calls: int = 300) -> Figure:
-    """The share of tasks a second that keeping records costs, at tasks of 1 ms, against the same without any."""
+    """The share of tasks a second that keeping records costs, at tasks of 1 ms, against the same tasks without
+    records.
+    """
     import ray
 
     from placement import placed_remote

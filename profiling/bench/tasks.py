@@ -1,4 +1,4 @@
-"""What sending a task costs, and tasks from sending to result, in turns with plain Ray's."""
+"""The cost of submitting a task, and tasks a second from submission to result, in turns with plain Ray's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GPU_WORK_S = 0.010
 
 
 def noop(x: Any = None) -> Any:
-    """The task that is sent."""
+    """The task that is submitted."""
     return x
 
 
@@ -63,7 +63,7 @@ def submission(rounds: int, calls: int) -> list[Figure]:
 
 
 def decide_in_callers(times: int = 2_000) -> list[Figure]:
-    """What a caller pays for a spec it has seen, and for a size read off the task's own three arrays."""
+    """Overhead of a call whose spec is known, and of one whose size is read from its three arrays."""
     import numpy as np
 
     from placement import placed_remote

@@ -1,4 +1,4 @@
-"""`placement node-args` and `placement start`: what a cluster file calls on its machines."""
+"""`placement node-args` and `placement start`: the commands that a cluster file runs on its machines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from placement.errors import OptionError
+from profiling.cli.options import Address
+from profiling.cli.session import connect
 
 
 def node_args_command(
@@ -61,11 +63,10 @@ def start_command(
     node_types: Annotated[
         Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; found by itself where not given.")] = None,
+    address: Address = None,
 ) -> None:
-    """Starts the placement actor of the running cluster, and sets what is to be set for the whole cluster."""
+    """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
-    from profiling.cli.session import connect
 
     connect(address)
     version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)

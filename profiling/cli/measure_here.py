@@ -1,4 +1,4 @@
-"""Everything that a machine with a real NVIDIA GPU is needed for, in one call:
+"""All measurements that need a machine with a real NVIDIA GPU, in one call:
 
     python -m profiling.cli.measure_here            (or: make measure)
 
@@ -14,15 +14,22 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from placement.errors import PlacementError
+from placement.errors import NotServedError
+from profiling.cli.error_line import error_line
+from profiling.cli.options import folder_to_write
+from profiling.cli.sweep import check_seconds, presets_of
 from profiling.paper.source import MEASURED
 from profiling.terminal import TerminalConsole
+
+if TYPE_CHECKING:
+    from workloads import Preset
 
 NO_GPU = (
     "this machine has no NVIDIA GPU that its driver tells of (`nvidia-smi` lists none), so there is nothing to measure "
@@ -38,24 +45,32 @@ def measure(
     budget_s: Annotated[float | None, typer.Option(help="Seconds for the sweep; the next call does the rest.")] = None,
     window_s: Annotated[float, typer.Option(help="A cell is repeated until it took so many seconds.")] = WINDOW_S,
     data: Annotated[Path, typer.Option(help="Where data sets lie, or are generated.")] = Path("out/data"),
-    rehearse: Annotated[Path | None, typer.Option(help="No GPU: the same steps on the CPU, log in here.")] = None,
+    rehearse: Annotated[
+        Path | None, typer.Option(callback=folder_to_write, help="No GPU: the same steps on the CPU, log in here.")
+    ] = None,
     preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
 ) -> None:
     """Measures this machine's GPU and CPU, and prints the paper's tables with the measured rows."""
     console = TerminalConsole()
-    found = gpu_names()
-    if not found and rehearse is None:
-        Console(stderr=True).print(f"[bold red]error:[/] {NO_GPU}")
-        raise typer.Exit(2)
-    folder = rehearse or Path(__file__).parents[1] / "data" / Path(MEASURED).name / (name or folder_name(found[0]))
-    try:
-        sweep_into(folder, data, window_s, budget_s, preset, console)
+    with error_line():
+        check_seconds(budget_s=budget_s, window_s=window_s)
+        chosen = presets_to_measure(preset)
+        found = gpu_names()
+        if not found and rehearse is None:
+            raise NotServedError(NO_GPU)
+        folder = rehearse or Path(__file__).parents[1] / "data" / Path(MEASURED).name / (name or folder_name(found[0]))
+        sweep_into(folder, data, window_s, budget_s, chosen, console)
         show(folder, console)
-    except PlacementError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}")
-        raise typer.Exit(2) from None
     if rehearse is None:
         console.print(f"To keep it: git add {folder} && git commit")
+
+
+def presets_to_measure(names: Sequence[str] | None) -> Sequence[Preset]:
+    """The presets named, or those of the paper and the demo. Raises OptionError on a name that is none."""
+    if names:
+        return presets_of("full", names, None)
+    both = (*presets_of("paper", None, None), *presets_of("demo", None, None))
+    return list({preset.name: preset for preset in both}.values())
 
 
 def gpu_names() -> list[str]:
@@ -71,20 +86,17 @@ def folder_name(gpu: str) -> str:
 
 
 def sweep_into(
-    folder: Path, data: Path, window_s: float, budget_s: float | None, names: list[str] | None, console: Console
+    folder: Path, data: Path, window_s: float, budget_s: float | None, chosen: Sequence[Preset], console: Console
 ) -> None:
     """The sweep on a Ray of this machine alone, and the log made one file."""
     import ray
 
-    import workloads
     from placement.log import compact
     from profiling.emulation.emulated_cluster import environment_of
     from profiling.report import console_tables
     from profiling.sweep.measure_cell import Protocol
     from profiling.sweep.sweep import sweep
 
-    wanted = names or dict.fromkeys(one.name for subset in ("paper", "demo") for one in workloads.presets(subset))
-    chosen = [workloads.preset(name) for name in wanted]
     # Without the variable a task that asked for no GPU would see every GPU of the machine.
     with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
         ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
@@ -121,4 +133,5 @@ def show(folder: Path, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(measure)
+    with error_line():
+        typer.run(measure)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from placement.errors import OptionError
+from profiling.cli.options import Json, file_to_write
 from profiling.paper import EPOCHS, PARTS, PaperOptions, Part
 
 Which = StrEnum("Which", {name: name for name in PARTS})  # type: ignore[misc]
@@ -27,8 +28,10 @@ def paper_command(
     beside: Annotated[
         str, typer.Option(help="Learners beside the net in Table 5: boosted_trees, ratio (slower), logistic; NAME,...")
     ] = "boosted_trees",
-    plot: Annotated[Path | None, typer.Option(help="Draw Fig. 1 or 3-5 to this file (.png, .svg, .pdf).")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this JSON file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=file_to_write, help="Draw Fig. 1 or 3-5 to this file (.png, .svg, .pdf).")
+    ] = None,
+    json: Json = None,
 ) -> None:
     """One part of the paper's evaluation: the published figures, ours beside them, and why they differ."""
     from profiling.report import console_tables
@@ -49,7 +52,7 @@ def paper_command(
 
 
 def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, Part]:
-    """(Where the figures come from, the part); its data name the source too."""
+    """(A line on the origin of the figures, the part); its data name the origin too."""
     from profiling.learning.descent import one_thread
     from profiling.paper.source import read
 
@@ -61,8 +64,8 @@ def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, P
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Learners of a list NAME,...; OptionError on one that is none."""
-    from profiling.learning.learners import learners
+    """The learners of a list NAME,...; OptionError on an unknown name."""
+    from profiling.learning.registry import learners
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if missing := [name for name in names if name not in learners()]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from profiling.cli.options import Json
 
 if TYPE_CHECKING:
     from profiling.simulation.simulator import Simulation
@@ -32,7 +33,7 @@ def simulate_command(
     live: Annotated[
         bool, typer.Option("--live", help="A small trace on an emulated Ray cluster beside the simulator; minutes.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write what is printed to this file.")] = None,
+    json_file: Json = None,
 ) -> None:
     """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound.
 
@@ -48,6 +49,7 @@ def simulate_command(
     from rich.console import Console
 
     from placement.scheduling.policies.registry import POLICIES
+    from profiling.report.console_tables import write_json
     from profiling.simulation.arrivals import trace_of
     from profiling.simulation.simulator import cluster_of, simulate
 
@@ -64,7 +66,7 @@ def simulate_command(
     report = as_dict(found) | ({"decide_us_by_kinds": decide_us_by_kinds()} if growth else {})
     show(found, report)
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(json_file, report)
 
 
 def as_dict(found: Simulation) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def as_dict(found: Simulation) -> dict[str, Any]:
 
 
 def show(found: Simulation, report: dict[str, Any]) -> None:
-    """The table."""
+    """Prints the results as two tables."""
     from rich.table import Table
 
     from profiling.terminal import TerminalConsole

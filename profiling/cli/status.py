@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from profiling.cli.options import Address, Json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,8 +18,8 @@ SHOWN = 10
 def status_command(
     once: Annotated[bool, typer.Option("--once", help="Print it once instead of keeping it up to date.")] = False,
     every_s: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; found by itself where not given.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="With --once: also write it to this JSON file.")] = None,
+    address: Address = None,
+    json: Json = None,
 ) -> None:
     """Nodes, queues and the last decisions of the running cluster; live until interrupted."""
     from placement.control_plane.client import call
@@ -44,7 +45,7 @@ def status_command(
 
 
 def rendered(view: dict[str, Any]) -> RenderableType:
-    """What the actor told, as tables; of the decisions the last SHOWN."""
+    """The actor's view as tables, with the last SHOWN decisions."""
     from rich.console import Group
     from rich.text import Text
 
@@ -75,7 +76,7 @@ def rendered(view: dict[str, Any]) -> RenderableType:
 
 
 def seconds(value: float | None) -> str:
-    """For a cell; a dash for None."""
+    """Seconds as text; a dash for None."""
     return "-" if value is None else f"{value:.3g} s"
 
 

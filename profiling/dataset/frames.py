@@ -10,14 +10,15 @@ Columns used: `label`; INPUTS of `placement.prediction.gaussian_process` and `fr
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from placement.errors import LogError
 from placement.prediction.gaussian_process import cpu_device, gpu_device
 from placement.spec.joint_threshold import JointThreshold
-from profiling.dataset.import_pairs import REQUIRED
+from profiling.dataset.import_pairs import REQUIRED, read_pair_table
+from profiling.dataset.table_file import is_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,16 +48,12 @@ def of_labelled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) -> pd.DataFrame:
-    """The frame of a table of pairs (columns in `profiling.dataset.import_pairs`), as if imported into a log.
+    """The frame of a table of pairs (columns in `profiling.dataset.import_pairs`), as if it had been imported into a
+    log.
 
     Raises LogError where columns are missing.
     """
-    import pandas as pd
-
-    table = pd.read_csv(path) if os.fspath(path).endswith(".csv") else pd.read_parquet(path)
-    if missing := [name for name in REQUIRED if name not in table.columns]:
-        raise LogError(f"{os.fspath(path)} is no table of pairs: it lacks the columns {missing}.")
-    frame = table.rename(columns=_RENAMED)
+    frame = read_pair_table(path).to_pandas().rename(columns=_RENAMED)
     frame["input_bytes"] = frame.pop("input_elements") * BYTES_AN_ELEMENT if "input_elements" in frame else np.nan
     for name in _NUMBERS:
         frame[name] = frame[name].astype(float) if name in frame else np.nan
@@ -76,12 +73,12 @@ def _labels(frame: pd.DataFrame, rule: JointThreshold) -> list[str]:
 
 
 def read_frame(log: str | os.PathLike[str], rule: JointThreshold | None = None) -> pd.DataFrame:
-    """The frame of a log (a path or URI), or of a table of pairs (a .csv file, or a .parquet file with its columns).
+    """The frame of a log (a path or URI), or of a table of pairs (a text file, or a Parquet file with its columns).
 
     Raises LogError where there is no pair, or one label only.
     """
     path = os.fspath(log)
-    if os.path.isfile(path) and (path.endswith(".csv") or _is_table(path)):
+    if os.path.isfile(path) and (not is_parquet(Path(path)) or _is_table(path)):
         return published(path, rule)
     from placement.log import read_log
     from profiling.dataset.pairs import labelled, pairs

@@ -20,7 +20,6 @@ A missing value (null or NaN) stays unknown; so do columns that the table does n
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -28,32 +27,33 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from placement.errors import LogError
 from placement.spec.task_record import TaskRecord
+from profiling.dataset.table_file import digest_of, read_table_file
 
 REQUIRED = ("task", "cpu", "gpu", "cpu_seconds", "gpu_seconds")
+TEXT = ("task", "cpu", "gpu", "source", "family", "framework")
+NUMBERS = ("cpu_seconds", "gpu_seconds", "cpu_peak_gflops", "gpu_peak_gflops", "gpu_memory_gb", "cpu_tdp_w",
+           "gpu_tdp_w", "flops", "batch_size", "parameters", "input_elements", "kernels", "energy_ratio")  # fmt: skip
+TYPES = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64())
 _SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops")
 _WHOLE = ("batch_size", "parameters", "kernels")
-_OTHERS = ("source", "cpu_peak_gflops", "gpu_peak_gflops", "input_elements", "energy_ratio")
-_TEXT = frozenset({"task", "cpu", "gpu", "source", "family", "framework"})
 _BYTES_AN_ELEMENT = 4.0
 _log = logging.getLogger(__name__)
 
 
 def import_pairs(path: str | os.PathLike[str]) -> list[TaskRecord]:
-    """The rows of a table of pairs (Parquet, or CSV by its name), two for each: the CPU's, then the GPU's.
+    """The rows of a table of pairs, two for each pair: the CPU's, then the GPU's.
 
-    Append them to the log in one call: they are one batch, named by the file's content, and count once if the same file
-    is imported twice. Pairs that lack a time, or have one that is not positive, are left out with a warning.
+    path: of a file or folder that `profiling.dataset.table_file` reads.
+    Append the rows to the log in one call: they are one batch, named by the file's content, and count once if the same
+    file is imported twice. Pairs without a name, or without positive times, are left out with a warning.
 
     Raises LogError on a file that is no such table, OSError where it cannot be read.
     """
-    with open(path, "rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()[:16]
-    table = _table(path)
+    table, digest = read_pair_table(path), digest_of(path)
+    table = table.select([name for name in TYPES if name in table.column_names])
     rows, left_out = [], 0
     for number, entry in enumerate(table.to_pylist()):
         pair = {name: _known(value) for name, value in entry.items()}
@@ -70,27 +70,9 @@ def import_pairs(path: str | os.PathLike[str]) -> list[TaskRecord]:
     return rows
 
 
-def _table(path: str | os.PathLike[str]) -> pa.Table:
-    try:
-        reader = pyarrow.csv.read_csv if os.fspath(path).endswith(".csv") else pyarrow.parquet.read_table
-        table = reader(path)
-    except (pa.ArrowException, ValueError) as fault:
-        raise LogError(f"{os.fspath(path)} is no table of pairs: {fault}. Give Parquet or CSV.") from fault
-    missing = [name for name in REQUIRED if name not in table.column_names]
-    if missing:
-        raise LogError(
-            f"{os.fspath(path)} is no table of pairs: it lacks the columns {missing}. Required are {list(REQUIRED)}; "
-            f"also taken are {[*_SAME, *_WHOLE, *_OTHERS]}."
-        )
-    wanted = [name for name in (*REQUIRED, *_SAME, *_WHOLE, *_OTHERS) if name in table.column_names]
-    table = table.select(wanted)
-    for index, name in enumerate(wanted):
-        kind = pa.string() if name in _TEXT else pa.float64()
-        try:
-            table = table.set_column(index, name, table[name].cast(kind))
-        except pa.ArrowException as fault:
-            raise LogError(f"{os.fspath(path)}: column {name!r} is not {kind}: {fault}") from fault
-    return table
+def read_pair_table(path: str | os.PathLike[str]) -> pa.Table:
+    """The table of pairs in a file; columns that are not in TYPES are left as they are. Errors of `import_pairs`."""
+    return read_table_file(path, "table of pairs", TYPES, REQUIRED)
 
 
 def _known(value: Any) -> Any:

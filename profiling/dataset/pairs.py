@@ -1,4 +1,4 @@
-"""From the log to what is learned from: pairs of a CPU and a GPU run of the same work, labelled as they are read.
+"""Pairs of a CPU and a GPU run of the same work, from the log, labelled when they are read.
 
     rows -> pairs -> labelled (a pandas DataFrame)          import_pairs: a foreign table of pairs -> rows
 
@@ -28,7 +28,7 @@ __all__ = ["Pair", "import_pairs", "labelled", "pairs"]
 IDENTITY = ("source", "source_name", "function", "workload", "family", "preset", "kind", "framework", "config", "cpus",
             "emulated", "synthetic", "cpu_name", "gpu_name", "gflops_basis", "flops", "batch_size", "parameters",
             "input_bytes", "steps", "kernels", "memory_bytes")  # fmt: skip
-"""What a CPU row and a GPU row must have in common to be a pair (null equals null)."""
+"""Columns in which a CPU row and a GPU row are equal if they are a pair (null equals null)."""
 
 HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb")
 """Probed anew on each node: the mean over a pair's rows is taken."""
@@ -41,8 +41,8 @@ class Pair:
     cpu, gpu: warm seconds (transfer and compute) and joules of one run; a GPU run's joules include the CPU's (Eq. 2).
     cpu_runs, gpu_runs: how many runs each is the mean of.  gpus: granted to the GPU run.
     time_provenance, energy_provenance: the worse of the two devices'.  energy_error: the larger of the two, relative.
-    stated_energy_ratio: E_gpu / E_cpu of an imported pair whose source tells the ratio alone.
-    All other fields: as the log's columns of the same name.
+    stated_energy_ratio: E_gpu / E_cpu of an imported pair whose source gives only the ratio.
+    All other fields are the log's columns of the same name.
     """
 
     source: str
@@ -103,7 +103,7 @@ class Pair:
         return self.gpu.joules / self.cpu.joules if self.cpu.joules and self.gpu.joules else self.stated_energy_ratio
 
     def label(self, rule: JointThreshold) -> Label | None:
-        """What the rule says of the pair; None where neither run finished."""
+        """The rule's label of the pair; None where neither run finished."""
         if self.speedup is None:
             return rule.label(self.cpu, self.gpu)
         return rule.decide(self.speedup, self.energy_ratio)
@@ -116,7 +116,7 @@ def pairs(table: pa.Table) -> list[Pair]:
     failed or fell back to another device are left out; finished runs are preferred to those cut off by their budget,
     and measured values to estimated and emulated ones: they are not mixed.
 
-    Raises LogError where there is none, with what the log has.
+    Raises LogError where there is none; the message counts the log's runs.
     """
     sides: dict[tuple[Any, ...], dict[str, dict[float | None, list[dict[str, Any]]]]] = {}
     for group in _grouped(_usable(table)):

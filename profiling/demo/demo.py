@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 DEFAULT_OUT = Path("out/demo")
 LEAST_SHARE, SHARE = 0.2, 0.25
-"""Of the placeable tasks, what each device must get (less is said aloud), and what the mix is filled up to."""
+"""Of the placeable tasks, the share that each device must get (less is reported), and the share that the mix is filled
+up to.
+"""
 EMULATOR = "profiling.emulation.emulator:emulated"
 FLUSH_S = 60.0
 WINDOW_S = 0.2
@@ -44,7 +46,7 @@ MOST_FAILURES = 10
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything of a demo lies."""
+    """Paths of a demo's files."""
 
     out: Path
 
@@ -70,7 +72,7 @@ class Places:
 
     @property
     def summary(self) -> Path:
-        """What was found, as JSON."""
+        """The summary of the results, as JSON."""
         return self.out / "summary.json"
 
     def clear(self) -> None:
@@ -90,7 +92,7 @@ class Places:
 
 @dataclass
 class Stages:
-    """Says what is being done, and keeps how long each stage took. seconds: stage -> s."""
+    """Prints each stage of the demo and keeps its duration. seconds: stage -> s."""
 
     console: Console
     began: float = field(default_factory=time.perf_counter)
@@ -114,7 +116,7 @@ class Stages:
 
 
 def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[str, Any]:
-    """Runs the whole loop under `out`, prints what it finds, and gives the summary that it also writes.
+    """Runs the whole loop under `out`, prints the results, and returns the summary that it also writes.
 
     Raises OptionError where `out` holds foreign files, or this process is connected to a Ray cluster already.
     """
@@ -138,7 +140,7 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of the part that needs the cluster.
+    """Results of the part that needs the cluster.
 
     devices: share of the placeable tasks that the selector sends to each.  before, after: selector in service.
     recorded: the log has a row of each task that was done.
@@ -235,7 +237,7 @@ def _progress(console: Console) -> Progress:
 
 
 def summarised(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> dict[str, Any]:
-    """summary.json: what was placed where, the policies, the accuracies, and where each figure comes from."""
+    """summary.json: the placements, the policies, the accuracies, and the provenance of each figure."""
     from profiling.report import figure_data
 
     where = figure_data.placed(table)
@@ -259,7 +261,7 @@ def summarised(places: Places, stages: Stages, sent: Sent, table: pa.Table, eval
 
 
 def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, int]]:
-    """How many of what was measured, estimated or emulated: the pairs' times and energies, the stream's times."""
+    """Counts of measured, estimated and emulated values: the pairs' times and energies, the stream's times."""
     import pyarrow.compute as pc
 
     from profiling.report.figure_data import provenance as counts
@@ -274,12 +276,11 @@ def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, i
 
 
 def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> None:
-    """Prints what went where and why, Table 5, the accuracies, and where the files are."""
-    from profiling.demo import demo_tables
-    from profiling.report import figure_data
+    """Prints the placements with their reasons, Table 5, the accuracies and the paths of the files."""
+    from profiling.report import evaluation_tables, figure_data
 
     console = stages.console
-    console.print(demo_tables.placed(figure_data.placed(table), emulated=True))
+    console.print(evaluation_tables.placed(figure_data.placed(table), emulated=True))
     for name, what in sent.streamed.failures[:MOST_FAILURES]:
         console.print(f"[red]{name}[/] {what}", highlight=False)
     if not sent.recorded:
@@ -287,8 +288,8 @@ def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation
     for device, share in sent.devices.items():
         if share < LEAST_SHARE:
             console.print(f"[yellow]only {share:.0%} of the placeable tasks were sent to a {device.upper()}[/]")
-    console.print(demo_tables.policies(evaluation))
-    console.print(demo_tables.accuracy(evaluation))
+    console.print(evaluation_tables.policies(evaluation))
+    console.print(evaluation_tables.accuracy(evaluation))
     for note in evaluation.notes:
         console.print(f"[dim]{note}[/]")
     for name in ("log", "selector", "report", "summary"):

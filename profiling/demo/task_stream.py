@@ -28,7 +28,7 @@ IN_FLIGHT = 4  # one for each emulated node; more would only start more worker p
 SMALLEST = 3  # presets that a mix is filled up with
 ALIKE = 1e-3  # relative: results of one deterministic task may differ by so much between runs
 DETERMINISTIC = frozenset({"xgboost_iris", "jpeg_resize", "normalise", "tokenise", "video_decode", "parse_table"})
-"""The networks are not: each process draws its own random weights."""
+"""Kinds of task whose results are deterministic; networks are not, since each process draws random weights."""
 
 MIX: dict[str, int] = {
     # BERT on IMDB: full width (110 M parameters) and a quarter of it
@@ -164,7 +164,7 @@ FUNCTIONS: dict[str, Any] = {**PLACEABLE, **CPU_ONLY}
 
 @dataclass
 class Streamed:
-    """What became of a stream. done: tasks by workload.  failures: (preset, what was wrong) of the others."""
+    """Results of a stream. done: tasks by workload.  failures: (preset, the fault) of the others."""
 
     done: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -185,7 +185,7 @@ class Streamed:
 
 
 def fault_of(name: str, outcome: Any) -> str | None:
-    """What is wrong with a task's result, None where it is right: an Outcome, finite, of as many samples as asked."""
+    """The fault of a task's result; None where it is a finite Outcome of as many samples as its preset has."""
     if not isinstance(outcome, Outcome):
         return f"gave {type(outcome).__name__}, not an Outcome"
     if not math.isfinite(outcome.value):
@@ -225,14 +225,14 @@ def send(names: Sequence[str], batches: Mapping[str, Any], advance: Callable[[st
             try:
                 streamed.take(name, ray.get(ref))
             except Exception as error:
-                raised = getattr(error, "cause", None) or error  # what the task raised, without Ray's traceback of it
+                raised = getattr(error, "cause", None) or error  # the task's own exception, without Ray's traceback
                 streamed.failures.append((name, f"failed: {type(raised).__name__}: {str(raised)[:300]}"))
             advance(name)
     return streamed
 
 
 def explained(names: Iterable[str], batches: Mapping[str, Any]) -> dict[str, Explanation]:
-    """Why each preset of a placeable function goes where it goes, by the selector in service."""
+    """The decision and its reason for each preset of a placeable function, by the selector in service."""
     found = {}
     for name in dict.fromkeys(names):
         function = PLACEABLE.get(workloads.preset(name).workload)
@@ -242,7 +242,7 @@ def explained(names: Iterable[str], batches: Mapping[str, Any]) -> dict[str, Exp
 
 
 def balanced(names: Sequence[str], why: Mapping[str, Explanation], least: float) -> list[str]:
-    """The names, with as many more tasks as give each device `least` of the placeable ones, by the decisions told.
+    """The names, with as many more tasks as give each device `least` of the placeable ones, by these decisions.
 
     Those added are of the presets that the selector sends to the lacking device, in turn, the smallest first; where it
     sends none there, nothing is added.

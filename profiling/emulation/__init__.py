@@ -1,1 +1,1 @@
-"""Emulated hardware: times and powers of a task on kinds of node that nobody here owns."""
+"""Emulated hardware: times and powers of a task on kinds of node that are not at hand."""

@@ -1,7 +1,7 @@
-"""What no measurement at hand can tell the emulator, each with its reason; `profiling.emulation.calibrate` writes it
-out.
+"""Figures of the emulator that no measurement at hand gives, each with its reason; `profiling.emulation.calibrate`
+writes it out.
 
-Whoever measures one of these replaces it here and runs `python -m profiling.emulation.calibrate`.
+A figure that has been measured is replaced here by `python -m profiling.emulation.calibrate`.
 """
 
 from __future__ import annotations
@@ -63,4 +63,6 @@ WIDENING: dict[str, float] = {
     "framework": 0.3,
     "loader": 0.3,
 }
-"""Relative errors, 1 sigma, added in squares for what the calibration has not seen. Judgement, not measurement."""
+"""Relative errors, 1 sigma, added in squares for inputs that the calibration did not cover. Judgement, not
+measurement.
+"""

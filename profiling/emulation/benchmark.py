@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from profiling.emulation.calibrate import SETS, TEST_PARTS, Set, part_of, terms
+from profiling.emulation.roofline_fit import SETS, TEST_PARTS, CoefficientSet, part_of, terms
 from profiling.emulation.step_cost import calibration
 from profiling.emulation.table2_check import TOLERANCE, Table2Row, iris_explained, table2
 from profiling.emulation.timm_traces import data_folder, measured_rows
@@ -31,7 +31,7 @@ BY_HARDWARE = {
 """The rows that the targets are about; both memory layouts together."""
 
 
-def predicted(one: Set, rows: pd.DataFrame) -> np.ndarray:
+def predicted(one: CoefficientSet, rows: pd.DataFrame) -> np.ndarray:
     """Seconds of a step by the committed coefficients."""
     costs = calibration()["costs"][one.name]
     columns = terms(rows, one.roof())
@@ -72,7 +72,7 @@ def splits(folder: Path) -> list[dict[str, Any]]:
 
 
 def others() -> list[dict[str, Any]]:
-    """What was fitted on few rows: trees (on all of them), training on a CPU (each network held out once)."""
+    """Errors of the fits on few rows: trees (on all of them), training on a CPU (each network held out once)."""
     costs = calibration()["costs"]
     training = costs["cpu_train"]["every_network_held_out_once"]
     trees = [
@@ -83,7 +83,7 @@ def others() -> list[dict[str, Any]]:
 
 
 def tables(rows: list[dict[str, Any]], speedups: list[Table2Row]) -> list[Table]:
-    """The printed form."""
+    """The tables as text."""
     first = Table("split", "rows", "families", "median", "90th percentile", "target", title="Emulated time, error")
     for row in rows:
         target = "-" if row["target"] is None else f"{row['target']:.0%}"
@@ -109,7 +109,7 @@ def tables(rows: list[dict[str, Any]], speedups: list[Table2Row]) -> list[Table]
 
 
 def main() -> int:
-    """Prints the tables; 1 where a target is missed."""
+    """Prints the tables; returns 1 where a target is missed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all of it to this file too")
     arguments = parser.parse_args()

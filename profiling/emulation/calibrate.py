@@ -2,164 +2,33 @@
 
     python -m profiling.emulation.calibrate [--check]      reads PLACEMENT_DATA, by default ../shared/data
 
-Calibrated on three fifths of the model families, tested on the rest: no coefficient is learnt from a family it is
-tested on. What no measurement at hand can tell is kept apart under "assumed", each with its reason.
+    roofline_fit         times of networks, from thousands of measured steps
+    small_sample_fits    launches, trees, power and training on a CPU, from few measurements
+    assumptions          figures that no measurement at hand gives, under "assumed", each with its reason
+
+The roofline is calibrated on three fifths of the model families and tested on the rest: no coefficient is fitted to a
+family it is tested on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares, nnls
 
-from profiling.emulation.assumptions import ASSUMED, FAMILY_PARTS, PIPELINE, SOURCES, WIDENING
-from profiling.emulation.calibrate_rest import fit_cpu_training, fit_power, fit_trees, launch_of_small_networks
-from profiling.emulation.hardware_table import SUSTAINED_SHARE, cpu_node, cpu_of, gpu_node, gpu_of
-from profiling.emulation.step_cost import KINDS
-from profiling.emulation.timm_traces import at_batch, data_folder, measured_rows
+from profiling.emulation.assumptions import ASSUMED, PIPELINE, SOURCES, WIDENING
+from profiling.emulation.roofline_fit import CPU_LAUNCH_US, SETS, fit_set, guess_without_operations
+from profiling.emulation.small_sample_fits import fit_cpu_training, fit_power, fit_trees, launch_of_small_networks
+from profiling.emulation.timm_traces import data_folder, measured_rows
 
 OUTPUT = Path(__file__).parents[1] / "data" / "emulator.json"
-TEST_PARTS = (3, 4)
-"""Of FAMILY_PARTS parts of the families, by the hash of their names: those that the coefficients are tested on."""
-LEAST_TRAFFIC = 0.3
-"""Of an operation's bytes, the least that must reach memory: caches hold some of it, and AMP halves most."""
-CPU_LAUNCH_US = (5.0, 40.0)
-ROBUST = 0.1
-"""Log residuals beyond this count linearly: a model with a custom kernel must not bend the rest."""
-
-
-class Set(NamedTuple):
-    """One set of coefficients to fit: which rows, and on which peak and bandwidth they stand."""
-
-    name: str
-    hardware: str
-    mode: str
-    layout: str
-    target: float
-
-    def rows(self, measured: pd.DataFrame) -> pd.DataFrame:
-        """The measurements that this set is fitted to and tested on."""
-        chosen = (measured.hw == self.hardware) & (measured["mode"] == self.mode) & (measured.layout == self.layout)
-        return measured[chosen].reset_index(drop=True)
-
-    def roof(self) -> tuple[float, float]:
-        """Peak FLOP/s (tensor cores' for AMP, sustained FP32 on the CPU) and bandwidth, B/s."""
-        if self.hardware.startswith("RTX"):
-            node = gpu_node(self.hardware)
-            gpu = gpu_of(node)
-            return (node.gpu_gflops or 0) * 1e9 * gpu.amp_ratio / SUSTAINED_SHARE, gpu.bandwidth
-        cpu = cpu_node(self.hardware)
-        return (cpu.cpu_gflops or 0) * 1e9, cpu_of(cpu).bandwidth
-
-
-SETS = (
-    Set("gpu_infer", "RTX 3090", "infer", "nchw", 0.15),
-    Set("gpu_infer_nhwc", "RTX 3090", "infer", "nhwc", 0.15),
-    Set("gpu_train", "RTX 3090", "train", "nchw", 0.15),
-    Set("gpu_train_nhwc", "RTX 3090", "train", "nhwc", 0.15),
-    Set("cpu_infer", "i9-10940X", "infer", "nchw", 0.20),
-)
-
-
-def part_of(family: str) -> int:
-    """The part a family falls into, the same in every run."""
-    return zlib.crc32(family.encode()) % FAMILY_PARTS
-
-
-def terms(rows: pd.DataFrame, roof: tuple[float, float]) -> pd.DataFrame:
-    """Seconds each coefficient multiplies, a column for each: compute and memory by kind, launches in us."""
-    peak, bandwidth = roof
-    sizes = at_batch(rows)
-    columns = {f"compute_{kind}": sizes[f"flops_{kind}"] / peak for kind in KINDS if kind != "memory"}
-    columns |= {f"memory_{kind}": sizes[f"bytes_{kind}"] / bandwidth for kind in KINDS}
-    return pd.DataFrame({**columns, "launch_us": 1e-6 * sum(sizes[f"launches_{kind}"] for kind in KINDS)})
-
-
-def bounds_of(columns: list[str], launch_us: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The physical limits: no faster than the peak, no less traffic than caches allow."""
-    least = [1.0 if name.startswith("compute") else LEAST_TRAFFIC for name in columns]
-    most = [20.0] * len(columns)
-    least[columns.index("launch_us")], most[columns.index("launch_us")] = launch_us
-    return np.array(least), np.array(most)
-
-
-def fit(design: pd.DataFrame, rows: pd.DataFrame, launch_us: tuple[float, float]) -> np.ndarray:
-    """The coefficients, in the columns' order: robust least squares of log time within the physical bounds.
-
-    Rows weigh by the root of their family's size, downwards: a hundred ResNets must not decide for a family unseen.
-    """
-    seconds = rows.seconds.to_numpy()
-    weights = 1 / np.sqrt(rows.groupby("family").model.transform("size").to_numpy())
-    weights /= weights.mean()
-    relative = design.to_numpy() / seconds[:, None]
-    least, most = bounds_of(list(design.columns), launch_us)
-    start = np.clip(nnls(relative, np.ones(len(seconds)))[0], least + 1e-3, most - 1e-3)
-    return least_squares(
-        lambda x: np.log(relative @ x) * weights, start, bounds=(least, most), loss="soft_l1", f_scale=ROBUST
-    ).x
-
-
-def residuals(predicted: np.ndarray, seconds: np.ndarray, rows: pd.DataFrame) -> dict[str, float]:
-    """How far off: median and 90th percentile of the absolute relative error, and the bias (median signed error)."""
-    relative = predicted / seconds - 1
-    return {
-        "rows": len(seconds),
-        "families": int(rows.family.nunique()),
-        "median": round(float(np.median(np.abs(relative))), 4),
-        "p90": round(float(np.percentile(np.abs(relative), 90)), 4),
-        "bias": round(float(np.median(relative)), 4),
-    }
-
-
-def fit_set(one: Set, measured: pd.DataFrame, launch_us: tuple[float, float]) -> dict[str, Any]:
-    """One set's coefficients from the calibration families, its errors on the test families and across all."""
-    rows = one.rows(measured)
-    design, seconds = terms(rows, one.roof()), rows.seconds.to_numpy()
-    parts = rows.family.map(part_of).to_numpy()
-    test = np.isin(parts, TEST_PARTS)
-    found = fit(design[~test], rows[~test], launch_us)
-    predicted = design.to_numpy() @ found
-    across = np.zeros(len(rows))
-    for part in range(FAMILY_PARTS):
-        across[parts == part] = design[parts == part].to_numpy() @ fit(
-            design[parts != part], rows[parts != part], launch_us
-        )
-    coefficients = {name: round(float(value), 4) for name, value in zip(design.columns, found, strict=True)}
-    return {
-        "compute": {"memory": 2.0} | by_kind(coefficients, "compute"),
-        "memory": by_kind(coefficients, "memory"),
-        "launch_us": coefficients["launch_us"],
-        # The 68th percentile of the absolute log error: 1 sigma, were it normal.
-        "error": round(float(np.percentile(np.abs(np.log(predicted / seconds)[test]), 68.27)), 4),
-        "hardware": one.hardware,
-        "target": one.target,
-        "calibration": residuals(predicted[~test], seconds[~test], rows[~test]),
-        "test": residuals(predicted[test], seconds[test], rows[test]),
-        "every_family_held_out_once": residuals(across, seconds, rows),
-    }
-
-
-def by_kind(coefficients: dict[str, float], term: str) -> dict[str, float]:
-    """The coefficients of one term, kind -> value."""
-    return {kind: coefficients[f"{term}_{kind}"] for kind in KINDS if f"{term}_{kind}" in coefficients}
-
-
-def guess_without_operations(measured: pd.DataFrame) -> dict[str, float]:
-    """What is typical of a network of which only FLOPs are known: FLOPs a byte and launches of a forward pass."""
-    rows = measured[measured["mode"] == "infer"].drop_duplicates("model")
-    sizes = at_batch(rows.assign(batch_size=8))
-    flops, moved, launches = (sum(sizes[f"{name}_{kind}"] for kind in KINDS) for name in ("flops", "bytes", "launches"))
-    return {"flops_per_byte": round(float(np.median(flops / moved)), 1), "launches": int(np.median(launches))}
 
 
 def calibrate(folder: Path) -> dict[str, Any]:
-    """All of data/emulator.json."""
+    """The whole content of data/emulator.json, from the folder of measurements."""
     measured = measured_rows(folder)
     pairs = pd.read_parquet(folder / "pairs.parquet")
     launch_us = launch_of_small_networks(pairs)

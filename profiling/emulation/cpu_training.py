@@ -1,4 +1,4 @@
-"""Training steps timed on one core of this machine, for what no published measurement tells: training on a CPU.
+"""Training steps timed on one core of this machine, since no published measurement has training on a CPU.
 
     python -m profiling.emulation.cpu_training      writes profiling/data/cpu_training.json (about 3 minutes, one core)
 
@@ -26,7 +26,7 @@ IMAGE_MODELS = {
 
 
 def cpu_seconds(step: Callable[[], object], repeats: int = 2) -> float:
-    """The least CPU time of `repeats` runs after one to warm up."""
+    """Least CPU time of `repeats` runs after one warm-up run, s."""
     step()
     times = []
     for _ in range(repeats):
@@ -37,7 +37,7 @@ def cpu_seconds(step: Callable[[], object], repeats: int = 2) -> float:
 
 
 def core() -> dict[str, float]:
-    """What this core sustains: FLOP/s of a matrix product, B/s of a copy (read and written)."""
+    """Sustained rates of this core: FLOP/s of a matrix product, B/s of a copy (read and written)."""
     import torch
 
     square, source = torch.randn(1500, 1500), torch.randn(30_000_000)
@@ -83,7 +83,7 @@ def networks() -> dict[str, tuple[Callable[[], Any], Any]]:
 
 
 def main() -> None:
-    """Times them all and writes the file."""
+    """Times all networks and writes the file."""
     import torch
 
     from placement.describe import of_module

@@ -35,7 +35,7 @@ _KEEP_WORKERS = {
 }
 
 _HEAD = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False}
-"""Processes that nobody looks at here; each costs seconds of start-up."""
+"""Switches off processes that a test cluster does not need; each costs seconds of start-up."""
 _NO_TASKS = {"num_cpus": 0, "num_gpus": 0}
 
 
@@ -106,7 +106,7 @@ def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) ->
 
 @contextmanager
 def environment_of(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables for the processes started inside, and puts back what was there."""
+    """Sets environment variables for processes started in the `with` block, and restores the old values."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,10 +1,10 @@
 """Predicts a task's time and power on hardware that is not at hand, from its operations and the hardware's roofline.
 
     emulate(task, node, device, cpus=..., train=..., precision=...) -> Emulation
-    emulated(task, node, device, cpus) -> placement.messages.envelope.Emulated      what emulated nodes are given
+    emulated(task, node, device, cpus) -> placement.messages.envelope.Emulated      called by emulated nodes
 
-The parts: `emulator_costs` (the roofline of a step, calibrated), `emulator_hardware` (bandwidths by name),
-`emulator_power` (watts by what is busy), `profiling.emulation.calibrate` (makes data/emulator.json),
+The parts: `step_cost` (the roofline of a step, calibrated), `hardware_table` (bandwidths by name),
+`power` (watts by what is busy), `profiling.emulation.calibrate` (makes data/emulator.json),
 `profiling.emulation.benchmark` (tests it against measurements). Every figure here is an estimate, never a measurement.
 """
 
@@ -30,13 +30,13 @@ Precision = Literal["fp32", "amp"]
 
 @dataclass(frozen=True, slots=True)
 class Emulation:
-    """What a task would take, all its steps together. None = cannot be told; then `error` is infinite.
+    """Predicted seconds, joules and watts of a task, all its steps together. None = unknown; then `error` is infinite.
 
     startup_s: worker start and CUDA initialisation, not part of seconds.  seconds: transfer_s + compute_s (warm).
     cpu_watts, gpu_watts: means over the seconds; the CPU's are those of the CPUs granted.  *_joules: over the seconds.
     error: of the seconds, relative, 1 sigma.  energy_error: of the joules likewise.
     fits: the device's memory holds it.  bound: what takes the most time: compute, memory, launch, transfer or pipeline.
-    unknown: what was not known and widened the error.
+    unknown: inputs that were not known and widened the error.
     """
 
     startup_s: float
@@ -113,8 +113,9 @@ def emulate(
 
 
 def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float) -> Emulated:
-    """What an emulated node reports of a task: "profiling.emulation.emulator:emulated" is placement's name for this
-    function."""
+    """The figures that an emulated node reports of a task: "profiling.emulation.emulator:emulated" is placement's name
+    for this function.
+    """
     from placement.messages.envelope import Emulated
 
     out = emulate(task, node, device, cpus=max(cpus, 1.0))
@@ -142,7 +143,7 @@ def operations_of(task: TaskSpec, train: bool) -> tuple[tuple[Operation, ...] | 
 
 
 def strangeness(task: TaskSpec, node: NodeSpec, device: Device, train: bool, precision: Precision) -> tuple[str, ...]:
-    """What the calibration has not seen in this task, as names of `widening` in data/emulator.json."""
+    """Names of `widening` in data/emulator.json: features of this task that the calibration did not cover."""
     known = gpu_of(node).known if device == "gpu" else cpu_of(node).known
     name = (node.gpu_name if device == "gpu" else node.cpu_name) or ""
     calibrated = any(seen in name for seen in calibration()["calibrated_on"])
@@ -160,7 +161,7 @@ def strangeness(task: TaskSpec, node: NodeSpec, device: Device, train: bool, pre
 
 
 def fits_memory(task: TaskSpec, node: NodeSpec, device: Device, train: bool) -> bool:
-    """The device's memory holds the task (with a CUDA context); an unknown memory is taken to be enough."""
+    """The device's memory holds the task (with a CUDA context); an unknown memory counts as enough."""
     available_gb = node.gpu_memory_gb if device == "gpu" else node.ram_gb
     needed = task.memory_bytes
     if needed is None:
@@ -222,7 +223,7 @@ def transfer_seconds(task: TaskSpec, node: NodeSpec, device: Device) -> tuple[fl
 
 
 def base_error(operations: tuple[Operation, ...], device: Device, train: bool, precision: Precision) -> float:
-    """The calibrated set's own error."""
+    """Relative error of the calibrated set."""
     if any(operation.kind == "tree" for operation in operations):
         return tree_costs(device).error
     return costs_of(device, train, precision).error
@@ -235,6 +236,6 @@ def error_of(base: float, unknown: tuple[str, ...]) -> float:
 
 
 def bound_of(parts: Parts, loader_s: float, transfer_s: float) -> str:
-    """What takes the most time of a step."""
+    """The part of a step that takes the most time."""
     times = {**parts._asdict(), "pipeline": loader_s, "transfer": transfer_s}
     return max(times, key=lambda name: times[name])

@@ -1,4 +1,4 @@
-"""What a NodeSpec does not say of its hardware: memory bandwidths, the bus, cores, from a committed table by name.
+"""Memory bandwidths, bus rates and cores of hardware by name, from a committed table: a NodeSpec has none of them.
 
 Hardware that the table does not name gets figures guessed from its throughput, and says so (`known=False`): the
 emulator then widens its error.
@@ -21,14 +21,16 @@ GUESSED_CPU_BANDWIDTH = 60e9
 GUESSED_BUS = 15.75e9  # PCIe 3.0 x16
 GUESSED_BOOST_GHZ = 3.5
 SUSTAINED_SHARE = 0.8
-"""Of the FP32 peak that a large matrix product reaches; the same share as in placement/data/configs.json."""
+"""Share of the FP32 peak that a large matrix product reaches; the same share as in placement/data/configs.json."""
 OTHER_MODEL = r"(?!\s*(?:Ti|SUPER|D|GT|Laptop|Mobile|Max-Q)\b)"
-"""An RTX 3060 is no RTX 3060 Ti."""
+"""Words that make another device of a name: an RTX 3060 is no RTX 3060 Ti."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuFigures:
-    """bandwidth, bus: B/s. amp_ratio: FP16 tensor rate over FP32 rate. known: the table names it."""
+    """A GPU of the table. bandwidth, bus: B/s. amp_ratio: FP16 tensor rate over FP32 rate. known: the table names
+    it.
+    """
 
     bandwidth: float
     bus: float
@@ -38,7 +40,7 @@ class GpuFigures:
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """bandwidth: B/s. boost_ghz: one core's clock. known: the table names it."""
+    """A processor of the table. bandwidth: B/s. boost_ghz: one core's clock. known: the table names it."""
 
     bandwidth: float
     boost_ghz: float

@@ -1,6 +1,6 @@
-"""Average power of a run, from what the device was busy with.
+"""Average power of a run, from the share of time that arithmetic and memory keep the device busy.
 
-A device draws an idle share of its TDP, and the rest by how busy it is and with what: arithmetic draws more than
+A device draws an idle share of its TDP, and the rest in proportion to its load: arithmetic draws more than
 waiting for memory. The shares are those of slm_energy.csv (GAISSA; RTX 4090 host, a 150 W processor): see
 profiling/data/emulator.json. TDP is not average power, so the energies carry an error of their own.
 """

@@ -19,7 +19,8 @@ STOP_S = 15.0
 
 @contextmanager
 def local_gpu_node(address: str, cpus: int = 1) -> Iterator[int]:
-    """Joins this machine with its NVIDIA GPUs to the cluster at `address` while inside; yields how many GPUs it has.
+    """Joins this machine with its NVIDIA GPUs to the cluster at `address` in the `with` block; yields the number of its
+    GPUs.
 
     0: there is none, and nothing was started. cpus: that Ray may grant there.
     Raises ControlPlaneError where the node does not come up in time.
@@ -47,7 +48,7 @@ def local_gpu_node(address: str, cpus: int = 1) -> Iterator[int]:
 
 
 def count_gpus() -> int:
-    """NVIDIA GPUs that the driver tells of."""
+    """Number of NVIDIA GPUs that the driver lists."""
     from placement.hardware.meters import find_gpus
 
     return len(find_gpus())

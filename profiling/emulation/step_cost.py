@@ -4,7 +4,7 @@
 
 A sum and not a maximum: a kind gathers many operations, some bound by arithmetic and some by memory. compute[kind] is
 at least 1, so no step is faster than its FLOPs at the device's sustained rate. Every coefficient is positive, so the
-time rises with every FLOP, byte and launch. What an operation costs beyond its work (a kernel's ramp-up, Python's
+time rises with every FLOP, byte and launch. The cost of an operation beyond its work (a kernel's ramp-up, Python's
 dispatch) is in launch_s.
 """
 
@@ -24,7 +24,7 @@ KINDS = ("matmul", "conv", "grouped_conv", "memory")
 
 
 class Parts(NamedTuple):
-    """Seconds of a step on a device, by what bounds them."""
+    """Seconds of a step on a device: compute, memory and launches."""
 
     compute: float = 0.0
     memory: float = 0.0
@@ -32,7 +32,7 @@ class Parts(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Of the whole step."""
+        """Seconds of the whole step."""
         return self.compute + self.memory + self.launch
 
 
@@ -41,7 +41,7 @@ class StepCosts:
     """A calibrated set: for a device, inference or training, and a precision.
 
     compute, memory: by kind, in multiples of flops / peak and of bytes / bandwidth.  launch_s: s a launch.
-    error: relative, 1 sigma, on families that the calibration has not seen.
+    error: relative, 1 sigma, on families held out of the calibration.
     """
 
     compute: Mapping[str, float]

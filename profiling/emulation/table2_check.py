@@ -1,4 +1,4 @@
-"""Table 2 of the paper on the emulator: what must be assumed, what comes out, and what is explained but not matched.
+"""Table 2 of the paper on the emulator: the assumptions, the results, and the rows that are explained but not matched.
 
 The paper names neither the machine of Table 2 nor batch sizes nor loader. Assumed here, the same for every row:
 
@@ -50,12 +50,12 @@ class Table2Row:
 
     @property
     def assumed(self) -> bool:
-        """This is the configuration and precision that the target is about."""
+        """Whether the target is about this configuration and precision."""
         return (self.config, self.precision) == (ASSUMED_CONFIG, ASSUMED_PRECISION)
 
     @property
     def factor(self) -> float:
-        """How far off, as a factor of at least 1."""
+        """Ratio of the emulated to the published speed-up or its inverse, whichever is at least 1."""
         return max(self.emulated / self.published, self.published / self.emulated)
 
 

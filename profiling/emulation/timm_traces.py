@@ -134,13 +134,15 @@ def trace_all(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def built(name: str, image: int) -> Any:
-    """The timm model on the meta device, for this image size where it must be told."""
+    """The timm model on the meta device, built for this image size where the model takes one."""
     import timm
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class NoInitialisation(TorchDispatchMode):
-        """Leaves weights as they are: they hold nothing, and filling them is most of a model's building."""
+        """Leaves weights uninitialised: on the meta device they hold nothing, and filling them is most of a model's
+        building.
+        """
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func._schema.is_mutable and func._schema.name.endswith("_"):
@@ -155,7 +157,7 @@ def built(name: str, image: int) -> Any:
 
 
 def main() -> None:
-    """Traces them all (about an hour on one core) and writes the file."""
+    """Traces all models (about an hour on one core) and writes the file."""
     rows = pd.DataFrame(list(trace_all(data_folder())))
     rows.to_parquet(TRACES, compression="zstd", index=False)
     print(f"{len(rows)} traces in {TRACES}")

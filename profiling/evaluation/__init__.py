@@ -1,1 +1,1 @@
-"""Evaluation: policies and learners on what they have not seen."""
+"""Evaluation: policies and learners on pairs held out of their fit."""

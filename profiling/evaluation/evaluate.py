@@ -1,7 +1,7 @@
-"""`placement evaluate LOG`: the paper's five policies as in its Table 5, and how right the selectors are on what they
-have not seen.
+"""`placement evaluate LOG`: the paper's five policies as in its Table 5, and the accuracy of the selectors on pairs
+held out of their fit.
 
-Every figure of a selector comes from fits without the pair they are asked about: for Table 5 from a random
+Every figure of a selector comes from fits without the pair that they predict: for Table 5 from a random
 split into FOLDS, for the accuracies from the split named. Tasks with one implementation count in none of it.
 """
 
@@ -22,26 +22,26 @@ from profiling.dataset.pairs import labelled, pairs
 from profiling.evaluation.policy_scores import PairCosts, PolicyScore, policy_scores
 from profiling.learning.descent import TrainingOptions
 from profiling.learning.learner import Fold
-from profiling.learning.learners import DEFAULT, SELECTORS, learners
 from profiling.learning.mlp_training import FEWEST_ROWS, Examples, examples, fit_many
+from profiling.learning.registry import DEFAULT, SELECTORS, learners
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FOLDS = 5
 SPLITS = {"random": None, "config": "config", "workload": "workload"}
-"""Split -> the column of which one value at a time is held out; random: one of FOLDS parts."""
+"""Split -> the column whose values are held out one at a time; random: one of FOLDS parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitScore:
-    """How right the selectors are on pairs held out of their fit, all folds pooled, beside the majority class of the
-    rest: majority, paper, ratio (None where it was not asked: it takes a second or more a fold).
+    """Accuracy of the selectors on pairs held out of their fit, all folds pooled, beside the majority class of the
+    rest: majority, paper, ratio (None where it was left out: it takes a second or more a fold).
 
-    regret_seconds, regret_joules: of the devices taken by the one asked for, less the oracle's, as a share of the
-    oracle's sum; below zero where disobeying the rule was faster (it asks for more than being faster). None where no
-    energy is known.  by_fold: value held out -> majority, paper, ratio, rows.  unfitted: folds whose rest had one class
-    only: the net's answer is that.
+    regret_seconds, regret_joules: of the devices taken by the selector of `learner`, less the oracle's, as a share of
+    the oracle's sum; below zero where disobeying the rule was faster (it asks for more than being faster). None where
+    no energy is known.  by_fold: value held out -> majority, paper, ratio, rows.  unfitted: folds whose rest had one
+    class only: the net's answer is that.
     """
 
     majority: float
@@ -55,9 +55,9 @@ class SplitScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` finds. learner: the selector of `policies`, the regrets and `held_out`.
+    """The result of `evaluate`. learner: the selector of `policies`, the regrets and `held_out`.
 
-    held_out: split -> P(GPU) of each row of `frame`, by a fit that has not seen it.
+    held_out: split -> P(GPU) of each row of `frame`, by a fit without that row.
     """
 
     frame: pd.DataFrame
@@ -71,12 +71,14 @@ class Evaluation:
 
     @property
     def accuracy(self) -> dict[str, dict[str, float]]:
-        """Split -> accuracy of the majority class, of the paper's net, and of the ratio selector where it was asked."""
+        """Split -> accuracy of the majority class, of the paper's net, and of the speed-up selector where it was
+        evaluated.
+        """
         names = ("majority", "paper", *(("ratio",) if self.learner == "ratio" else ()))
         return {split: {name: getattr(score, name) for name in names} for split, score in self.splits.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """Plain data for `--json`."""
         return {
             "pairs": len(self.frame),
             "pairs_gpu": int((self.frame["label"] == "gpu").sum()),
@@ -97,7 +99,7 @@ def evaluate(
 ) -> Evaluation:  # fmt: skip
     """Evaluates the pairs of a log (a path or URI). learner: of SELECTORS, who chooses in Table 5.
 
-    Raises LogError where the log has no pairs, or one class only; OptionError on a learner that is none.
+    Raises LogError where the log has no pairs, or one class only; OptionError on an unknown learner.
     """
     rule = rule or JointThreshold()
     return evaluate_frame(labelled(pairs(read_log(log)), rule, both_classes=True), rule, options, learner)
@@ -107,7 +109,7 @@ def evaluate_frame(
     frame: pd.DataFrame, rule: JointThreshold | None = None, options: TrainingOptions | None = None,
     learner: str = DEFAULT,
 ) -> Evaluation:  # fmt: skip
-    """As `evaluate`, of a labelled frame (see `profiling.dataset.pairs.labelled`). Pairs with unknown features are left
+    """Evaluates a labelled frame (see `profiling.dataset.pairs.labelled`). Pairs with unknown features are left
     out, and counted. Raises LogError where too few are left."""
     if learner not in SELECTORS:
         raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
@@ -133,7 +135,7 @@ def evaluate_frame(
 
 @dataclass(frozen=True, slots=True)
 class _Nets:
-    """probability: P(GPU) of each row by the net that has not seen it, (n,); majority: the answer of the rest's
+    """probability: P(GPU) of each row by the net fitted without it, (n,); majority: the answer of the rest's
     majority class, (n,); unfitted: folds without a net."""
 
     probability: np.ndarray
@@ -142,7 +144,7 @@ class _Nets:
 
 
 def folds_of(frame: pd.DataFrame, column: str | None, seed: int) -> dict[str, np.ndarray]:
-    """Name of what is held out -> mask of it; empty where a column has one value only."""
+    """Name of each part held out -> mask of its rows; empty where a column has one value only."""
     if column is None:
         fold = np.random.default_rng(seed).permutation(len(frame)) % FOLDS
         return {str(number): fold == number for number in range(FOLDS)}
@@ -154,7 +156,7 @@ def folds_of(frame: pd.DataFrame, column: str | None, seed: int) -> dict[str, np
 def _nets(
     data: Examples, folds: Mapping[str, Mapping[str, np.ndarray]], rule: JointThreshold, options: TrainingOptions
 ) -> dict[str, _Nets]:
-    """Fits one net for each fold of each split, all at once, and asks it about what it has not seen."""
+    """Fits one net for each fold of each split, all at once, and predicts the rows held out."""
     parts = [(split, name, ~mask) for split, masks in folds.items() for name, mask in masks.items()]
     fitted = [part for part in parts if can_learn(data, part[2])]
     nets = iter(fit_many(data, [part[2] for part in fitted], rule, options) if fitted else ())
@@ -173,7 +175,7 @@ def _nets(
 def _ratio(
     frame: pd.DataFrame, folds: Mapping[str, Mapping[str, np.ndarray]], rule: JointThreshold, seed: int
 ) -> dict[str, np.ndarray]:
-    """Split -> P(GPU) of each row by a ratio selector that has not seen it, (n,)."""
+    """Split -> P(GPU) of each row by a speed-up selector fitted without that row, (n,)."""
     made, found = of_labelled(frame), {}
     for split, masks in folds.items():
         each = [Fold(name, np.flatnonzero(~mask), np.flatnonzero(mask), seed) for name, mask in masks.items()]

@@ -1,7 +1,7 @@
-"""Held-out evaluation: every learner on pairs of which it has not seen the device, the work, the family or the source.
+"""Held-out evaluation: every learner on pairs whose device, work, family or source is held out of its fit.
 
-    workload   pieces of work it has not seen, in FOLDS parts; their devices it knows
-    gpu, cpu   a device it has not seen, on work it has not seen either: the work is cut in two halves, the learners fit
+    workload   new work, in FOLDS parts, on known devices
+    gpu, cpu   a new device, on new work: the work is cut in two halves, the learners fit
                on one half on the other devices, are tested on the other half on the device held out, and the reverse
     config     likewise, a CPU and a GPU together
     family     one family of work at a time
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,17 +27,16 @@ from placement.spec.joint_threshold import JointThreshold
 from profiling.evaluation.holdout_scores import Answers, LearnerScore, score
 from profiling.learning.history_replay import NOISE, RUNS, after_runs
 from profiling.learning.learner import Fold
-from profiling.learning.learners import SELECTORS, learners
+from profiling.learning.registry import SELECTORS, learners
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Holdout = Literal["gpu", "cpu", "config", "workload", "family", "source", "random"]
 COLUMNS: dict[str, str] = {
     "gpu": "gpu_device", "cpu": "cpu_device", "config": "config", "workload": "workload", "family": "family",
     "source": "source_name", "random": "config",
 }  # fmt: skip
-"""What is held out -> the column that names it."""
+"""Kind of part that is held out -> the column that names the parts."""
 
 FOLDS = 5
 SEEDS = (0, 1, 2)
@@ -48,10 +47,10 @@ WITH_PROBES = ("gpu", "cpu", "config", "source")
 
 @dataclass(frozen=True)
 class Result:
-    """What `holdout` finds. rows: pairs tested, each once a seed.  learners: by name, weakest first.
+    """The result of `holdout`. rows: pairs tested, each once a seed.  learners: by name, weakest first.
 
     history: of the default with the runs that `profiling.learning.history_replay` replays; no learner, for it knows
-    tasks by name, and shown apart. None where the default was not asked.
+    tasks by name, and shown apart. None where the default was left out.
     """
 
     holdout: str
@@ -66,11 +65,11 @@ class Result:
 
     @property
     def default(self) -> str:
-        """The selector that serves by this evidence: of SELECTORS the one right more often."""
+        """The learner of SELECTORS that is right more often: the default by this evidence."""
         return better(self.learners)
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """Plain data for `--json`."""
         return {
             "holdout": self.holdout,
             "sources": list(self.sources) if self.sources else None,
@@ -87,7 +86,7 @@ class Result:
 
 
 def better(scores: Mapping[str, LearnerScore]) -> str:
-    """Of SELECTORS the one with the higher accuracy; where they are level, the lower Brier score."""
+    """The learner of SELECTORS with the higher accuracy; among equals, with the lower Brier score."""
     asked = [name for name in SELECTORS if name in scores]
     return max(asked or scores, key=lambda name: (scores[name].accuracy, -scores[name].brier))
 
@@ -96,10 +95,10 @@ def holdout(
     frame: pd.DataFrame, by: str, sources: Sequence[str] | None = None, seeds: Sequence[int] = SEEDS,
     probes: int = PROBES, rule: JointThreshold | None = None, only: Sequence[str] | None = None,
 ) -> Result:  # fmt: skip
-    """Evaluates every learner on `frame` (see `profiling.dataset.frames`), what `by` names held out.
+    """Evaluates every learner on `frame` (see `profiling.dataset.frames`) with parts of the column `by` names held out.
 
     sources: only pairs of these.  seeds: of the parts and probes; scores are means over them.  only: these learners.
-    Raises OptionError for a `by` or a source that is none, LogError where nothing can be held out.
+    Raises OptionError for an unknown `by` or source, LogError where nothing can be held out.
     """
     frame = chosen_sources(frame, sources)
     each = [list(folds(frame, by, seed, probes)) for seed in seeds]
@@ -144,7 +143,7 @@ def _pooled(
     for some in each:
         rows = np.concatenate([fold.test for fold in some])
         names = [np.full(len(fold.test), fold.name, object) for fold in some]
-        # Parts of workloads have no name worth printing: there, and at random, scores are told by config.
+        # Parts of workloads have no name worth printing: there, and at random, scores are listed by config.
         told = frame["config"].fillna("unknown").to_numpy(object)[rows] if by in ("workload", "random") else None
         yield Answers(
             rows, np.concatenate([next(place) for _ in some]), np.concatenate(names) if told is None else told

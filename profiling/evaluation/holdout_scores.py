@@ -1,4 +1,4 @@
-"""How good a learner's answers are, on pairs held out of its fit."""
+"""Scores of a learner's predictions on pairs held out of its fit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-BINS = 10  # of the calibration error
+BINS = 10  # bins of the calibration error
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceScore:
-    """Of one held-out device (or family, source, config). rows: pairs tested, a seed's; means over the seeds."""
+    """Scores on one held-out device (or family, source, config). rows: pairs tested, a seed's; means over the seeds."""
 
     accuracy: float
     balanced_accuracy: float
@@ -25,7 +25,7 @@ class DeviceScore:
 
 @dataclass(frozen=True, slots=True)
 class LearnerScore:
-    """Of one learner, all folds of a seed pooled; means over the seeds.
+    """Scores of one learner, all folds of a seed pooled; means over the seeds.
 
     accuracy: share of the pairs where the device with P >= 0.5 is the label's.  accuracy_std: over the seeds.
     balanced_accuracy: mean of the shares right of either label.  roc_auc: None where the test has one label only.
@@ -56,7 +56,9 @@ class LearnerScore:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A learner's answers to the test rows of one seed. rows: indices; p_gpu: of each; held_out: names of the folds."""
+    """A learner's predictions of the test rows of one seed. rows: indices; p_gpu: of each; held_out: names of the
+    folds.
+    """
 
     rows: np.ndarray
     p_gpu: np.ndarray

@@ -1,4 +1,4 @@
-"""Table 5 of labelled pairs: the paper's policies and the oracle, what each costs and how often it is right."""
+"""Table 5 of labelled pairs: costs and accuracy of the paper's policies and of the oracle."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Asked = tuple[TaskSpec, tuple[Candidate, Candidate]]
 
 
 def _candidates(pair: Mapping[str, Any], p_gpu: float) -> Asked:
-    """The task of a pair and its two candidates, as `decide` would hand them to a policy."""
+    """The task of a pair and its two candidates, in the form that `decide` gives to a policy."""
     task = TaskSpec(
         flops=pair["flops"], input_bytes=pair["input_bytes"], batch_size=int(pair["batch_size"]),
         parameters=int(pair["parameters"]), steps=1 if pair["steps"] is None or pair["steps"] != pair["steps"]
@@ -92,7 +92,7 @@ class PairCosts:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, weights: np.ndarray | None = None) -> PairCosts:
-        """Of a labelled frame. weights: how often each pair occurs; None: once."""
+        """The costs of a labelled frame. weights: how often each pair occurs; None: once."""
         columns = [
             frame[f"{device}_{what}"].to_numpy(dtype=np.float64)
             for what in ("seconds", "joules")
@@ -108,15 +108,15 @@ class PairCosts:
         return int(np.isfinite(self.cpu_joules).sum())
 
     def seconds(self, gpu: np.ndarray) -> float:
-        """Of all, those of the mask on the GPU."""
+        """Seconds of all pairs, those of the mask on the GPU."""
         return float((np.where(gpu, self.gpu_seconds, self.cpu_seconds) * self.weights).sum())
 
     def joules(self, gpu: np.ndarray) -> float | None:
-        """Likewise; None where none is known."""
+        """Joules of all pairs, those of the mask on the GPU; None where none is known."""
         return float(np.nansum(np.where(gpu, self.gpu_joules, self.cpu_joules) * self.weights)) or None
 
     def score(self, gpu: np.ndarray, oracle: np.ndarray) -> PolicyScore:
-        """Of one choice (a mask: on the GPU) beside the oracle's."""
+        """The score of one choice (a mask: on the GPU) beside the oracle's."""
         always, never = np.ones(len(gpu), bool), np.zeros(len(gpu), bool)
         joules, all_gpu = self.joules(gpu), self.joules(always)
         busy = float((self.gpu_seconds * self.weights)[gpu].sum())

@@ -1,1 +1,1 @@
-"""Learners: fitted to pairs, they give P(GPU) of others; refit makes the selector file."""
+"""Learners, which are fitted to pairs and give P(GPU) of others; refit makes the selector file."""

@@ -1,4 +1,4 @@
-"""What a selector has to beat: the majority class, a threshold on FLOPs, logistic regression, boosted trees."""
+"""Baselines: the majority class, a threshold on FLOPs, logistic regression, boosted trees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def numbers(frame: pd.DataFrame) -> np.ndarray:
 
 
 def one_hot(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
-    """(n, len(names)): which framework; all zero for one that is unknown or new."""
+    """(n, len(names)) one-hot frameworks; all zero for one that is unknown or not in `names`."""
     given = frame["framework"].to_numpy(object)
     return np.stack([given == name for name in names], axis=1).astype(float) if names else np.zeros((len(frame), 0))
 
@@ -37,8 +37,8 @@ class _EachFold(ABC):
     name: str
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
-        """As Learner."""
-        del rule  # the labels carry it
+        """P(GPU) of each fold's test rows; see `Learner`."""
+        del rule  # unused: the labels were made by it
         answers = []
         for fold in folds:
             train, test = frame.iloc[fold.train], frame.iloc[fold.test]
@@ -53,18 +53,18 @@ class _EachFold(ABC):
 
 
 class Majority(_EachFold):
-    """The share of GPU labels, whatever the task."""
+    """The share of GPU labels, for every task."""
 
     name = "majority"
 
     def p_gpu(self, train: pd.DataFrame, gpu: np.ndarray, test: pd.DataFrame) -> np.ndarray:
-        """The same for all."""
+        """The share of GPU labels, for every row."""
         del train
         return np.full(len(test), gpu.mean())
 
 
 class FlopsThreshold(_EachFold):
-    """GPU from so many FLOPs on: the threshold most often right on the train rows. Unknown FLOPs: the majority."""
+    """GPU above a threshold of FLOPs, the most accurate on the train rows. Unknown FLOPs: the majority."""
 
     name = "flops_rule"
 
@@ -85,12 +85,12 @@ class FlopsThreshold(_EachFold):
 
 
 class Logistic(_EachFold):
-    """Logistic regression on the logs, standardised; what is unknown counts as average and is marked."""
+    """Logistic regression on the logs, standardised; unknown values count as the mean and are marked by a column."""
 
     name = "logistic"
 
     def p_gpu(self, train: pd.DataFrame, gpu: np.ndarray, test: pd.DataFrame) -> np.ndarray:
-        """scikit-learn's, with its own regularisation."""
+        """P(GPU) by scikit-learn's LogisticRegression with its default regularisation."""
         from sklearn.linear_model import LogisticRegression
 
         seen, asked = numbers(train), numbers(test)
@@ -113,7 +113,7 @@ class BoostedTrees(_EachFold):
     name = "boosted_trees"
 
     def p_gpu(self, train: pd.DataFrame, gpu: np.ndarray, test: pd.DataFrame) -> np.ndarray:
-        """Unknown values are left to the trees."""
+        """P(GPU) by scikit-learn's trees, which handle unknown values."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         names = sorted(train["framework"].dropna().unique())

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import torch
 
 
-EVERY_EPOCHS = 50  # progress is told this often
+EVERY_EPOCHS = 50  # between two reports of progress
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread while inside: nets so small only wait for one another."""
+    """Runs torch on one thread in the `with` block: nets this small gain nothing from more."""
     import torch
 
     before = torch.get_num_threads()
@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class MiniBatch:
-    """inputs (parts, n, 9), gpu (n,), training and validating weights (parts, n)."""
+    """Training data of many nets: inputs (parts, n, 9), gpu (n,), training and validation weights (parts, n)."""
 
     inputs: torch.Tensor
     gpu: torch.Tensor
@@ -45,7 +45,7 @@ class MiniBatch:
 
 @dataclass
 class Best:
-    """The best weights seen of each net, by its validation loss."""
+    """The best weights of each net so far, by its validation loss."""
 
     loss: np.ndarray
     epoch: np.ndarray
@@ -131,8 +131,8 @@ def _loss(logits: torch.Tensor, gpu: torch.Tensor, weights: torch.Tensor) -> tor
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """How a net is fitted. The paper gives the learning rate (0.05), the epochs (800) and the kinds of regularisation;
-    their strengths, the batch, the momentum and the patience are ours.
+    """Hyperparameters of a fit. The paper gives the learning rate (0.05), the epochs (800) and the kinds of
+    regularisation; their strengths, the batch, the momentum and the patience are ours.
 
     batch_size: None: a twelfth of the rows, at least 32, so that an epoch costs the same for any log.
     patience: epochs without a better validation loss after which a net is done.

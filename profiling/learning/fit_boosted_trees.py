@@ -1,8 +1,8 @@
-"""Fits the trees of the ratio selector (see `placement.prediction.boosted_trees`), and finds which of curves and trees
-to trust.
+"""Fits the trees of the ratio selector (see `placement.prediction.boosted_trees`), and the errors of
+curves and trees.
 
-The trees are scikit-learn's histogram gradient boosting, taken over as plain data. What a prediction is worth is
-measured on work held out of a fit: work is equal where its inputs are; its name is not asked.
+The trees are scikit-learn's histogram gradient boosting, taken over as plain data. The error of a prediction is
+measured on work held out of a fit: work is equal where its inputs are equal, whatever its name.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def log_shortfalls(frame: pd.DataFrame, logs: np.ndarray) -> np.ndarray:
 
 
 def work_of(frame: pd.DataFrame) -> np.ndarray:
-    """(n,): a number for each different piece of work."""
+    """(n,) codes: rows of equal work have equal codes."""
     return frame.groupby([*INPUTS, "framework"], dropna=False, sort=True).ngroup().to_numpy()
 
 
@@ -134,7 +134,7 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> BoostedTrees | None:
 
 
 def _twice(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows, and again as if nobody had told their kernels: one sum of trees then does for either."""
+    """The rows twice, once with unknown kernels, so that one sum of trees serves tasks with and without them."""
     without = inputs.copy()
     without[:, OF_KERNELS] = UNKNOWN
     return np.vstack([inputs, without]), np.tile(target, 2)
@@ -143,9 +143,9 @@ def _twice(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _times(
     inputs: np.ndarray, speedup: np.ndarray, shortfall: np.ndarray, held: np.ndarray, of_speedup: np.ndarray | None
 ) -> Times:
-    """What the seconds of both devices err by on the rows of a mask, fitted on the others.
+    """Standard errors of the log seconds of both devices on the rows of a mask, fitted on the others.
 
-    of_speedup: what the speed-up errs by on these rows.
+    of_speedup: standard error of the log speed-up on these rows.
     """
     if of_speedup is None or not len(of_speedup) or (~held).sum() < FEWEST_ROWS / 2:
         return Times(*(_rms(log - log.mean()) for log in (shortfall, shortfall - speedup)))
@@ -155,13 +155,13 @@ def _times(
 
 
 def _forest(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:
-    """Of (trees, what they are added to) of each sum."""
+    """Sums of trees, each with the constant that it is added to."""
     ends = tuple(accumulate(len(trees) for trees, _ in sums))
     return Forest(inputs, tuple(tree for trees, _ in sums for tree in trees), ends, tuple(base for _, base in sums))
 
 
 def _boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
-    """The trees, and what they are added to."""
+    """The trees, and the constant that they are added to."""
     model = _regressor(options).fit(inputs, target)
     return [_tree(each[0].nodes) for each in model._predictors], float(np.ravel(model._baseline_prediction)[0])
 
@@ -222,7 +222,7 @@ def _power(
 
 
 def _errors(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> np.ndarray | None:
-    """What trees err by on the rows of a mask, fitted on the others; None where either are too few."""
+    """Standard error of trees on the rows of a mask, fitted on the others; None where either part has too few rows."""
     if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
         return None
     found: np.ndarray = _regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
@@ -249,6 +249,6 @@ def _some_gpus(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _over(what: Any, logs: np.ndarray) -> np.ndarray:
-    """`what` of each column's known values; NaN where there are none."""
+    """A statistic of each column's known values; NaN where there are none."""
     known: Iterable[np.ndarray] = (column[np.isfinite(column)] for column in logs.T)
     return np.array([float(what(column)) if len(column) else np.nan for column in known])

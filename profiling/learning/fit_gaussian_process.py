@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from placement.errors import LogError
 from placement.prediction.gaussian_process import (
     AMPLITUDES,
     INPUTS,
@@ -23,17 +22,17 @@ from placement.prediction.gaussian_process import (
     covariance,
     covariances,
 )
+from profiling.learning.timings import check_timings, timings_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST_CELLS = 4  # of each kind of device; below it there is no curve to speak of
 SEARCH_CELLS = 300  # the amplitudes are sought on so many: they are few, and the search is cubic
 MOST_CELLS = 2000
-MOST_POINTS = 256  # what a prediction costs, and the size of the selector file
+MOST_POINTS = 256  # bounds the cost of a prediction and the size of the selector file
 ITERATIONS = 25
 JITTER = 1e-5
-BOUND_ROOM = 1.0  # a log speed-up may exceed those seen by a factor e
+BOUND_ROOM = 1.0  # a predicted speed-up exceeds the largest measured one by a factor e at most
 
 _SHARED = (0.3, 0.6, 0.8, 0.3, 0.5, 0.05, 0.8)
 _KIND = (0.1, 0.5, 0.8, 0.5, 0.5, 0.05, 0.9)
@@ -57,13 +56,13 @@ class Cells:
     count: np.ndarray
 
     def take(self, chosen: np.ndarray) -> Cells:
-        """Those of an array of indices."""
+        """The cells of an array of indices."""
         return Cells(self.points.take(chosen), self.mean[chosen], self.variance[chosen], self.count[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class _Scales:
-    """The names behind the codes, and what logs are centred on; see GaussianProcess."""
+    """The names of the codes, and the means that logs are centred on; see GaussianProcess."""
 
     frameworks: tuple[str, ...]
     cpus: tuple[str, ...]
@@ -101,39 +100,6 @@ def fit_ratio(frame: pd.DataFrame, seed: int = 0, like: GaussianProcess | None =
         (float(prior.noise[0]), float(prior.noise[1])),
         (float(speedup.min()) - BOUND_ROOM, float(speedup.max()) + BOUND_ROOM), power_of(frame),
     )  # fmt: skip
-
-
-def check_timings(timings: pd.DataFrame) -> None:
-    """Raises LogError where there is too little to learn curves from."""
-    works = timings.drop_duplicates([*INPUTS, "framework", "device", "gpu"])
-    for gpu in (False, True):
-        if (found := int((works["gpu"] == gpu).sum())) < FEWEST_CELLS:
-            raise LogError(
-                f"nothing to learn from: {found} different pieces of work timed on a {'GPU' if gpu else 'CPU'}; "
-                f"{FEWEST_CELLS} is the least. Sweep more sizes."
-            )
-
-
-def timings_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for each piece of work on each device: INPUTS, framework, device, gpu, gflops, log_seconds (of one step).
-
-    In a table of pairs one measurement stands in as many rows as it has partners: equal rows count once. Runs that
-    did not finish tell no time and are left out.
-    """
-    import pandas as pd
-
-    sides = []
-    for kind in ("cpu", "gpu"):
-        seconds = frame[f"{kind}_seconds"].astype(float)
-        side = frame[[*INPUTS]].astype(float)
-        side = side.where(side > 0)
-        side["framework"], side["device"] = frame["framework"], frame[f"{kind}_device"]
-        side["gflops"], side["gpu"] = frame[f"{kind}_gflops"].astype(float), kind == "gpu"
-        side["log_seconds"] = np.log(seconds.where(seconds > 0) / frame["steps"].fillna(1))
-        sides.append(side[~frame[f"{kind}_censored"].to_numpy(bool)])
-    timings = pd.concat(sides).dropna(subset=["log_seconds"]).drop_duplicates(ignore_index=True)
-    # By value, so that the order of the rows, which follows the names of the work, changes nothing.
-    return timings.sort_values(list(timings.columns), ignore_index=True)
 
 
 def _scales(timings: pd.DataFrame) -> _Scales:
@@ -180,7 +146,7 @@ def _at_most(count: int, cells: Cells, chance: np.random.Generator) -> Cells:
 
 @dataclass(frozen=True, slots=True)
 class _Prior:
-    """What the search finds. amplitudes: of AMPLITUDES.  noise: of CPU and GPU times.  scales: of the frameworks."""
+    """The result of the search. amplitudes: of AMPLITUDES.  noise: of CPU and GPU times.  scales: of the frameworks."""
 
     amplitudes: np.ndarray
     noise: np.ndarray
@@ -198,7 +164,7 @@ class _Prior:
 
 
 def _search(cells: Cells, level: float, frameworks: int) -> _Prior:
-    """The most probable prior, by the marginal likelihood and what is typical."""
+    """The prior of the largest posterior: marginal likelihood times the log-normal priors of its amplitudes."""
     from scipy.optimize import minimize
 
     start = np.log(np.array([*TYPICAL, TYPICAL_NOISE, TYPICAL_NOISE, *[SCALE] * frameworks]))
@@ -300,7 +266,7 @@ def power_of(frame: pd.DataFrame) -> PowerRatio | None:
     known = known[np.isfinite(known)]
     if not len(known):
         return None
-    # A handful of pairs cannot tell their own spread: 50 % is the error of a CPU's joules estimated from its TDP.
+    # A few pairs do not show their spread: 50 % is the error of a CPU's joules estimated from its TDP.
     prior, worth = 0.5, 4
     variance = (worth * prior**2 + ((known - known.mean()) ** 2).sum()) / (worth + len(known))
     return PowerRatio(float(known.mean()), float(np.sqrt(variance * (1 + 1 / len(known)))))

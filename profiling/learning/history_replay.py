@@ -1,7 +1,7 @@
-"""What History makes of the default selector's answers once the same work was seen: a row of its own, for it alone
-knows tasks by their name.
+"""Posterior P(GPU) of the default selector after runs of the same task. It has a row of its own in the tables, since
+it alone knows tasks by name.
 
-Published pairs tell one time for each device. So RUNS warm runs on each device are replayed: the pair's own seconds
+Published pairs have one time for each device. So RUNS warm runs on each device are replayed: the pair's own seconds
 times log-normal noise of NOISE, drawn by the seed; a first, cold run is set aside, as in service. The answer is
 `placement.prediction.runtime_history.posterior` with the held-out P(GPU) as prior. The label stays that of the pair as
 it was measured.

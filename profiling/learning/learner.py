@@ -1,4 +1,4 @@
-"""Learner: fitted on some pairs, it gives P(GPU) of others; Fold: one held-out part."""
+"""The interface of learners, and Fold, one held-out part of the pairs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Fold(NamedTuple):
-    """One held-out part. name: what is held out.  train, test: indices of rows of the frame; they share none.
+    """One held-out part. name: of the part held out.  train, test: indices of rows of the frame; they share none.
 
-    seed: of what was drawn for it.
+    seed: of the random draws that made it.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Fold(NamedTuple):
 
 
 class Learner(Protocol):
-    """P(GPU) of pairs it has not seen."""
+    """A classifier that is fitted on some pairs and gives P(GPU) of others."""
 
     name: str
 

@@ -22,8 +22,8 @@ MOST_ROWS = 2000
 OPTIONS = TrainingOptions(epochs=800, patience=60)
 
 
-class Paper:
-    """9-16-16-1. A feature that is unknown counts as the table's median."""
+class MlpLearner:
+    """The paper's net 9-16-16-1. A feature that is unknown counts as the table's median."""
 
     name = "paper"
 
@@ -31,7 +31,7 @@ class Paper:
         self.options = options
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
-        """As Learner; a fold whose train rows have one class is answered by that class."""
+        """P(GPU) of each fold's test rows; where the train rows have one class, that class is the answer."""
         gpu = (frame["label"] == "gpu").to_numpy()
         columns = frame[list(FEATURES)].to_numpy(float)
         if missing := [

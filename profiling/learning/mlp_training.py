@@ -1,6 +1,6 @@
 """Fits the paper's net 9-16-16-1: SGD at 0.05, up to 800 epochs, BCE, dropout, weight decay, early stopping.
 
-`fit` is what the Ray Train loop calls. `fit_many` fits one net for each of several training parts of the same data at
+The Ray Train loop calls `fit`. `fit_many` fits one net for each of several training parts of the same data at
 once, as one batched product: the held-out fits of an evaluation cost hardly more than one.
 No Ray here; torch is imported when a fit begins.
 """
@@ -23,7 +23,7 @@ from profiling.learning.descent import Best, MiniBatch, TrainingOptions, descend
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST_ROWS = 10  # below it no validation part is worth the name
+FEWEST_ROWS = 10  # with fewer rows the validation part is too small
 _EPSILON = 1e-7
 
 
@@ -38,7 +38,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a net learns from: log1p of the nine features (n, 9), and whether the GPU was right (n,)."""
+    """Training examples: log1p of the nine features (n, 9), and whether the GPU was right (n,)."""
 
     inputs: np.ndarray
     gpu: np.ndarray
@@ -122,7 +122,7 @@ def _split(data: Examples, parts: Sequence[np.ndarray], options: TrainingOptions
         held[rows[: max(1, round(options.validation * len(rows)))]] = True
     allowed = np.stack(parts)
     validating = allowed & held
-    # A part whose rows all fell on one side validates on what it trains on.
+    # A part whose rows all fell on one side validates on its training rows.
     lacking = ~validating.any(axis=1) | ~(allowed & ~held).any(axis=1)
     training = np.where(lacking[:, None], allowed, allowed & ~held)
     return training, np.where(lacking[:, None], allowed, validating)

@@ -3,8 +3,8 @@
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
 The fit itself is `profiling.learning.mlp_training.fit` (the paper's net) or
-`profiling.learning.speedup.fit_ratio_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
-says which of the two is better on a log.
+`profiling.learning.speedup.fit_speedup_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
+compares the two on a log.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from placement.spec.joint_threshold import JointThreshold
 from profiling.dataset.pairs import labelled, pairs
 from profiling.emulation.emulated_cluster import environment_of
 from profiling.learning.descent import TrainingOptions
-from profiling.learning.learners import DEFAULT, SELECTORS
 from profiling.learning.mlp_training import environment, examples, fit
+from profiling.learning.registry import DEFAULT, SELECTORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,14 +42,14 @@ COLUMNS = {
     "ratio": (*dict.fromkeys((*INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label",
                               "cpu_seconds", "gpu_seconds", "cpu_censored", "gpu_censored", "steps", "energy_ratio")),),
 }  # fmt: skip
-"""Learner -> what its fit takes of a frame."""
+"""Learner -> columns of a frame that its fit uses."""
 START_TIMEOUT_S = 60.0
 LEAST_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """A refitted selector.  seconds: of the whole refit.  path: of the file, None where none was asked for."""
+    """A refitted selector.  seconds: of the whole refit.  path: of the file, None where none was written."""
 
     selector: Selector
     rows: int
@@ -57,7 +57,7 @@ class Refit:
     path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--json` writes."""
+        """Plain data for `--json`."""
         data = self.selector.to_dict()
         return {
             "version": self.selector.version,
@@ -101,14 +101,14 @@ def refit(
 def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = DEFAULT) -> pd.DataFrame:
     """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" the FLOPs.
 
-    LogError says why there is nothing to learn from; OptionError on a learner that is none.
+    Raises LogError where there is nothing to learn from, OptionError on an unknown learner.
     """
     if learner not in SELECTORS:
         raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
     frame = labelled(pairs(read_log(log)), rule, both_classes=True)
     if learner == "ratio":
         from profiling.dataset.frames import of_labelled
-        from profiling.learning.fit_gaussian_process import check_timings, timings_of
+        from profiling.learning.timings import check_timings, timings_of
 
         flops = frame["flops"].to_numpy(float) > 0
         if not flops.any():
@@ -131,7 +131,9 @@ def through_ray_train(
     frame: pd.DataFrame, rule: JointThreshold, options: TrainingOptions, storage_path: str | None, timeout_s: float,
     learner: str = DEFAULT,
 ) -> Selector:  # fmt: skip
-    """The fit in one worker of a TorchTrainer, fed by Ray Data; what it returns is checked as a file would be."""
+    """The fit in one worker of a TorchTrainer, fed by Ray Data; its result is checked in the same way as a selector
+    file.
+    """
     import ray
     from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -164,7 +166,7 @@ def through_ray_train(
 
 
 def train_loop(config: Mapping[str, Any]) -> str:
-    """What the Train worker runs: its shard of the Ray Data set -> fit -> the selector as JSON."""
+    """The function of the Train worker: its shard of the Ray Data set -> fit -> the selector as JSON."""
     import pandas as pd
     import ray.train
     import torch
@@ -174,9 +176,9 @@ def train_loop(config: Mapping[str, Any]) -> str:
     frame = pd.concat(list(shard.iter_batches(batch_size=None, batch_format="pandas")), ignore_index=True)
     rule, options = JointThreshold(**config["rule"]), TrainingOptions(**config["options"])
     if config["learner"] == "ratio":
-        from profiling.learning.speedup import fit_ratio_selector
+        from profiling.learning.speedup import fit_speedup_selector
 
-        return json.dumps(fit_ratio_selector(frame, rule, options.seed).to_dict())
+        return json.dumps(fit_speedup_selector(frame, rule, options.seed).to_dict())
     fitted = fit(
         frame,
         rule,
@@ -231,7 +233,7 @@ def wait_for_cpu(timeout_s: float, cpus: float = 1.0) -> None:
 
 
 def _where(storage_path: str | None) -> dict[str, str] | None:
-    """Without a shared folder the worker must run on this machine; where there is but one, any node will do."""
+    """Label selector of the Train worker: this machine, unless storage is shared or the cluster has one machine."""
     import ray
 
     if storage_path is not None or len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}) < 2:

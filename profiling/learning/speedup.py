@@ -1,8 +1,8 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
-curves (`fitting`) and trees (`tree_fitting`), and the share of the trees: 1, unless another of SHARES errs less in the
-log speed-up of work held out of a fit of both, by a standard error: trees are tens of times faster to ask. Each part of
-the work is held out once: one part alone tells too little.
+curves (`fit_gaussian_process`) and trees (`fit_boosted_trees`), and the share of the trees: 1, unless another of SHARES
+errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens of times faster to
+ask. Each part of the work is held out once: one part alone tells too little.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MOST_TESTED = 1000  # rows of each part on which the share is chosen
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What serves. curves: None where the trees have it all.  share: of the trees."""
+    """The fitted parts of a selector. curves: None where the trees have it all.  share: of the trees."""
 
     curves: GaussianProcess | None
     trees: BoostedTrees | None
@@ -79,8 +79,9 @@ def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
 
 
 def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
-    """Of SHARES that with the least squared error, of those surely better than trees alone. The curves' few amplitudes
-    are those of all the work."""
+    """The share of the trees with the least squared error among the SHARES that are surely better than trees alone. The
+    curves' few amplitudes are those of all the work.
+    """
     target, chance = log_speedups(frame), np.random.default_rng(seed)
     gaps: list[list[float]] = []  # of each piece of work, for each share: squared errors less those of trees alone
     for held in parts_of_work(frame, seed):
@@ -104,13 +105,13 @@ def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
     return SHARES[better[np.argmin(mean[better])]] if len(better) else 1.0
 
 
-class Ratio:
-    """See `placement.prediction.gaussian_process` and `placement.prediction.boosted_trees`."""
+class SpeedupLearner:
+    """The learner "ratio". See `placement.prediction.gaussian_process` and `placement.prediction.boosted_trees`."""
 
     name = "ratio"
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
-        """As Learner. The folds share the machine's cores: each fit takes a second or more."""
+        """P(GPU) of each fold's test rows. The folds share the machine's cores: each fit takes a second or more."""
         from joblib import Parallel, cpu_count, delayed
 
         each = (delayed(_answers)(frame.iloc[fold.train], frame.iloc[fold.test], fold.seed, rule) for fold in folds)
@@ -144,7 +145,7 @@ def predictions(model: GaussianProcess, frame: pd.DataFrame) -> list[Prediction]
     return found
 
 
-def fit_ratio_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
+def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
     """The selector of a frame (see `profiling.dataset.frames`), with its metrics; its version names its weights.
 
     Raises LogError where there is too little to learn from.

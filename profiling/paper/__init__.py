@@ -36,17 +36,18 @@ PARTS: dict[str, str] = {
     "sensitivity": "profiling.paper.sensitivity",
     "influence": "profiling.paper.influence",
 }
-"""Part -> the module that has it."""
+"""Part -> its module."""
 
 EPOCHS = 300
-"""Of the nets here, so that a part takes a minute. The paper's are 800: in a trial on the emulated grid, random split,
-they gained 0.4 points of accuracy over 200, for four times the time."""
+"""Epochs of the nets, chosen so that a part takes a minute. The paper's are 800: in a trial on the emulated grid,
+random split, they gained 0.4 points of accuracy over 200, for four times the time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
     """part: of PARTS.  seeds: how many; intervals are over them.  epochs: of each net, at most.  beside: learners of
-    `profiling.learning.learners` beside the net in Table 5."""
+    `profiling.learning.registry` beside the net in Table 5."""
 
     part: str = "table5"
     seeds: int = 3
@@ -56,7 +57,7 @@ class PaperOptions:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a part shows. tables: for the terminal, of at most 80 columns.  data: what `--json` writes.
+    """The result of a part. tables: for the terminal, of at most 80 columns.  data: for `--json`.
 
     notes: why ours differ from the published figures, a sentence each.  draw: makes the figure, where it is one.
     """

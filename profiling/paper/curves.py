@@ -28,7 +28,7 @@ COLUMNS = {
     "fig4": ("calibration_error", "brier", "accuracy"),
     "fig5": ("auc", "accuracy"),
 }
-"""What the table of each shows; `--json` has all."""
+"""Columns of each table; `--json` has all of them."""
 DRAW = {"fig3": plots.precision_recall, "fig4": plots.calibration, "fig5": plots.roc}
 WHY = (
     "The paper's is its random split of few, well separated cases (accuracy 100 %, which it says shows only that the "
@@ -39,7 +39,7 @@ WHY = (
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part."""
+    """Fig. 3, 4 or 5: see `profiling.paper.Part`."""
     frame, data = known(source.whole)
     found = held_out(frame, data, source.rule, range(options.seeds), options.epochs)
     splits = list(dict.fromkeys(one.split for one in found))
@@ -62,7 +62,7 @@ def run(source: Source, options: PaperOptions) -> Part:
 
 
 def scores(each: Sequence[HeldOut], gpu: np.ndarray) -> dict[str, Any]:
-    """Of one split: mean and ci95 over the seeds."""
+    """Figures of one split: mean and ci95 over the seeds."""
     values: dict[str, list[float]] = {}
     for one in each:
         curve = figure_data.curves(gpu, one.p_gpu)

@@ -1,4 +1,6 @@
-"""The figures of notebooks/selector.ipynb and policies.ipynb that the report does not have. Looks as in `plots`."""
+"""The figures of notebooks/selector.ipynb and policies.ipynb that the report does not have. They have the look of
+`profiling.report.plot_style`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from profiling.report.figure_data import PAPER_POLICIES
-from profiling.report.plots import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
+from profiling.report.plot_style import CPU, FAINT, GPU, INK, LINES, MARKERS, styled
 
 
 @styled
@@ -28,7 +30,7 @@ def training(losses: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 
 @styled
 def influence(features: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracy lost where a feature is shuffled, with its interval; as `paper.influence` gives it.
+    """Accuracy lost where a feature is shuffled, with its interval; from `paper.influence`.
 
     Filled: the three that the paper names first. Hatched: those it names last.
     """

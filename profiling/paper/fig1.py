@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ONE_CPU = "A"
-"""Whose CPU stands beside every GPU in the second table."""
+"""The configuration whose CPU stands beside every GPU in the second table."""
 
 
 def shares(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Config -> gpu (its name), pairs (with all CPUs); by the CPUs granted ("all": the most) share of GPU labels and
-    fast, the share at least T_t times faster: what lies between them the energy test refused."""
+    fast, the share at least T_t times faster: the difference was refused by the energy test."""
     found: dict[str, dict[str, Any]] = {}
     for config, group in frame.groupby("config", dropna=False):
         most = group["cpus"].max()
@@ -68,7 +68,7 @@ NOTES = (
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part."""
+    """Fig. 1: see `profiling.paper.Part`."""
     del options
     found = shares(source.pairs)
     granted = sorted({name for one in found.values() for name in one["share"]}, key=lambda n: (n == "all", n))

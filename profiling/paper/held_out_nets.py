@@ -24,8 +24,8 @@ __all__ = ["HeldOut", "held_out", "interval", "known"]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One split and seed. tested: masks of the rows held out, each with the net that has not seen them; None where what
-    was left had one label only.  p_gpu: (n,) P(GPU) of every row by that net."""
+    """One split and seed. tested: masks of the rows held out, each with the net fitted without them; None where the
+    other rows had one label only.  p_gpu: (n,) P(GPU) of every row by that net."""
 
     split: str
     seed: int
@@ -34,7 +34,7 @@ class HeldOut:
 
 
 def known(frame: pd.DataFrame) -> tuple[pd.DataFrame, Examples]:
-    """The pairs whose nine features are all known, and what a net learns from them."""
+    """The pairs whose nine features are all known, and the training examples made of them."""
     data, usable = examples(frame)
     return frame[usable].reset_index(drop=True), data
 

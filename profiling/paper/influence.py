@@ -1,4 +1,4 @@
-"""How much each of the nine features matters: accuracy lost on held-out pairs where its values are shuffled."""
+"""Permutation importance of the nine features: accuracy lost on held-out pairs where a feature is shuffled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drops(one: HeldOut, data: Examples) -> dict[str, float]:
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part."""
+    """Permutation importance: see `profiling.paper.Part`."""
     frame, data = known(source.whole)
     found = held_out(frame, data, source.rule, range(options.seeds), options.epochs, ("random",))
     each = [drops(one, data) for one in found]

@@ -2,7 +2,7 @@
 
     python -m profiling.paper.mix
 
-The paper does not tell its mix. Ours has every preset with a GPU implementation, training fed by its loader; the larger
+The paper does not give its mix. Ours has every preset with a GPU implementation, training fed by its loader; the larger
 the rarer: counts fall with the CPU time on configuration A to the power of EXPONENT. That one number was chosen so that
 GPU-only's throughput comes near the published 1.60; no other figure of Table 5 had a say in it.
 """

@@ -33,7 +33,7 @@ def choices(frame: Any, rule: JointThreshold) -> np.ndarray:
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part."""
+    """Sensitivity to the thresholds: see `profiling.paper.Part`."""
     del options
     frame = source.whole
     one_cpu = source.pairs[source.pairs["cpus"] == 1.0]

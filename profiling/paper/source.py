@@ -1,4 +1,4 @@
-"""The pairs that the paper's evaluation stands on: a log's, or the full grid emulated on A-D with what was measured."""
+"""The pairs of the paper's evaluation: those of a log, or the full grid emulated on A-D with the measured pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ none."""
 
 @dataclass(frozen=True)
 class Source:
-    """pairs: every pair, labelled by the paper's thresholds.  name: of the log, or what stands in for it.
+    """pairs: every pair, labelled by the paper's thresholds.  name: of the log or of its substitute.
 
     whole: only pairs whose CPU was the whole processor, as the paper's was; emulated and measured ones.
     """
@@ -48,12 +48,12 @@ class Source:
         return self.pairs[self.pairs["time_provenance"] == "measured"].reset_index(drop=True)
 
     def told(self) -> dict[str, Any]:
-        """Where the figures come from, for `--json`."""
+        """The origin of the figures, for `--json`."""
         counts = {n: provenance(self.pairs[n]) for n in ("time_provenance", "energy_provenance")}
         return {"log": self.name, "pairs": len(self.pairs), **counts}
 
     def line(self) -> str:
-        """Likewise, for the terminal."""
+        """The origin of the figures as a line for the terminal."""
         times = ", ".join(f"{name} {count}" for name, count in provenance(self.pairs["time_provenance"]).items())
         return f"{self.name}: {len(self.pairs):,} pairs of a CPU and a GPU run; times {times}."
 

@@ -20,7 +20,7 @@ RUNS = {
     "mobilenet_imagenet100": "mobilenetv3_train_b64_s224_w1.0",
     "timesformer_k400": "timesformer_train_b1_f8_s224_w1.0",
 }
-"""The paper's run -> our preset that comes nearest; what a sweep measures of it."""
+"""The paper's run -> our nearest preset, which a sweep measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ def _joules(told: Any, steps: int) -> float | None:
 
 
 def tasks() -> dict[str, tuple[TaskSpec, Precision]]:
-    """The runs as they are emulated: those of `emulator_table2` with mixed precision, the others as presets."""
+    """The runs as they are emulated: those of `profiling.emulation.table2_check` with mixed precision, the others as
+    presets.
+    """
     from profiling.sweep.preset_grid import table2_tasks, work_of_presets
 
     presets = {work.preset: work.spec for work in work_of_presets()}
@@ -111,7 +113,7 @@ NOTES = (
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part."""
+    """Table 2: see `profiling.paper.Part`."""
     del options
     emulated = [
         emulated_row(name, task, node, precision, source.rule)

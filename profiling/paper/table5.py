@@ -1,6 +1,6 @@
 """Table 5: the policies with the oracle, on two mixes, with 95 % confidence intervals over seeds; and the goal.
 
-The selector's rows are of nets that had not seen the pair they are asked about: from a random split, as the paper's,
+The selector's rows are of nets fitted without the pair that they predict: from a random split, as the paper's,
 and with the whole workload or the whole configuration held out. Other learners (`--beside`) stand beside it on the
 same splits.
 """
@@ -18,7 +18,7 @@ from profiling.dataset.frames import of_labelled
 from profiling.evaluation.evaluate import SPLITS, folds_of
 from profiling.evaluation.policy_scores import policy_scores
 from profiling.learning.learner import Fold
-from profiling.learning.learners import learners
+from profiling.learning.registry import learners
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.held_out_nets import held_out, interval, known
 from profiling.paper.mix import mixes
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 MEASURES = ("throughput", "energy_efficiency", "selection_accuracy", "gpu_reduction")
 FIXED = ("cpu_only", "gpu_only", "random", "flops_rule")
 GOAL = {"throughput": 0.95, "energy_efficiency": 0.95}
-"""Of the oracle's; and the GPU usage reduction within GOAL_POINTS of the oracle's, in percentage points."""
+"""Shares of the oracle's figures to reach; and the GPU usage reduction within GOAL_POINTS of the oracle's, in
+percentage points.
+"""
 GOAL_POINTS = 2.0
 
 NOTES = (
@@ -52,7 +54,7 @@ NOTES = (
 
 
 def run(source: Source, options: PaperOptions) -> Part:
-    """See Part. A log without the mixes' presets is scored with every pair once."""
+    """Table 5: see `profiling.paper.Part`. A log without the mixes' presets is scored with every pair once."""
     tables, data, every = [], {}, {"every pair once": dict.fromkeys(source.whole["preset"].dropna(), 1)}
     for title, counts in mixes().items():
         try:
@@ -70,7 +72,7 @@ def run(source: Source, options: PaperOptions) -> Part:
 
 
 def evaluated(source: Source, counts: Mapping[str, int], options: PaperOptions) -> dict[str, Any]:
-    """Pairs, tasks; policies: name -> measure -> mean and ci95; of_oracle: likewise as shares of the oracle's."""
+    """Pairs, tasks; policies: name -> measure -> mean and ci95; of_oracle: the same as shares of the oracle's."""
     frame, data = known(source.whole)
     chosen = weights_of(frame, counts)
     seeds = range(options.seeds)
@@ -114,7 +116,7 @@ def default_of(policies: Mapping[str, Any]) -> str:
 def answers(
     frame: pd.DataFrame, name: str, rule: JointThreshold, seeds: Sequence[int], split: str = "random"
 ) -> list[np.ndarray]:
-    """P(GPU) of every row by a learner that has not seen it, for each seed; the folds are those of the nets."""
+    """P(GPU) of every row by a learner fitted without it, for each seed; the folds are those of the nets."""
     learner, made = learners()[name], of_labelled(frame)
     found = []
     for seed in seeds:

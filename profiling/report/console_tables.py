@@ -1,4 +1,4 @@
-"""What the command line prints, as rich tables, and the same as JSON."""
+"""Tables of the command line, and their data as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes plain data as JSON; NaN and infinity, which JSON does not have, become null. OSError where it cannot."""
+    """Writes plain data as JSON; NaN and infinity, which JSON lacks, become null. Raises OSError where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n", "utf-8")
 
@@ -55,7 +55,7 @@ def nodes(inventory: Inventory) -> Table:
 
 
 def origin(spec: NodeSpec) -> str:
-    """Where a NodeSpec's figures come from."""
+    """The origin of a NodeSpec's figures: probed, emulated or none."""
     if spec.emulated:
         return "emulated"
     if spec.not_measured:
@@ -64,7 +64,7 @@ def origin(spec: NodeSpec) -> str:
 
 
 def explanation(found: Explanation) -> Table:
-    """Every candidate of a task, with the reason it was or was not taken."""
+    """Every candidate of a task, with the reason why it was or was not taken."""
     d = found.decision
     table = Table(
         title=f"{d.device.upper()}: {d.reason}",

@@ -1,9 +1,9 @@
-"""What the plots show, worked out of a log as plain tables: no drawing here.
+"""The data of the plots, computed from a log as plain tables.
 
 gpu_share          Fig. 1: the share of the pairs of each config whose answer is the GPU
 curves             Fig. 3-5: precision and recall, calibration, ROC of P(GPU) against the labels
 threshold_points   speed-up and energy ratio of every pair
-placed             what went where: the production rows by function
+placed             placements: the production rows by function
 provenance         how many rows of a figure were measured, emulated or estimated
 """
 
@@ -43,18 +43,18 @@ PAPER_POLICIES: dict[str, dict[str, float | None]] = {
 }
 
 PAPER_LEAST = frozenset({("selector", "selection_accuracy")})
-"""Figures of Table 5 that the paper gives as "at least"."""
+"""Figures of Table 5 for which the paper gives a lower bound."""
 
 SPLIT_TITLES = {"random": "random split", "config": "unseen config", "workload": "unseen workload"}
-"""The splits of `profiling.evaluation.evaluate` as a reader knows them."""
+"""Titles of the splits of `profiling.evaluation.evaluate`."""
 
 
 def gpu_share(pairs: pd.DataFrame, p_gpu: Any | None = None) -> pd.DataFrame:
     """Fig. 1: a row for each config, the weakest GPU first.
 
-    pairs: of `profiling.dataset.pairs.labelled`.  p_gpu: P(GPU) of each pair by a selector, NaN where it does not say.
+    pairs: of `profiling.dataset.pairs.labelled`.  p_gpu: P(GPU) of each pair by a selector, NaN where it has none.
     Columns: config, gpu_name, gpu_gflops, pairs, rule (share labelled GPU, 0-1), selector (share it would send to the
-    GPU, of those it says something of; NaN without p_gpu).
+    GPU, of the pairs that it predicts; NaN without p_gpu).
     """
     import pandas as pd
 
@@ -77,7 +77,7 @@ def gpu_share(pairs: pd.DataFrame, p_gpu: Any | None = None) -> pd.DataFrame:
 
 
 def trend(share: pd.DataFrame) -> str:
-    """How the rule's share goes from the weakest GPU to the strongest, in words."""
+    """A sentence on the trend of the rule's share from the weakest GPU to the strongest."""
     values = list(share["rule"])
     if len(values) < 2:
         return "here there is one config only"
@@ -89,7 +89,7 @@ def trend(share: pd.DataFrame) -> str:
 
 
 def probabilities(selector: Selector, pairs: pd.DataFrame) -> np.ndarray:
-    """P(GPU) by a selector for each pair, shape (n,); NaN where it does not say (an unknown feature)."""
+    """P(GPU) by a selector for each pair, shape (n,); NaN where it has none (an unknown feature)."""
     return np.array([_probability(selector, pair) for pair in pairs.to_dict("records")], dtype=float)
 
 
@@ -190,9 +190,9 @@ def threshold_points(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def placed(table: pa.Table) -> pd.DataFrame:
-    """What went where: a row for each workload of the production rows, most tasks first.
+    """Placements: a row for each workload of the production rows, most tasks first.
 
-    Columns: workload, kind ("" where no row tells it), cpu, gpu (counts of tasks by the device they ran on), configs
+    Columns: workload, kind ("" where no row has it), cpu, gpu (counts of tasks by the device they ran on), configs
     ("A 3, D 20"), reason (the commonest, with its count), fallbacks, errors.
     """
     import pandas as pd
@@ -225,7 +225,7 @@ def _placed(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def provenance(*columns: Iterable[Any]) -> dict[str, int]:
-    """How many values each provenance stands behind, best first, unknown last; those with none are left out."""
+    """Number of values of each provenance, best first, unknown last; provenances without values are left out."""
     counts: Counter[str] = Counter()
     for column in columns:
         counts.update(value if value in PROVENANCES else "unknown" for value in column)

@@ -25,7 +25,7 @@ class TableCell:
     number: bool = False
 
     def html(self, tag: str = "td") -> str:
-        """As an HTML cell."""
+        """The cell as HTML."""
         aside = f' <span class="aside">{escape(self.aside)}</span>' if self.aside is not None else ""
         kind = ' class="n"' if self.number else ""
         return f"<{tag}{kind}>{escape(self.text)}{aside}</{tag}>"
@@ -35,7 +35,8 @@ class TableCell:
 class Section:
     """One block of the page. figures: (caption, alt text, Figure); several stand side by side.
 
-    badges: what the figures stand on, of `badges`.  rows: of Cells, the first being the head; strong: rows in bold.
+    badges: provenances of the figures, made by `badges`.  rows: of Cells, the first being the head; strong: rows in
+    bold.
     """
 
     title: str
@@ -46,7 +47,7 @@ class Section:
     strong: frozenset[int] = frozenset()
 
     def html(self) -> str:
-        """As an HTML section."""
+        """The section as HTML."""
         shown = "".join(_figure(*figure) for figure in self.figures)
         if len(self.figures) > 1:
             shown = f'<div class="row">{shown}</div>'
@@ -66,7 +67,7 @@ def badges(**counts: Mapping[str, int]) -> str:
 
 
 def number(value: Any, form: str = ".2f") -> TableCell:
-    """A number's cell; a dash where it is None or NaN: not measured is not 0."""
+    """A number's cell; a dash where it is None or NaN (not measured)."""
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return TableCell("–" if missing else format(value, form), number=True)
 
@@ -82,7 +83,7 @@ def table(rows: Sequence[Sequence[TableCell]], strong: frozenset[int] = frozense
 
 
 def tile(value: str, label: str) -> str:
-    """A large figure with what it is."""
+    """A large figure with its label."""
     return f'<div class="tile"><div class="value">{escape(value)}</div><div class="label">{escape(label)}</div></div>'
 
 

@@ -1,17 +1,10 @@
-"""The figures of the report and the notebook. Each takes the plain data of `profiling.report.figure_data` and gives a
-Figure.
-
-Colours are Okabe and Ito's (2008), which colour-blind readers can tell apart; no meaning hangs on colour alone:
-devices differ in hatching, lines in dashes, points in their marker. No pyplot: nothing global is touched.
-"""
+"""The figures of the report and the notebooks, drawn from the plain data of `profiling.report.figure_data`."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,69 +12,20 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, Percent
 
 from placement.spec.joint_threshold import JointThreshold
 from profiling.report.figure_data import PAPER_POLICIES, SPLIT_TITLES, Curves
+from profiling.report.plot_style import CPU, FAINT, GPU, GRID, INK, LINES, MARKERS, SQUARE, axes_of, cycle, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CPU, GPU = "#0072B2", "#D55E00"
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-LINES = (("#009E73", "-"), ("#CC79A7", "--"), ("#0072B2", "-."), ("#E69F00", ":"))
-SQUARE = (3.7, 4.5)  # inches: three stand side by side
 MANY_POINTS = 3000  # above this, points are drawn as an image within the vector figure
 WIDE = 10.0  # a range of throughputs above this is drawn on a logarithmic scale
-MARKERS = "os^DvPX*<>hp"
 TOO_NEAR = 0.07  # accuracies that differ by less: their labels would overlap
-
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9aa5b1",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": "#52606d",
-    "ytick.color": "#52606d",
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-    "ytick.minor.size": 0,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "figure.facecolor": "white",
-    "hatch.linewidth": 0.6,
-    "svg.fonttype": "path",
-    "figure.constrained_layout.use": True,
-}
-
-Args = ParamSpec("Args")
-
-
-def styled(draw: Callable[Args, Figure]) -> Callable[Args, Figure]:
-    """Draws under STYLE, and leaves matplotlib's settings as they were."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: Args.args, **kwargs: Args.kwargs) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return wrapper
-
-
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height))
-    return figure, figure.add_subplot()
 
 
 @styled
 def gpu_share(share: pd.DataFrame) -> Figure:
-    """Fig. 1: bars of `figures.gpu_share`, by config, with the selector's share beside the rule's."""
-    figure, axes = _axes(7.0, 3.3)
+    """Fig. 1: bars of `figure_data.gpu_share`, by config, with the selector's share beside the rule's."""
+    figure, axes = axes_of(7.0, 3.3)
     at = np.arange(len(share))
     both = share["selector"].notna().any()
     width = 0.38 if both else 0.55
@@ -112,7 +56,7 @@ def _bars(axes: Axes, at: Any, heights: Any, width: float, label: str, **look: A
 @styled
 def precision_recall(found: Mapping[str, Curves]) -> Figure:
     """Fig. 3: a line for each split, with its average precision and the base rate of its labels."""
-    figure, axes = _axes(*SQUARE)
+    figure, axes = axes_of(*SQUARE)
     for (name, curve), (color, dashes) in zip(found.items(), LINES * 3, strict=False):
         axes.plot(curve.recall, curve.precision, dashes, color=color, lw=1.8, drawstyle="steps-post",
                   label=f"{name}, AP {curve.average_precision:.3f}")  # fmt: skip
@@ -122,8 +66,8 @@ def precision_recall(found: Mapping[str, Curves]) -> Figure:
 
 @styled
 def calibration(found: Mapping[str, Curves]) -> Figure:
-    """Fig. 4: predicted against observed share of GPU labels; a point's area tells how many predictions it holds."""
-    figure, axes = _axes(*SQUARE)
+    """Fig. 4: predicted against observed share of GPU labels; a point's area is proportional to its predictions."""
+    figure, axes = axes_of(*SQUARE)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=0.9, ls=(0, (2, 3)))
     for (name, curve), (color, dashes), marker in zip(found.items(), LINES * 3, MARKERS, strict=False):
         axes.plot(curve.predicted, curve.observed, dashes, color=color, lw=1.2)
@@ -136,7 +80,7 @@ def calibration(found: Mapping[str, Curves]) -> Figure:
 @styled
 def roc(found: Mapping[str, Curves]) -> Figure:
     """Fig. 5: a line for each split, with the area under it."""
-    figure, axes = _axes(*SQUARE)
+    figure, axes = axes_of(*SQUARE)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=0.9, ls=(0, (2, 3)))
     for (name, curve), (color, dashes) in zip(found.items(), LINES * 3, strict=False):
         axes.plot(curve.false_positive, curve.true_positive, dashes, color=color, lw=1.8,
@@ -154,16 +98,16 @@ def _unit_square(figure: Figure, axes: Axes, across: str, up: str) -> Figure:
 
 @styled
 def threshold_plane(points: pd.DataFrame, rule: JointThreshold) -> Figure:
-    """Every pair of `figures.threshold_points` by speed-up and energy ratio, with the rule's two lines.
+    """Every pair of `figure_data.threshold_points` by speed-up and energy ratio, with the rule's two lines.
 
     Pairs whose energy ratio is unknown are ticks along the lower edge: the time test alone decides them.
     """
-    figure, axes = _axes(9.4, 4.9)
+    figure, axes = axes_of(9.4, 4.9)
     known = points[points["energy_ratio"].notna()]
     axes.set(xscale="log", yscale="log", xlabel="speed-up of the GPU, $T_{cpu} / T_{gpu}$",
              ylabel="energy ratio, $E_{gpu} / E_{cpu}$")  # fmt: skip
     colors = dict(zip(("cpu", "gpu"), (CPU, GPU), strict=True))
-    for marker, (workload, group) in zip(_cycle(MARKERS), known.groupby("workload", dropna=False), strict=False):
+    for marker, (workload, group) in zip(cycle(MARKERS), known.groupby("workload", dropna=False), strict=False):
         axes.scatter(
             group["speedup"], group["energy_ratio"], 24, marker=marker, lw=0.4, edgecolor="white", alpha=0.75,
             color=[colors[label] for label in group["label"]], rasterized=len(known) > MANY_POINTS, zorder=3,
@@ -182,10 +126,6 @@ def threshold_plane(points: pd.DataFrame, rule: JointThreshold) -> Figure:
         axes.plot([], [], "|", color=FAINT, ms=9, label=f"energy unknown: {len(unknown)}")
     figure.legend(loc="outside right upper", labelspacing=0.55)
     return figure
-
-
-def _cycle(markers: str) -> list[str]:
-    return list(markers) * 20
 
 
 def _limits(axes: Axes, known: pd.DataFrame, rule: JointThreshold) -> None:
@@ -218,7 +158,7 @@ def _gpu_region(axes: Axes, rule: JointThreshold) -> None:
 @styled
 def policies(ours: Mapping[str, Mapping[str, float | None]]) -> Figure:
     """Table 5 as a plane: throughput across, energy efficiency up; the paper's figures as hollow points."""
-    figure, axes = _axes(6.4, 3.9)
+    figure, axes = axes_of(6.4, 3.9)
     for (name, values), marker in zip(ours.items(), MARKERS, strict=False):
         here = (values.get("throughput"), values.get("energy_efficiency"))
         color = GPU if name == "selector" else INK if name == "oracle" else CPU
@@ -243,7 +183,7 @@ def policies(ours: Mapping[str, Mapping[str, float | None]]) -> Figure:
 @styled
 def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
     """Accuracy by split beside the majority class, which a constant answer reaches. splits: name -> model -> 0-1."""
-    figure, axes = _axes(7.0, 0.9 + 0.55 * max(1, len(splits)))
+    figure, axes = axes_of(7.0, 0.9 + 0.55 * max(1, len(splits)))
     models = [name for name in dict.fromkeys(m for values in splits.values() for m in values) if name != "majority"]
     for line, values in enumerate(splits.values()):
         shown = [value for value in values.values() if value is not None]
@@ -269,7 +209,7 @@ def accuracy(splits: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def _beside(name: str, values: Mapping[str, float], models: list[str]) -> str:
-    """How a model's label is aligned, so that those of two models with nearly the same accuracy do not overlap."""
+    """Alignment of a model's label: labels of two models with nearly the same accuracy do not overlap."""
     order = sorted((value, model) for model in models if (value := values.get(model)) is not None)
     at = [model for _, model in order].index(name)
     if at and order[at][0] - order[at - 1][0] < TOO_NEAR:
@@ -285,14 +225,14 @@ def _model_look(name: str, models: list[str]) -> tuple[str, str]:
 
 
 def model_label(name: str) -> str:
-    """The name of a model as a reader knows it."""
+    """The title of a model."""
     return {"majority": "majority class", "paper": "the paper's net", "ratio": "ratio selector"}.get(name, name)
 
 
 @styled
 def placed(where: pd.DataFrame) -> Figure:
-    """What went where: a bar for each workload of `figures.placed`, CPU and GPU stacked."""
-    figure, axes = _axes(9.4, 0.9 + 0.36 * max(1, len(where)))
+    """Placements: a bar for each workload of `figure_data.placed`, CPU and GPU stacked."""
+    figure, axes = axes_of(9.4, 0.9 + 0.36 * max(1, len(where)))
     at = np.arange(len(where))
     left = np.zeros(len(where))
     for device, color, hatch in (("cpu", CPU, None), ("gpu", GPU, "///")):

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page of what a log says. Nothing in it is loaded from anywhere else."""
+"""The report: a self-contained HTML page on a log. Nothing in it is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def gather(
     name = "" if selector is None else os.fspath(selector)
     served = parse_selector(Path(name).read_bytes(), name) if name else shipped_selector()
     found = readout(log)
+    if found.skipped and not found.files:
+        raise LogError(f"the log at {os.fspath(log)} has no readable file: {': '.join(found.skipped[0])}.")
     if not found.table.num_rows:
         raise LogError(f"the log at {os.fspath(log)} has no rows. `placement sweep -o {os.fspath(log)}` writes some.")
     rule = getattr(served, "thresholds", JointThreshold())
@@ -52,7 +54,7 @@ def gather(
     findings = replace(findings, pairs=known_pairs, p_gpu=figure_data.probabilities(served, known_pairs))
     try:
         return replace(findings, evaluation=evaluation or evaluate_frame(known_pairs, rule))
-    except LogError as error:  # one class only, or hardly any pairs: what there is is shown all the same
+    except LogError as error:  # one class only, or few pairs: the rest of the page is shown
         return replace(findings, no_evaluation=str(error))
 
 

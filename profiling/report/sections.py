@@ -1,4 +1,4 @@
-"""The sections of the report, each made of what was found; None where the log has nothing for it."""
+"""The sections of the report; a section is None where the log has no data for it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ POLICY_COLUMNS = {
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report shows.
+    """The data of a report.
 
-    log: where the rows came from.  table: all its rows.  skipped: files of it that could not be read.
+    log: path or URI of the rows.  table: all its rows.  skipped: files of it that could not be read.
     pairs: `dataset.labelled`, None where the log has no pairs.  p_gpu: the selector's P(GPU) of each pair.
     evaluation: of those pairs; where there is none, no_evaluation says why.
     """

@@ -1,4 +1,4 @@
-"""Traces: which tasks arrive when. Named mixes, generated arrivals, Alibaba's trace, a file of the user's own."""
+"""Arrival traces: named mixes, generated arrivals, Alibaba's trace, or a file of the user's."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import numpy as np
 import workloads
 from placement.errors import LogError, OptionError
 from placement.spec.task import Device, TaskSpec
+from profiling.dataset.table_file import read_table_file
 
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LONGEST_QUANTILE = 0.99
 """Durations of Alibaba's trace are cut here: the longest task lasts 26 days, and would be the makespan by itself."""
 REFERENCE = "B"
-"""The config on whose devices Alibaba's durations are taken to have been measured."""
+"""The config on whose devices Alibaba's durations are assumed to have been measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def trace_of(
 ) -> ArrivalTrace:
     """The trace of a mix's name, or of a file with columns arrival_s, preset and steps (.parquet or .csv).
 
-    load, burst: in place of the mix's. Raises OptionError on an unknown name, LogError on a file that is no trace.
+    load, burst: replace the mix's. Raises OptionError on an unknown name, LogError on a file that is no trace.
     """
     if tasks < 1:
         raise OptionError(f"simulate: tasks={tasks} must be at least 1.")
@@ -171,16 +172,9 @@ def alibaba_types(
 def trace_of_file(path: Path, tasks: int) -> ArrivalTrace:
     """The first `tasks` rows of a file with columns arrival_s (s), preset (a name of `workloads`) and steps."""
     import pyarrow as pa
-    from pyarrow import csv
-    from pyarrow import parquet as pq
 
-    try:
-        table = csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LogError(f"simulate: {path} is neither Parquet nor CSV: {str(error)[:200]}") from None
-    missing = {"arrival_s", "preset"} - set(table.column_names)
-    if missing:
-        raise LogError(f"simulate: {path} has no columns {sorted(missing)}; a trace has arrival_s, preset and steps.")
+    types = {"arrival_s": pa.float64(), "preset": pa.string(), "steps": pa.int64()}
+    table = read_table_file(path, "trace", types, ("arrival_s", "preset"))
     rows = table.sort_by("arrival_s").slice(0, tasks).to_pydict()
     if not rows["preset"]:
         raise LogError(f"simulate: {path} has no rows.")

@@ -1,4 +1,4 @@
-"""The simulated cluster: nodes with CPUs and GPUs, and the tasks that wait for them, as Ray would have them wait.
+"""The simulated cluster: nodes with CPUs and GPUs, and the tasks that wait for them, in the order of Ray's scheduler.
 
 A task waits for a device of certain configs and takes the first node of them that has room; a node that has room again
 takes whoever waited longest of those that fit (Ray serves tasks that ask for the same in their order, but who asks for
@@ -15,12 +15,12 @@ from placement.spec.node import Inventory
 from placement.spec.task import DEVICES, Device
 
 Demand = tuple[Device, tuple[str, ...]]
-"""What a task waits for: a device of one of these configs."""
+"""The configs and the device that a task waits for."""
 EPSILON = 1e-9
 
 
 class Line:
-    """Tasks that wait for the same."""
+    """Tasks that wait for the same configs and device."""
 
     __slots__ = ("demand", "kinds", "tasks")
 

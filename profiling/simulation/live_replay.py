@@ -1,8 +1,8 @@
 """`placement simulate --live`: one trace on the emulated Ray cluster and in the simulator, side by side.
 
-Both decide from the same history, selector and inventory; what Ray does with the decisions is the difference. On the
+Both decide from the same history, selector and inventory; the difference is Ray's scheduling of the decisions. On the
 cluster a task runs no code of its own: its node lets it wait for its emulated time, divided by the compression. So
-what is compared is the queues, the placement and Ray's own overhead; what a task takes is the emulator's in both.
+the queues, the placement and Ray's own overhead are compared; the times of tasks are the emulator's in both.
 
 Found by the tasks' own times, on two cores: Ray takes 0.05 to 0.2 s from one task's end to the start of the next on
 another node, so tasks must last a second or so once compressed (`SHORTEST_S`). A driver's node that runs tasks itself
@@ -35,7 +35,7 @@ SHORTEST_S = 0.5
 """A task of the trace lasts at least so long once compressed."""
 POLICIES = ("selector", "balanced")
 CPUS_PER_NODE = 4  # so that a GPU task, which needs a CPU too, seldom waits for a CPU task to end
-KNOWN_RUNS = 12  # timings of each type on each device of each kind that history is given before
+KNOWN_RUNS = 12  # timings of each type on each device of each kind that are reported before the run
 TARGET = 0.10
 _specs: list[TaskSpec] = []
 
@@ -46,13 +46,13 @@ def _spec(index: int) -> TaskSpec:
 
 @placed_remote(spec=_spec)
 def work(index: int) -> int:
-    """Nothing; the emulated node lets it wait."""
+    """Does nothing: the emulated node waits for its emulated time."""
     return index
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Of one policy: emulated seconds until the last task ended, and a task's mean from arrival to end."""
+    """Results of one policy: emulated seconds until the last task ended, and a task's mean from arrival to end."""
 
     makespan_seconds: float
     mean_completion_seconds: float
@@ -108,7 +108,7 @@ def _named(trace: ArrivalTrace) -> ArrivalTrace:
 
 
 def _teach(trace: ArrivalTrace, inventory: Any, times: Any) -> None:
-    """Tells the control plane what each type takes everywhere, as if it had run there."""
+    """Reports timings of each type on every device to the control plane, as if it had run there."""
     from placement.control_plane.client import call
     from placement.prediction.runtime_history import Place
     from placement.scheduling.decision import key_of
@@ -162,7 +162,7 @@ def _simulated(trace: ArrivalTrace, times: Any, policy: str) -> Side:
 
 
 def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
-    """Sends each task when it arrives, from this one driver; ends are seen as results come."""
+    """Sends each task when it arrives, from this one driver; the end of a task is the arrival of its result."""
     import ray
 
     import placement
@@ -173,7 +173,7 @@ def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
     sent: dict[Any, int] = {}
     ended, on_gpu = np.zeros(len(trace)), np.zeros(len(trace), dtype=bool)
     waiting: list[Any] = []
-    time.sleep(3.0)  # the queues of the run before have been told empty
+    time.sleep(3.0)  # the reports of the run before say that its queues are empty
     began = time.perf_counter()
     for task, at in enumerate(arrivals):
         while (left := began + at - time.perf_counter()) > 0:
@@ -204,7 +204,7 @@ def _collect(waiting: list[Any], sent: dict[Any, int], ended: np.ndarray, began:
 
 
 def as_dict(found: dict[str, Compared], compression: float) -> dict[str, Any]:
-    """Plain data."""
+    """The results as plain data."""
     return {
         "compression": compression, "times": "emulated", "target": TARGET,
         "policies": {name: asdict(one) for name, one in found.items()},
@@ -212,7 +212,7 @@ def as_dict(found: dict[str, Compared], compression: float) -> dict[str, Any]:
 
 
 def show(found: dict[str, Compared], compression: float) -> None:
-    """The table."""
+    """Prints the results as a table."""
     from rich.table import Table
 
     from profiling.terminal import TerminalConsole
@@ -232,7 +232,7 @@ def show(found: dict[str, Compared], compression: float) -> None:
 
 
 def report(path: Path | None, policies: Sequence[str], compression: float, json_file: Path | None) -> None:
-    """Runs, prints, and writes what is printed."""
+    """Replays the trace, prints the results and writes them to a JSON file."""
     found = replay(path, policies, compression=compression)
     show(found, compression)
     if json_file is not None:

@@ -1,4 +1,4 @@
-"""What each type of task takes on each device of each kind of node, and the selector that knows it.
+"""Times of each type of task on each device of each kind of node, and a selector that looks them up.
 
 The times are the emulator's: estimates, not measurements. A policy sees them as they are, or with noise.
 """
@@ -24,7 +24,8 @@ CPU, GPU = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """seconds, joules: (types, kinds, 2), by the inventory's kinds and DEVICES; infinite seconds where it cannot run.
+    """Times and energies. seconds, joules: (types, kinds, 2), by the inventory's kinds and DEVICES; infinite seconds
+    where it cannot run.
 
     gpu_is_right: (types, kinds): the rule on the true pair says GPU.
     """
@@ -35,7 +36,7 @@ class Times:
 
     @classmethod
     def of(cls, trace: ArrivalTrace, inventory: Inventory, thresholds: JointThreshold) -> Times:
-        """Emulated, warm."""
+        """Emulated warm times of a trace on an inventory."""
         shape = (len(trace.types), len(inventory.kinds), 2)
         seconds, joules = np.full(shape, math.inf), np.full(shape, math.nan)
         right = np.zeros(shape[:2], dtype=bool)
@@ -52,7 +53,7 @@ class Times:
         return cls(seconds, joules, right)
 
     def noisy(self, sigma: float, seed: int, thresholds: JointThreshold) -> Times:
-        """As a policy would see them: each off by a factor of log-normal noise."""
+        """The times that a policy sees: each multiplied by log-normal noise."""
         if not sigma:
             return self
         rng = np.random.default_rng(seed)
@@ -101,7 +102,7 @@ class TimesSelector:
         self._times = times
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:  # noqa: ARG002 - the Protocol
-        """Of a task of the trace; None for any other."""
+        """The estimate for a task of the trace; None for any other."""
         t = self._type.get(id(task))
         if t is None:
             return None
@@ -117,9 +118,9 @@ class TimesSelector:
         )
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
-        """For `placement.prediction.estimate.prepared`."""
+        """A function task -> estimates on these nodes, for `placement.prediction.estimate.prepared`."""
         return lambda task: EstimateList([self.estimate(task, node, cpus) for node in nodes])
 
     def to_dict(self) -> dict[str, Any]:
-        """It has no file."""
+        """The kind alone: this selector has no file."""
         return {"kind": "emulated times"}

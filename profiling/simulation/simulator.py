@@ -2,8 +2,8 @@
 
     simulate(trace, inventory, policies) -> Simulation
 
-The parts: `simulation_trace` (what arrives), `simulation_times` (what it takes; the emulator's estimates),
-`simulation_cluster` (who waits for what), `simulation_bound` (no schedule is faster). A decision is taken once, when a
+The parts: `arrivals` (the trace), `runtimes` (times of tasks, the emulator's estimates), `cluster` (queues of nodes),
+`lp_bound` (no schedule is faster). A decision is taken once, when a
 task arrives, from the queues as a driver would know them; Ray then starts it on the first node that will do. Workers
 are warm, and nothing fails.
 """
@@ -43,7 +43,7 @@ NO_GPU = "it has no GPU implementation"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a policy made of a trace.
+    """Results of a policy on a trace.
 
     joules: of the tasks.  cluster_joules: with the idle power of all nodes until the last task ended.
     regret_seconds: seconds on the devices taken less those on the rule's device of the same node, summed; below zero
@@ -111,9 +111,9 @@ def simulate(
     seed: int = 0,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Simulation:
-    """Each policy on the same tasks. noise: sigma of the log-normal factor by which what policies see is off.
+    """Each policy on the same tasks. noise: sigma of the log-normal factor of the times that policies see.
 
-    advance: told the policy's name before each. Raises OptionError on an unknown policy.
+    advance: called with the policy's name before each. Raises OptionError on an unknown policy.
     """
     chosen = {name: _seeded(name, seed) for name in policies}
     thresholds = JointThreshold()
@@ -199,7 +199,7 @@ class SimulationRun:
         self._place(task, decision)
 
     def _demand(self, task: int, decision: Decision) -> Demand:
-        """The configs decided for and the spare one, as `placement.submission.placer` tells Ray."""
+        """The configs decided for and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
@@ -275,7 +275,7 @@ class SimulationRun:
         )
 
     def _idle_joules(self, makespan: float) -> float:
-        """What all nodes draw that the tasks' own joules do not hold: those have the idle power of what they held."""
+        """Idle joules of all nodes beyond those in the tasks' own: a task's joules hold the idle power of its share."""
         share, total = power.shares(), 0.0
         for k, kind in enumerate(self.inventory.kinds):
             spec = kind.spec

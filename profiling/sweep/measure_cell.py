@@ -1,4 +1,4 @@
-"""What the worker does for one cell of a sweep: warm-up, then runs until the window is long enough, under a budget.
+"""Measures one cell of a sweep in a worker: warm-up, then runs until the window is long enough, under a budget.
 
 No Ray here: the sweep sends `measure` to a node as a task.
 """
@@ -21,12 +21,12 @@ from profiling.sweep.sweep_rows import Measured
 if TYPE_CHECKING:
     from placement.hardware.meters import Energy
 
-_SLACK = 0.9  # of what is left of the budget, the share that one more run may be expected to take
+_SLACK = 0.9  # largest share of the remaining budget that one more run is expected to take
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How a cell is measured.
+    """Settings of a cell's measurement.
 
     window_s: runs are repeated until they add up to so many seconds.  least, most: repeats.
     budget_s: of all runs of a cell; a single run that takes longer is stopped and logged as censored.
@@ -45,7 +45,8 @@ class OverBudgetError(Exception):
 def measure(
     preset: str, data_root: str, device: str, cpus: float, protocol: Protocol, tdp_w: float | None = None
 ) -> Measured:
-    """Measures one preset on this machine. device: "cpu" | "gpu". Never raises: what the preset raises is `error`.
+    """Measures one preset on this machine. device: "cpu" | "gpu". Never raises: an exception of the preset is in
+    `error`.
 
     tdp_w: of the processor, by which its energy is estimated where no counter may be read.
     """
@@ -65,7 +66,7 @@ def measure(
 
 
 def _runs(preset: Any, batch: Any, device: str, protocol: Protocol, began: float, tdp_w: float | None) -> Measured:
-    """Warm-up and repeats. Work that leaves no time for a second run tells its first one, and says so."""
+    """Warm-up and repeats. Where no time is left for a second run, the first one is reported and marked."""
     deadline = time.monotonic() + protocol.budget_s
     try:
         with _alarm(protocol.budget_s):
@@ -118,7 +119,7 @@ def _synchronise(device: str) -> None:
 
 
 def _import_framework(framework: str) -> None:
-    """Before the threads are set: a library that is not loaded cannot be told."""
+    """Imports the framework before the threads are set: a library that is not loaded cannot be set."""
     from importlib import import_module
     from importlib.util import find_spec
 
@@ -128,7 +129,7 @@ def _import_framework(framework: str) -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """So many threads for torch, OpenMP (XGBoost) and BLAS while inside."""
+    """Sets the threads of torch, OpenMP (XGBoost) and BLAS in the `with` block."""
     from threadpoolctl import threadpool_limits
 
     before = os.environ.get("OMP_NUM_THREADS")
@@ -151,7 +152,8 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raises OverBudgetError inside after so many seconds, at the next step of Python code of the main thread.
+    """Raises OverBudgetError in the `with` block after so many seconds, at the next step of Python code of the main
+    thread.
 
     Where that step is a callback from C, which drops exceptions or turns them into its own, it is raised at the end.
     """
@@ -179,7 +181,9 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _metered(device: str, tdp_w: float | None) -> Iterator[Any]:
-    """Meters the node while inside; yields a function (runs, device) -> the energy fields of Measured, for one run."""
+    """Meters the node in the `with` block; yields a function (runs, device) -> the energy fields of Measured, for one
+    run.
+    """
     from placement.hardware.meters import Sampler, find_gpus, node_meters, visible_gpus, window
 
     seen = visible_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), find_gpus())[0] if device != "cpu" else ()

@@ -1,4 +1,6 @@
-"""Where a sweep measures: one node of each kind of the cluster, or the machine itself where the nodes are emulated."""
+"""The nodes that a sweep measures on: one node of each kind of the cluster, or the machine itself where the nodes are
+emulated.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, L
 class Site:
     """A node that cells are measured on, one at a time.
 
-    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: what its cells run with, None: as
-    `profiling.sweep.sweep.cpus_of` says.  emulates: configs whose rows are computed from what is measured here.
+    ray_cpus: all that Ray grants there: a task that takes them is alone.  cpus: granted to its cells; None: those
+    of `profiling.sweep.sweep_rows.cpus_of`.  emulates: configs whose rows are computed from these measurements.
     others: nodes of the same kind, for when this one goes.
     """
 
@@ -37,7 +39,7 @@ class Site:
 def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
     """The sites of the cluster; connects to Ray, or starts it on this machine, where this process has not.
 
-    nodes: as `ray.nodes()` gives them. Raises NotServedError where no node is alive.
+    nodes: the result of `ray.nodes()`. Raises NotServedError where no node is alive.
     """
     import ray
 

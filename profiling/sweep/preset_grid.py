@@ -1,7 +1,7 @@
-"""The full grid of presets on the paper's configs A-D, emulated in seconds: what `placement paper` stands on without a
-log.
+"""The full grid of presets on the paper's configs A-D, emulated in seconds: the pairs of `placement paper` without
+a log.
 
-    work_of_presets()      what each preset is (a TaskSpec), from data/presets.json
+    work_of_presets()      the TaskSpec of each preset, from data/presets.json
     table2_tasks()         likewise the runs of the paper's Table 2, as `profiling.emulation.table2_check` assumes them
     emulated_table()       the rows that `placement sweep --emulate-only --subset full` writes, in memory
 
@@ -35,7 +35,7 @@ NOTE = "What each preset is, one step of it, and the runs of Table 2. operations
 
 @cache
 def committed() -> dict[str, Any]:
-    """The file's content."""
+    """The content of data/presets.json."""
     return dict(json.loads(resources.files("profiling").joinpath(FILE).read_text("utf-8")))
 
 
@@ -50,14 +50,14 @@ def work_of_presets() -> tuple[Work, ...]:
 
 @cache
 def table2_tasks() -> dict[str, TaskSpec]:
-    """Name of a run of Table 2 -> its task; see `profiling.emulation.table2_check` for what is assumed."""
+    """Name of a run of Table 2 -> its task; `profiling.emulation.table2_check` has the assumptions."""
     return {name: spec_of(one) for name, one in committed()["table2"].items()}
 
 
 def emulated_table(works: Sequence[Work] | None = None, nodes: Sequence[NodeSpec] | None = None) -> pa.Table:
     """The log's rows of `works` (None: the full grid) on `nodes` (None: A-D), all by the emulator, and marked so."""
     from placement.log.schema import table_of
-    from profiling.sweep.sweep import cells_of, computed_rows
+    from profiling.sweep.sweep_rows import cells_of, computed_rows
 
     nodes = list(paper_configs().values()) if nodes is None else list(nodes)
     rows = []

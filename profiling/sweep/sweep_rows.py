@@ -1,4 +1,4 @@
-"""Rows of the log from what a sweep measured or the emulator predicts. No Ray, no clock.
+"""Rows of the log from measurements of a sweep or predictions of the emulator. No Ray, no clock.
 
 Rows of an emulated config: GPU rows are the emulator's own figures. CPU rows are the emulator's too, times how much
 slower or faster than the emulator's figure the real code ran on this machine (`Anchor`): the seconds measured here
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from profiling.emulation.emulator import emulate
 
 @dataclass(frozen=True, slots=True)
 class SweepCell:
-    """What is measured apart: one preset on one device of one config, with so many CPUs granted."""
+    """The unit of a sweep: one preset on one device of one config, with so many CPUs granted."""
 
     preset: str
     config: str
@@ -31,13 +31,13 @@ class SweepCell:
 
     @property
     def key(self) -> tuple[str, str, str, float]:
-        """As `placement.log.done_cells` names it."""
+        """The cell's key in `placement.log.done_cells`."""
         return self.preset, self.config, self.device, self.cpus
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a preset is, as far as a row tells it."""
+    """The description of a preset in the log's rows."""
 
     preset: str
     workload: str
@@ -48,13 +48,13 @@ class Work:
 
     @classmethod
     def of(cls, preset: Any, steps: int = 1) -> Work:
-        """Of a `workloads.base.Preset`."""
+        """The description of a `workloads.base.Preset`."""
         return cls(preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(steps))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a worker measured of one cell: means of one run. None = not measured.
+    """A worker's measurement of one cell: means of one run. None = not measured.
 
     seconds: warm, of one run; the budget where `censored`.  cold_s: the first run's.  repeats: runs in the mean.
     """
@@ -80,7 +80,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """How the machine itself took a preset on its CPU: what ties emulated CPU times to a measured one.
+    """The ratio of measured to emulated time of a preset on this machine's CPU, by which emulated CPU times are scaled.
 
     residual: seconds measured / seconds emulated, here.  synthetic: its input was generated.
     """
@@ -91,7 +91,7 @@ class Anchor:
 
 
 def anchor_of(work: Work, measured: Measured, here: NodeSpec, cpus: float) -> Anchor | None:
-    """The anchor of a CPU run on this machine; None where it did not finish or the emulator cannot tell."""
+    """The anchor of a CPU run on this machine; None where it did not finish or the emulator has no prediction."""
     predicted = emulate(work.spec, here, "cpu", cpus=cpus).seconds
     if measured.censored or measured.error or not predicted:
         return None
@@ -128,7 +128,7 @@ def measured_row(cell: SweepCell, work: Work, node: NodeSpec, measured: Measured
 
 
 def emulated_row(cell: SweepCell, work: Work, node: NodeSpec, anchor: Anchor, run_id: str) -> TaskRecord | None:
-    """The row of a cell of a config that is not here; None where it does not fit its memory, or cannot be told."""
+    """The row of a cell of a config that is not here; None where it does not fit the memory or has no prediction."""
     told = emulate(work.spec, node, cell.device, cpus=cell.cpus)
     if not told.fits or told.compute_s is None:
         return None
@@ -188,6 +188,24 @@ def _times(joules: float | None, factor: float) -> float | None:
     return None if joules is None else joules * factor
 
 
-def measured_of(data: Mapping[str, Any]) -> Measured:
-    """From what a worker sent."""
-    return Measured(**data)
+def cpus_of(node: NodeSpec) -> tuple[float, ...]:
+    """The CPUs a cell is run with: one, a few between and all. Ray gives a task one, the paper's CPU is all of it."""
+    return tuple(sorted({1.0, float(min(4, node.cpus)), float(node.cpus)}))
+
+
+def cells_of(preset: str, has_gpu: bool, node: NodeSpec, cpus: Sequence[float] | None = None) -> list[SweepCell]:
+    """A preset's cells on a kind of node: a CPU's and, where both have one, a GPU's, for each number of CPUs."""
+    devices = ("cpu", "gpu") if has_gpu and node.gpus else ("cpu",)
+    return [
+        SweepCell(preset, node.config, device, granted)
+        for granted in (cpus or cpus_of(node))
+        for device in devices  # type: ignore[misc]
+    ]
+
+
+def computed_rows(
+    work: Work, cells: Sequence[tuple[SweepCell, NodeSpec]], anchor: Anchor, run_id: str
+) -> list[TaskRecord]:
+    """The rows of emulated configs; cells that would not fit their memory have none."""
+    rows = [emulated_row(cell, work, node, anchor, run_id) for cell, node in cells]
+    return [row for row in rows if row is not None]

@@ -317,3 +317,23 @@ def test_our_frames_are_left_out_of_tracebacks_also_of_exception_groups() -> Non
         return "".join(f"    | {line}\n" for line in text.splitlines())
 
     assert without_own_frames(f"  + Traceback:\n{grouped(frames)}    | E") == f"  + Traceback:\n{grouped(left)}    | E"
+
+
+def test_runs_are_known_by_the_key_of_their_code(runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two functions of one name: each has a cold first run, and timings and failures of its own."""
+    monkeypatch.setattr(execution, "_seen_functions", set())
+
+    def fails() -> None:
+        if current_device() != "cpu":
+            raise RuntimeError("CUDA out of memory")
+
+    for key in ("f@1", "f@2"):
+        run(lambda: None, envelope("cpu")._replace(key=key))
+        run(lambda: None, envelope("cpu")._replace(key=key))
+    run(fails, envelope("gpu")._replace(key="f@3"))
+    assert [r.cold for r in runs] == [True, False, True, False, True]
+    assert {r.function for r in runs} == {"f"}
+    rows, observations, unfit = recorded(runs, NodeContext("n1", REAL), {})
+    assert {row.same["function"] for row in rows} == {"f"}
+    assert [key for (key, _), _, _ in observations] == ["f@1", "f@2"]
+    assert [key for (key, _), _, _ in unfit] == ["f@3"]

@@ -291,7 +291,7 @@ def test_a_module_of_the_same_name_that_is_no_binding_is_no_driver(monkeypatch):
     assert find_gpus() == ()
 
 
-@pytest.mark.parametrize("more", [{}, {"processes": [(7, None)]}])
+@pytest.mark.parametrize("more", [{}, {"processes": [(7, None)]}, {"processes": [(7, 2**64 - 1)]}])
 def test_memory_that_nvml_does_not_tell_is_unknown(nvml, more):
     nvml(volta("a", memory=80e9, processes=[]), volta("b", memory=80e9, **more))
     assert most_free_gb(find_gpus(), lambda pid: False) is None

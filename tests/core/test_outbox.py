@@ -227,6 +227,15 @@ def test_a_worker_that_retires_sends_what_it_has_and_never_fails(actor: Actor, m
     assert len(box.runs) == 1
 
 
+def test_no_thread_is_left_inside_ray_when_a_worker_retires(actor: Actor) -> None:
+    box = Outbox(actor).start()
+    assert box._thread.is_alive()
+    box.add(run(0))
+    box.send_last()
+    assert not box._thread.is_alive()
+    assert sum(actor.rows) == 1
+
+
 def test_a_node_without_an_actor_is_known_by_its_labels(actor: Actor) -> None:
     actor.knows_node = False
     assert actor.context().emulated

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,6 +66,65 @@ def test_a_misuse_is_one_line_and_exit_code_2(arguments: tuple[str, ...], says: 
     assert says in found.stderr
     assert found.stderr.count("\n") == 1
     assert "Traceback" not in found.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("refit", "{log}", "-o", "{path}"),
+        ("report", "{log}", "-o", "{path}"),
+        ("evaluate", "{log}", "--json", "{path}"),
+        ("explain", "--offline", "--json", "{path}"),
+        ("simulate", "--tasks", "9", "--json", "{path}"),
+        ("paper", "fig5", "--plot", "{path}"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named_before_the_work(
+    arguments: tuple[str, ...], made_up_log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    for path, says in ((tmp_path, "is a folder"), (tmp_path / "file" / "x.json", "cannot be written")):
+        found = run(*(each.format(log=made_up_log, path=path) for each in arguments))
+        assert (found.exit_code, found.stdout) == (2, "")
+        assert says in found.stderr
+        assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("sweep", "--emulate-only"), ("import", "{file}"), ("demo",)])
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("task,cpu,gpu,cpu_seconds,gpu_seconds\nx,c,g,2.0,0.5\n")
+    found = run(*(each.format(file=file) for each in arguments), "-o", file)
+    assert (found.exit_code, "is a file; give the path of a folder" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "says"),
+    [
+        ("measure_here", ("--preset", "resnet19"), "no preset is called 'resnet19'"),
+        ("measure_here", ("--window-s", "-1"), "--window-s=-1: must be positive seconds"),
+        ("measure_here", ("--rehearse", "{file}"), "is a file; give the path of a folder"),
+        ("evaluate_holdout", ("no/such/log",), "there is no log"),
+        ("evaluate_holdout", ("no/such/log", "--json", "."), "is a folder"),
+    ],
+)
+def test_a_misuse_of_a_program_is_one_line(module: str, arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    command = [sys.executable, "-m", f"profiling.cli.{module}", *(a.format(file=tmp_path / "file") for a in arguments)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
+    assert says in found.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "refit", "report"])
+def test_a_log_without_a_readable_file_is_one_line(command: str, tmp_path: Path) -> None:
+    log, output = tmp_path / "log", () if command == "evaluate" else ("-o", tmp_path / "out.html")
+    log.mkdir()
+    found = run(command, log, *output)
+    assert (found.exit_code, "has no Parquet file" in found.stderr, found.stderr.count("\n")) == (2, True, 1)
+    (log / "x.parquet").write_bytes(b"no")
+    found = run(command, log, *output)
+    assert (found.exit_code, "x.parquet" in found.stderr, found.stderr.count("\n")) == (2, True, 1)
 
 
 def test_a_broken_selector_is_refused_before_any_cluster_is_asked(tmp_path: Path) -> None:

@@ -234,6 +234,55 @@ def test_a_csv_is_imported_too(tmp_path):
     assert [row.compute_s for row in import_pairs(path)] == [2.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "number", "encoding"),
+    [(";", "2,5", "utf-8"), (";", "2.5", "utf-8"), ("\t", "2,5", "utf-8"), (",", "2.5", "utf-8-sig"),
+     ("\t", "2.5", "utf-16")],
+)  # fmt: skip
+def test_text_as_spreadsheets_write_it(tmp_path, delimiter, number, encoding):
+    path = tmp_path / "PAIRS.CSV"
+    lines = (
+        ("task", "cpu", "gpu", "cpu_seconds", "gpu_seconds", "flops"),
+        ("007", "c", "3090", number, "1", 2**60 + 1),
+    )
+    path.write_text("".join(delimiter.join(map(str, line)) + "\n" for line in lines), encoding)
+    cpu, gpu = import_pairs(path)
+    assert (cpu.workload, gpu.gpu_name, cpu.compute_s, gpu.compute_s, cpu.flops) == ("007", "3090", 2.5, 1.0, 2.0**60)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('task,cpu,gpu,cpu_seconds,gpu_seconds\nt,c,g,"2,5",1\n', "invalid value '2,5'.*decimal comma is read where"),
+        ("task;cpu;gpu;cpu_seconds;gpu_seconds\nt;c;g;1.234,5;1\n", r"invalid value '1\.234,5'"),
+        ("task,cpu,gpu,cpu_seconds,gpu_seconds,cpu_seconds\nt,c,g,2,1,3\n", r"\['cpu_seconds'\] more than once"),
+        ("task,cpu,gpu,cpu_seconds,gpu_seconds\n", "no pair with both times"),
+        ("", "Empty CSV file"),
+    ],
+)
+def test_text_that_cannot_be_read_right_is_refused(tmp_path, text, says):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(LogError, match=says) as caught:
+        import_pairs(tmp_path / "p.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_of_pairs_in_other_types(tmp_path):
+    columns = {"flops": [2**60 + 1, 3], "task": pa.array(["t", "t"]).dictionary_encode(), "batch_size": [8.0, None]}
+    rows = import_pairs(foreign(tmp_path / "P.PARQUET", **columns))
+    assert [(row.workload, row.flops, row.batch_size) for row in rows[::2]] == [("t", 2.0**60, 8), ("t", 3.0, None)]
+    pq.write_table(pa.table(FOREIGN).append_column("task", pa.array(["a", "b"])), tmp_path / "twice.parquet")
+    with pytest.raises(LogError, match=r"\['task'\] more than once"):
+        import_pairs(tmp_path / "twice.parquet")
+
+
+def test_a_hive_partitioned_folder_is_imported_once(tmp_path):
+    pq.write_to_dataset(pa.table({**FOREIGN, "gpu": ["g", "h"]}), tmp_path / "pairs", partition_cols=["gpu"])
+    rows = import_pairs(tmp_path / "pairs")
+    assert sorted(row.gpu_name for row in rows) == ["g", "g", "h", "h"]
+    assert {row.batch_id for row in import_pairs(tmp_path / "pairs")} == {rows[0].batch_id}
+
+
 def test_pairs_without_a_time_are_left_out_aloud(tmp_path, caplog):
     path = foreign(tmp_path / "pairs.parquet", cpu_seconds=[math.nan, 1.0])
     assert len(import_pairs(path)) == 2

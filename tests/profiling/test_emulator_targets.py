@@ -34,7 +34,7 @@ def test_time_targets_on_unseen_families():
 
 @needs_data
 def test_no_family_is_on_both_sides(measured):
-    from profiling.emulation.calibrate import TEST_PARTS, part_of
+    from profiling.emulation.roofline_fit import TEST_PARTS, part_of
 
     for name, rows in measured.groupby("family"):
         assert len({part_of(family(model)) in TEST_PARTS for model in rows.model}) == 1, name
@@ -55,9 +55,9 @@ def test_the_committed_coefficients_are_what_calibration_gives():
 @needs_data
 def test_the_public_function_gives_what_the_benchmark_tests(measured):
     from profiling.emulation.benchmark import predicted
-    from profiling.emulation.calibrate import SETS
     from profiling.emulation.emulator import emulate
     from profiling.emulation.hardware_table import cpu_node, gpu_node
+    from profiling.emulation.roofline_fit import SETS
     from profiling.emulation.timm_traces import task_of
 
     for one in SETS:

@@ -11,16 +11,17 @@ from typer.testing import CliRunner
 from placement.errors import LogError, OptionError
 from placement.prediction.selector_file import selector_of
 from placement.spec.joint_threshold import JointThreshold
-from profiling.cli.evaluate_holdout import _app, show
+from profiling.cli.evaluate_holdout import _app
 from profiling.dataset.frames import published
 from profiling.evaluation.holdout import COLUMNS, WITH_PROBES, folds, holdout
 from profiling.evaluation.holdout_scores import Answers, balanced_accuracy, calibration_error, score
 from profiling.learning.descent import TrainingOptions
 from profiling.learning.history_replay import after_runs
 from profiling.learning.learner import Fold
-from profiling.learning.learners import learners
-from profiling.learning.mlp import Paper
-from profiling.learning.speedup import fit_ratio_selector
+from profiling.learning.mlp import MlpLearner
+from profiling.learning.registry import learners
+from profiling.learning.speedup import fit_speedup_selector
+from profiling.report.holdout_tables import show
 
 CPUS = {"old": 4e9, "slow": 6e9, "quick": 3e10}  # FLOP/s
 GPUS = {"small": 3e11, "middle": 6e11, "large": 1.2e12}
@@ -63,7 +64,7 @@ def few(tmp_path_factory):
     return published(path)
 
 
-LEARNERS = {**learners(), "paper": Paper(TrainingOptions(epochs=30, patience=30))}
+LEARNERS = {**learners(), "paper": MlpLearner(TrainingOptions(epochs=30, patience=30))}
 """The net is fitted for a moment only: what it may look at does not hang on how well it learns."""
 
 
@@ -218,8 +219,8 @@ def test_history_stands_apart_and_nearly_ends_the_errors(frame):
 
 
 def test_a_refitted_ratio_selector_can_be_read_back(frame):
-    made = fit_ratio_selector(frame, JointThreshold(1.5))
+    made = fit_speedup_selector(frame, JointThreshold(1.5))
     read = selector_of(json.loads(json.dumps(made.to_dict())))
     assert (read.version, read.thresholds) == (made.version, JointThreshold(1.5))
     assert made.metrics["training_accuracy"] > 0.9
-    assert fit_ratio_selector(frame, JointThreshold(1.5)).version == made.version
+    assert fit_speedup_selector(frame, JointThreshold(1.5)).version == made.version

@@ -17,10 +17,21 @@ from placement.log import read_log
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task_record import TaskRecord
 from profiling.emulation.emulator import emulate
+from profiling.sweep.cell_jobs import jobs_of
 from profiling.sweep.measure_cell import Protocol, measure
 from profiling.sweep.measurement_nodes import Site
-from profiling.sweep.sweep import _todo, cells_of, cpus_of, emulate_sweep
-from profiling.sweep.sweep_rows import Anchor, Measured, SweepCell, Work, anchor_of, emulated_row, measured_row
+from profiling.sweep.sweep import emulate_sweep
+from profiling.sweep.sweep_rows import (
+    Anchor,
+    Measured,
+    SweepCell,
+    Work,
+    anchor_of,
+    cells_of,
+    cpus_of,
+    emulated_row,
+    measured_row,
+)
 
 TABLES = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]  # their specs need no trace
 HERE = NodeSpec("local", cpus=2, cpu_name="somewhere", cpu_gflops=60.0, ram_gb=16.0, cpu_tdp_w=65.0)
@@ -78,13 +89,13 @@ def test_a_run_that_failed_has_no_time(work: Work) -> None:
 def test_what_is_done_is_not_run_again_and_what_is_missing_brings_its_anchor_back() -> None:
     nodes = tuple(paper_configs().values())
     site = Site("n", HERE, 1.0, (2.0,), nodes)
-    jobs, found = _todo([site], TABLES[:2], set())
+    jobs, found = jobs_of([site], TABLES[:2], set())
     assert (len(jobs), found) == (2, 0)
     assert len(jobs[0].computed) == 4 * 3 * 2
     done = {job.cell.key for job in jobs} | {cell.key for job in jobs for cell, _ in job.computed}
-    assert _todo([site], TABLES[:2], done) == ([], len(done))
+    assert jobs_of([site], TABLES[:2], done) == ([], len(done))
     lost = next(iter(jobs[0].computed))[0]
-    again, _ = _todo([site], TABLES[:2], done - {lost.key})
+    again, _ = jobs_of([site], TABLES[:2], done - {lost.key})
     assert [job.cell for job in again] == [jobs[0].cell]
     assert [cell for cell, _ in again[0].computed] == [lost]
 

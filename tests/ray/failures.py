@@ -29,8 +29,8 @@ import workloads
 from placement import TaskSpec, placed_remote
 from placement.control_plane.node_agent import NAMESPACE
 from placement.log import read_log
+from placement.ray_internals.emulation import small_node_agents
 from placement.worker import outbox
-from profiling.emulation.emulated_cluster import _small_agents
 from profiling.sweep.measure_cell import Protocol
 from profiling.sweep.sweep import sweep
 
@@ -208,7 +208,7 @@ def cluster_of_real_nodes() -> Iterator[tuple[Cluster, Callable[[], Any]]]:
     """A head of the kind `here` and two nodes of the kind `there`; a function that adds one more of these."""
     node = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}
     fast = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
-    with _small_agents():
+    with small_node_agents():
         cluster = Cluster(shutdown_at_exit=True)
         try:
             cluster.add_node(

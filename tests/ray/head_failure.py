@@ -23,7 +23,7 @@ import placement
 from placement import TaskSpec, placed_remote
 from placement.control_plane.client import actor, forget_actor
 from placement.prediction.selector_file import shipped_selector
-from profiling.emulation.emulated_cluster import _small_agents
+from placement.ray_internals.emulation import small_node_agents
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 
@@ -49,7 +49,7 @@ def eventually(ask: Callable[[], Any], timeout_s: float = 60.0) -> Any:
 def main(log: str) -> None:
     told: dict[str, Any] = {}
     node = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}
-    with _small_agents():
+    with small_node_agents():
         cluster = Cluster(shutdown_at_exit=True)
         head = cluster.add_node(
             labels={"config": "here"}, include_dashboard=False, no_monitor=True, include_log_monitor=False, **node

@@ -29,10 +29,11 @@ def task() -> str:
 def main(start_at: float, tasks: int) -> None:
     ray.init(log_to_driver=False, logging_level="ERROR")
     caller().current()
+    key = key_of(task.handle.history_key(), SPEC)
     for config in "ABCD":
         for _ in range(5):
-            caller().history.observe(key_of(task.name, SPEC), Place(config, "cpu", 0.0), CPU_S, None, 0.0)
-            caller().history.observe(key_of(task.name, SPEC), Place(config, "gpu", 0.0), GPU_S, None, 0.0)
+            caller().history.observe(key, Place(config, "cpu", 0.0), CPU_S, None, 0.0)
+            caller().history.observe(key, Place(config, "gpu", 0.0), GPU_S, None, 0.0)
     time.sleep(max(0.0, start_at - time.time()))
     began = time.time()
     ran = ray.get([task.remote() for _ in range(tasks)], timeout=240)

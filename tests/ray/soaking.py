@@ -28,7 +28,7 @@ import placement
 from placement.control_plane.client import actor
 from placement.control_plane.node_agent import NAMESPACE
 from placement.log import read_log
-from profiling.emulation.emulated_cluster import _small_agents
+from placement.ray_internals.emulation import small_node_agents
 
 DRIVERS = 3
 KILL_EVERY_S = 4.0
@@ -162,7 +162,7 @@ def main(folder: Path, minutes: float) -> None:
     seconds = minutes * 60
     log = str(folder / "log")
     fast = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
-    with _small_agents():
+    with small_node_agents():
         cluster = Cluster(shutdown_at_exit=True)
         drivers: list[subprocess.Popen[str]] = []
         try:

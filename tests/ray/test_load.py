@@ -62,7 +62,7 @@ def timed(quiet: None) -> Iterator[None]:
     history = caller().history
     before = pickle.dumps(history)
     caller().current()
-    key = key_of(worthy.name, LARGE)
+    key = key_of(worthy.handle.history_key(), LARGE)
     for config in "ABCD":
         for _ in range(5):
             history.observe(key, Place(config, "cpu", 1.0), 2.0, 100.0, 0.0)
@@ -146,10 +146,11 @@ def mixed_times(quiet: None) -> None:
     """A GPU gains 20, 3 and nothing on the three kinds of item."""
     caller().current()
     for spec, cpu in zip(SPECS, (0.4, 0.06, 0.02), strict=True):
+        key = key_of(mixed.handle.history_key(), spec)
         for config in "ABCD":
             for _ in range(5):
-                caller().history.observe(key_of(mixed.name, spec), Place(config, "cpu", 1.0), cpu, None, 0.0)
-                caller().history.observe(key_of(mixed.name, spec), Place(config, "gpu", 1.0), 0.02, None, 0.0)
+                caller().history.observe(key, Place(config, "cpu", 1.0), cpu, None, 0.0)
+                caller().history.observe(key, Place(config, "gpu", 1.0), 0.02, None, 0.0)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -216,10 +217,10 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains(quiet:
     place = {node_id: kind.spec.config for kind in snapshot.inventory.kinds for node_id in kind.node_ids}
     here = place[own_node_id()]
     for config in "ABCD":
-        seconds = 0.42 if config == here else 0.40
+        seconds, key = 0.42 if config == here else 0.40, key_of(reads.handle.history_key(), LARGE)
         for _ in range(5):
-            caller().history.observe(key_of(reads.name, LARGE), Place(config, "gpu", 1.0), seconds, None, 0.0)
-            caller().history.observe(key_of(reads.name, LARGE), Place(config, "cpu", 1.0), 4.0, None, 0.0)
+            caller().history.observe(key, Place(config, "gpu", 1.0), seconds, None, 0.0)
+            caller().history.observe(key, Place(config, "cpu", 1.0), 4.0, None, 0.0)
     large, small = ray.put(np.zeros(60_000_000, dtype=np.uint8)), ray.put(np.zeros(2_000_000, dtype=np.uint8))
     other = next(c for c in "ABCD" if c != here)
     pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))

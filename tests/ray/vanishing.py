@@ -44,7 +44,7 @@ def main(release: str) -> None:
     for config, seconds in (("B", 0.1), ("C", 5.0)):
         for _ in range(5):
             place = Place(config, "gpu", 1.0)
-            caller().history.observe(key_of(task.name, SPEC), place, seconds, None, 0.0)
+            caller().history.observe(key_of(task.handle.history_key(), SPEC), place, seconds, None, 0.0)
     blocking = [held.options(label_selector={"config": c}).remote(release) for c in ("B", "C")]
     wait_until(lambda: {"1 GPU held on B", "1 GPU held on C"} <= set(in_use()), in_use)
     ref = task.options(device="gpu").remote()

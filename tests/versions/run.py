@@ -127,7 +127,7 @@ def environment(subject: Subject) -> Path:
     python, ready = folder / "bin" / "python", folder / ".ready"
     if not ready.exists():
         subprocess.run([interpreter(subject.python), "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, f"ray[default]=={subject.ray}", *LIBRARIES], check=True)
         ready.touch()
     return python
@@ -154,7 +154,7 @@ def run(subject: Subject, python: Path, way: str) -> Outcome:
         command += OWN
     names = " or ".join((*CASES, *(Path(path).stem for path in OWN)))
     variables = {name: value for name, value in os.environ.items() if name != "PLACEMENT_RAY_API"}
-    variables |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    variables["PYTHONPATH"] = str(ROOT)
     if way != "fast":
         variables["PLACEMENT_RAY_API"] = way
     began = time.monotonic()

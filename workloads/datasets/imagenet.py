@@ -23,7 +23,7 @@ CLASSES = 100
 WIDTH, HEIGHT = 500, 375
 """Pixels of an average ImageNet picture: the generator's and the cost formulas'."""
 FILE_BYTES = 110_000
-"""Of an average file."""
+"""Bytes of an average file."""
 NOISE = 30
 SUFFIXES = {".jpeg", ".jpg"}
 
@@ -53,7 +53,7 @@ def sample(data_root: str | Path, count: int, *, seed: int = 0) -> Files:
 
 
 def decoded_bytes(count: int) -> float:
-    """What decoding `count` average files writes: 3 bytes a pixel."""
+    """Bytes that decoding `count` average files writes: 3 bytes a pixel."""
     return float(count * 3 * WIDTH * HEIGHT)
 
 

@@ -113,7 +113,7 @@ def tokenise(texts: list[str], vocabulary_json: str, length: int) -> dict[str, n
 
 
 def encoded_bytes(count: int, length: int) -> float:
-    """What tokenising writes: an id and a mask of 8 bytes each a token."""
+    """Bytes that tokenising writes: an id and a mask of 8 bytes each a token."""
     return 16.0 * count * length
 
 

@@ -27,9 +27,9 @@ CLASSES = 400
 WIDTH, HEIGHT = 340, 256
 """Pixels of a clip as Kinetics is commonly stored: shorter side 256. The generator's and the cost formulas'."""
 FILE_BYTES = 270_000
-"""Of a generated clip of 10 s, measured; real ones are larger."""
+"""Bytes of a generated clip of 10 s, measured; real ones are larger."""
 ROW_BYTES = 40
-"""Of the table's average row."""
+"""Bytes of the table's average row."""
 FRAMES_A_SECOND = 25
 STRIDE = 32
 """Frames from one sampled frame to the next: TimeSformer's own setting for 8 frames (Bertasius et al., ICML 2021)."""
@@ -133,7 +133,9 @@ def decode(data: bytes, name: str, frames: int, size: int) -> np.ndarray:
 
 
 def decoded_bytes(count: int, frames: int) -> float:
-    """What decoding `count` clips writes: every frame up to the last one sampled, in YUV 4:2:0 (1.5 bytes a pixel)."""
+    """Bytes that decoding `count` clips writes: every frame up to the last one sampled, in YUV 4:2:0 (1.5 bytes a
+    pixel).
+    """
     return count * (1 + (frames - 1) * STRIDE) * 1.5 * WIDTH * HEIGHT
 
 

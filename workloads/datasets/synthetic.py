@@ -1,4 +1,4 @@
-"""Writes a missing data set in the layout of the real one: whole or not at all, whoever else is at it.
+"""Writes a missing data set in the layout of the real one: whole or not at all, with any number of processes at once.
 
 A folder that was written here holds a marker file, so that every later reader knows its data are synthetic.
 """
@@ -38,7 +38,7 @@ def ensure(folder: Path, write: Callable[[Path], None]) -> Path:
         try:
             temporary.rename(folder)
         except OSError:
-            if not folder.is_dir():  # another process was first where it is
+            if not folder.is_dir():  # another process has written it meanwhile
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -46,5 +46,5 @@ def ensure(folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def is_synthetic(folder: Path) -> bool:
-    """Whether `ensure` wrote it."""
+    """Whether `ensure` wrote the folder."""
     return (folder / MARKER).exists()

@@ -1,4 +1,4 @@
-"""What a meter reads, and how its readings become one series that only rises. Pure: no device, no clock."""
+"""Readings of a meter, and the series of joules, which only rises, made of them. Pure: no device, no clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Channel:
     quantity: joules, or seconds of being busy (CPU seconds of all CPUs, or a GPU's).
     rate: readings are a power (W) or a load (0-1) now, to be integrated; else a counter that rises.
     wraps_at: where a counter starts again from 0, in the reading's unit; None where it never does.
-    resolution_s: seconds between changes of the reading: no window shorter than that can be told.
+    resolution_s: seconds between changes of the reading: no shorter window can be measured.
     error: relative error of a long window.
     """
 
@@ -45,7 +45,7 @@ class Meter(Protocol):
 
     @property
     def channel(self) -> Channel:
-        """What is read."""
+        """The channel that is read."""
 
     def read(self) -> float:
         """The reading now, in J, W, s or 0-1. Raises MeterLostError where the device does not answer."""

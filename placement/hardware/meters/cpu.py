@@ -154,7 +154,7 @@ def cpu_tdp_w(powercap: Path = POWERCAP) -> float | None:
 
 
 def cpu_name(proc: Path = PROC) -> str | None:
-    """The processor's model name, from /proc/cpuinfo; None where it is not told."""
+    """The processor's model name, from /proc/cpuinfo; None where it is not there."""
     try:
         text = (proc / "cpuinfo").read_text()
     except OSError:

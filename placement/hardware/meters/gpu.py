@@ -19,6 +19,8 @@ _MILLI = 1e-3
 _ERROR = 0.05
 _COUNTER_RESOLUTION_S = 0.1
 """The counter moves about every 100 ms."""
+NOT_AVAILABLE = 2**63
+"""Older bindings give NVML's "not available" as a number of this size or more."""
 MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 
 
@@ -26,7 +28,7 @@ MIG_REASON = "a MIG slice: NVML tells the energy of the whole GPU only"
 class Gpu:
     """A GPU as the driver tells it. index: in the order of the PCI bus.  power_limit_w: its default limit, W.
 
-    mig: it is cut into MIG slices, so that no task's energy can be told.
+    mig: it is cut into MIG slices, so that no task's energy is known.
     """
 
     uuid: str
@@ -39,7 +41,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class NvmlMeter:
-    """Reads one figure of a GPU. The handle is asked for anew each time: one of a GPU that was gone is stale."""
+    """Reads one figure of a GPU. It gets a new handle each time: after a GPU was gone, its old handle is stale."""
 
     channel: Channel
     uuid: str
@@ -155,7 +157,9 @@ def free_gb(gpu: Gpu, ours: Callable[[int], bool | None]) -> float | None:
     if running is None or gpu.memory_gb is None:
         return None
     held = [process.usedGpuMemory for process in running if ours(process.pid) is False]
-    return None if None in held else max(0.0, gpu.memory_gb - sum(held) / 1e9)
+    if any(used is None or used >= NOT_AVAILABLE for used in held):
+        return None
+    return max(0.0, gpu.memory_gb - sum(held) / 1e9)
 
 
 def gpu_meters(gpus: Sequence[Gpu] | None = None) -> tuple[list[Meter], dict[str, str]]:
@@ -204,7 +208,7 @@ def visible_gpus(value: str | None, gpus: Sequence[Gpu]) -> tuple[tuple[str, ...
     """(UUIDs, reasons) of the GPUs that a CUDA_VISIBLE_DEVICES names; None means all of them.
 
     It may hold indexes, UUIDs or their unique beginnings, and MIG slices, which are a reason. As in CUDA, what comes
-    after the first entry that names no GPU is not seen. Indexes are taken in the order of the PCI bus, as Ray gives
+    after the first entry that names no GPU is not visible. Indexes are taken in the order of the PCI bus, as Ray gives
     them; CUDA's own default order differs where a node mixes kinds of GPU.
     """
     if value is None:

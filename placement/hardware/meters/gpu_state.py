@@ -10,10 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from placement.hardware.meters.gpu import find_gpus, nvml_answer, nvml_module, visible_gpus
+from placement.hardware.meters.gpu import NOT_AVAILABLE, find_gpus, nvml_answer, nvml_module, visible_gpus
 
-NOT_AVAILABLE = 2**63
-"""Older bindings give NVML's "not available" as a number of this size or more."""
 ALMOST_FULL = 0.95
 PROCESS_LISTS = (
     "nvmlDeviceGetComputeRunningProcesses",

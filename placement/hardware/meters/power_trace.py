@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class PowerTrace:
-    """What a node's sampler has: the packages of its processor, its GPUs by UUID, and how busy they were.
+    """The series of a node's sampler: the packages of its processor, its GPUs by UUID, and how busy they were.
 
     cpus: logical CPUs, for the utilisation.  unmeasured: "cpu" or a GPU's UUID -> why there is no reading.
     idle_watts: "cpu" or a GPU's UUID -> power at rest, measured once.
@@ -58,9 +58,9 @@ class TaskWindow:
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What a window took. None = not measured, with the reason in `reasons`; never 0.
+    """The energy of a window. None = not measured, with the reason in `reasons`; never 0.
 
-    valid: the CPU and every GPU asked for were told.  provenance: the worst of the readings used.
+    valid: the CPU and every GPU of the window were measured.  provenance: the worst of the readings used.
     error: relative, of the joules together.  *_idle_joules: the part that the node draws at rest, within the joules.
     """
 
@@ -196,7 +196,7 @@ def _shares(series: Sequence[Series], entries: Sequence[tuple[TaskWindow, float]
 
 
 def _rise(series: Series, start: float, end: float) -> float:
-    """As far as the series reaches: what lies outside of it adds nothing (the window is then told to be invalid)."""
+    """The part of a window that the series covers; the rest adds nothing, and makes the window invalid."""
     if not series.times:
         return 0.0
     start, end = max(start, series.times[0]), min(end, series.times[-1])

@@ -34,7 +34,7 @@ class Sampler:
     """Reads meters every `interval_s` in a thread of its own, from `start` to `stop` (or as a context manager).
 
     The trace is bounded: all points of the last minutes, coarser ones for three days. A meter whose device does not
-    answer is asked again each second; the rest go on.
+    answer is read again each second; the rest go on.
 
     Raises OptionError on an interval that is not within (0, 0.05] s.
     """
@@ -117,7 +117,7 @@ class Sampler:
     def trace(self, until: float | None = None, timeout_s: float = 0.5) -> PowerTrace:
         """The trace so far; with `until`, once it reaches past that time, or after the timeout as far as it is.
 
-        A counter moves about every 100 ms, so a window that has just ended is told a little later.
+        A counter moves about every 100 ms, so the energy of a window that has just ended is known a little later.
         """
         with self._sampled:
             if until is not None and self._thread is not None:
@@ -149,7 +149,7 @@ class Sampler:
         return dict(self._idle_watts)
 
     def keep_idle(self, begin: float, end: float, busiest: float = 0.1) -> None:
-        """As `measure_idle`, over a window that has passed."""
+        """The idle power of `measure_idle`, over a window that has passed."""
         trace = self.trace(until=end)
         of_cpu = window(trace, begin, end)
         if of_cpu.cpu_watts and (of_cpu.cpu_utilisation or 0.0) <= busiest:

@@ -7,9 +7,9 @@ from typing import Any
 
 import ray
 
-from profiling.emulation.emulated_cluster import _small_agents
+from placement.ray_internals.emulation import small_node_agents
 
-small_agents = _small_agents()  # to the end of the program: half of the start is what nobody here looks at
+small_agents = small_node_agents()  # to the end of the program: half of the start is what nobody here looks at
 
 
 def start(**options: Any) -> Any:

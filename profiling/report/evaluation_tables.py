@@ -1,4 +1,4 @@
-"""What the demo prints: what went where and why, Table 5, accuracy by split, as rich tables."""
+"""Tables of an evaluation: placements with their reasons, Table 5, and accuracy by split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _table(title: str, caption: str, *columns: str, numbers: Iterable[str] = ())
 
 
 def placed(where: pd.DataFrame, emulated: bool) -> Table:
-    """What went where, of `figure_data.placed`."""
+    """The placements of `figure_data.placed`."""
     caption = "Nodes A-D are emulated: the tasks ran for real, on this machine's CPU." if emulated else ""
     table = _table("What went where", caption, "task", "kind", "CPU", "GPU", "nodes", "why", numbers=("CPU", "GPU"))
     for row in where.itertuples():
@@ -56,7 +56,7 @@ def policies(evaluation: Evaluation) -> Table:
 
 
 def accuracy(evaluation: Evaluation) -> Table:
-    """How right the selector is on what it was not fitted on, beside the majority class."""
+    """Accuracy of the selector on pairs held out of its fit, beside the majority class."""
     numbers = ("majority", "paper's net", "ratio", "regret s", "regret J")
     caption = (
         "Majority: always the commoner class of the rest. Regret: more than the oracle's seconds and joules, as a "

@@ -15,7 +15,7 @@ from profiling.emulation.cpu_training import MEASURED
 from profiling.emulation.hardware_table import cpu_node, cpu_of, gpu_node, gpu_of
 
 TRUST = 0.3
-"""How far, in log units, a coefficient may stray from compiled inference before it counts like a residual of 100 %."""
+"""Distance from the coefficient of compiled inference, in log units, that weighs like a residual of 100 %."""
 TRAINING_TERMS = ("compute_matmul", "compute_conv", "compute_grouped_conv", "memory_matmul", "memory_conv",
                   "memory_grouped_conv", "memory_memory")  # fmt: skip
 
@@ -51,7 +51,7 @@ def fit_trees(pairs: pd.DataFrame, device: str) -> dict[str, Any]:
         "compute": {"tree": 1.0},
         "memory": {"tree": round(float(found[0]), 4)},
         "launch_us": round(float(found[1]), 4),
-        # So few rows were all fitted on: no less than a third is claimed for what was not seen.
+        # All of these few rows were fitted on: the error claimed for other inputs is a third at least.
         "error": round(max(0.35, float(off.max())), 4),
         "hardware": sorted(set(rows[device])),
         "calibration": {

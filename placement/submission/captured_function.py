@@ -1,0 +1,89 @@
+"""CapturedFunction: a user's function, pickled once, so that every way to run it is the same object.
+
+Ray pickles a remote function at its first submission to a cluster; a global or a closure that changes later changes no
+task. A placed function is exported once for each way to run, and all of these hold the same pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ray import cloudpickle
+
+from placement.ray_internals.connection import connection
+
+Dumps = Callable[[Any], bytes]
+
+
+class CapturedFunction:
+    """A function and the pickle of its first submission to the cluster that this process is connected to.
+
+    prepare: what Ray does to a function before it is pickled.
+    """
+
+    def __init__(self, function: Callable[..., Any], prepare: Callable[[Any], Any] | None = None) -> None:
+        self.function = function
+        self._prepare = prepare
+        self._pickled = b""
+        self._hash = ""
+        self._captured_for: Any = None
+        self._lock = threading.RLock()
+
+    def pickled(self, dumps: Dumps = cloudpickle.dumps) -> bytes:
+        """The pickle, made at the first call for this cluster. Raises what `dumps` raises."""
+        now = connection.current_cluster_and_job
+        if self._captured_for != now:
+            with self._lock:
+                if self._captured_for != now:
+                    if self._prepare is not None:
+                        self.function, self._prepare = self._prepare(self.function), None
+                    self._pickled = dumps(self.function)
+                    self._hash = _hash(self._pickled)
+                    self._captured_for = now
+        return self._pickled
+
+    def code_hash(self, dumps: Dumps = cloudpickle.dumps) -> str:
+        """A name of what the function is: the hash of its pickle."""
+        self.pickled(dumps)
+        return self._hash
+
+    def code_hash_now(self) -> str:
+        """As code_hash, without taking the function for submitted; "" where it cannot be pickled."""
+        if connection.connected and self._captured_for == connection.current_cluster_and_job:
+            return self._hash
+        try:
+            return _hash(cloudpickle.dumps(self.function))
+        except Exception:  # which is said where it is submitted
+            return ""
+
+    def as_pickled(self) -> Any:
+        """An object that is pickled as the pickle of the function, and unpickled as the function."""
+        return _AsPickled(self.pickled())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
+
+
+class _AsPickled:
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    def __reduce__(self) -> Any:
+        return pickle.loads, (self._pickled,)
+
+
+def _hash(pickled: bytes) -> str:
+    return hashlib.sha256(pickled).hexdigest()[:16]
+
+
+def history_key(name: str, code_hash: str, task_name: Any = None) -> str:
+    """The key under which history keeps a function's runs: its code, and the name that the user gives its tasks."""
+    key = f"{name}@{code_hash}" if code_hash else name
+    return f"{key}:{task_name}" if task_name else key

@@ -1,0 +1,105 @@
+"""`placement sweep` and `placement import`: measurements of this cluster, and of others, into a log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from placement.errors import LogError, OptionError
+from profiling.cli.options import Address, Json, OutputLog
+from profiling.cli.session import connect, console
+
+if TYPE_CHECKING:
+    from workloads import Preset
+
+
+class Subset(StrEnum):
+    """The named sets of presets."""
+
+    demo = "demo"
+    paper = "paper"
+    full = "full"
+
+
+def sweep_command(
+    output: OutputLog = "out/log",
+    subset: Annotated[Subset, typer.Option(help="Which presets.")] = Subset.demo,
+    preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
+    workload: Annotated[str | None, typer.Option(help="Only presets of this workload.")] = None,
+    data: Annotated[Path, typer.Option(help="Where data sets lie, or are generated.")] = Path("out/data"),
+    budget_s: Annotated[float | None, typer.Option(help="Seconds for all; the rest is left to the next call.")] = None,
+    cell_budget_s: Annotated[float, typer.Option(help="Seconds for a cell; a run over it is censored.")] = 60.0,
+    window_s: Annotated[float, typer.Option(help="A cell is repeated until it took so many seconds.")] = 0.5,
+    address: Address = None,
+    emulated: Annotated[bool, typer.Option("--emulated", help="Start an emulated cluster of A-D first.")] = False,
+    emulate_only: Annotated[
+        bool, typer.Option("--emulate-only", help="A-D from traces alone: nothing is measured, no cluster.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Measures the workloads on every kind of node. Killed and started again it goes on where it stopped."""
+    from contextlib import nullcontext
+
+    from profiling.emulation.emulated_cluster import emulated_cluster
+    from profiling.report import console_tables
+    from profiling.sweep import sweep as sweeping
+    from profiling.sweep.measure_cell import Protocol
+
+    chosen = presets_of(subset.value, preset, workload)
+    check_seconds(budget_s=budget_s, cell_budget_s=cell_budget_s, window_s=window_s)
+    if emulate_only:
+        done = sweeping.emulate_sweep(output, chosen, console=console())
+    else:
+        with emulated_cluster() if emulated else nullcontext():
+            connect(address, start=True)
+            protocol = Protocol(window_s=window_s, budget_s=cell_budget_s)
+            done = sweeping.sweep(output, chosen, data, protocol=protocol, budget_s=budget_s, console=console())
+    console_tables.show(console_tables.facts("Sweep", done.to_dict()), json, done.to_dict())
+
+
+def import_command(
+    pairs: Annotated[
+        Path, typer.Argument(help="A table of pairs, Parquet or CSV; see profiling/dataset/import_pairs.py.")
+    ],
+    output: OutputLog,
+    json: Json = None,
+) -> None:
+    """Takes a table of foreign measurements, a CPU's and a GPU's seconds in each row, into a log."""
+    from placement.log import LogWriter
+    from profiling.dataset.import_pairs import import_pairs
+    from profiling.report import console_tables
+
+    if not pairs.exists():
+        raise LogError(f"{pairs}: there is no such file. Give a table of pairs, Parquet or CSV.")
+    rows = import_pairs(pairs)
+    LogWriter(output).append(rows)
+    done = {"log": output, "pairs": len(rows) // 2, "rows": len(rows)}
+    console_tables.show(console_tables.facts("Import", done), json, done)
+
+
+def presets_of(subset: str, names: Sequence[str] | None, workload: str | None) -> Sequence[Preset]:
+    """The presets of the options. Raises OptionError with similar names on an unknown preset."""
+    import workloads
+
+    try:
+        if names:
+            return [workloads.preset(name) for name in names]
+        chosen = workloads.presets(subset, workload=workload)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    if not chosen:
+        valid = sorted({preset.workload for preset in workloads.all_presets()})
+        raise OptionError(f"no preset of {subset!r} is of workload {workload!r}; valid are {', '.join(valid)}.")
+    return chosen
+
+
+def check_seconds(**options: float | None) -> None:
+    """Raises OptionError where an option that is given is not a positive number of seconds."""
+    wrong = [f"--{name.replace('_', '-')}={value:g}" for name, value in options.items()
+             if value is not None and not 0 < value < float("inf")]  # fmt: skip
+    if wrong:
+        raise OptionError(f"{', '.join(wrong)}: must be positive seconds.")
