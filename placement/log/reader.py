@@ -68,7 +68,9 @@ def readout(
     if files is None:
         raise LogError(f"there is no log at {uri!s}. `placement sweep -o {uri!s}` writes one.")
     if not files and not skipped:
-        raise LogError(f"there is no log at {uri!s}: the folder has no Parquet file{place.contents()}.")
+        raise LogError(
+            f"there is no log at {uri!s} and there are no rows: the folder has no Parquet file{place.contents()}."
+        )
     table = _joined(files)
     if filters is not None:
         table = table.filter(_expression(filters))

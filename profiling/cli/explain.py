@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
 
+from placement.errors import OptionError
 from profiling.cli.options import Address, Json
 
 
@@ -32,7 +34,7 @@ def explain_command(
 
     task = TaskSpec(
         flops=flops, input_bytes=input_bytes, batch_size=batch, steps=steps, memory_bytes=memory_bytes,
-        parameters=None if parameters is None else int(parameters),
+        parameters=whole(parameters),
     )  # fmt: skip
     chosen = None if policy is None else policy_of(policy)
     current, where = snapshot_of(address, offline, selector)
@@ -41,3 +43,10 @@ def explain_command(
     console_tables.show(
         console_tables.explanation(found), json, {"cluster": where, **console_tables.explanation_data(found)}
     )
+
+
+def whole(parameters: float | None) -> int | None:
+    """A number of parameters like 1e6 as an integer. Raises OptionError on NaN and infinity."""
+    if parameters is None or math.isfinite(parameters):
+        return None if parameters is None else int(parameters)
+    raise OptionError(f"--parameters={parameters}: must be a finite number.")

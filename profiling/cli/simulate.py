@@ -48,16 +48,19 @@ def simulate_command(
         return
     from rich.console import Console
 
-    from placement.scheduling.policies.registry import POLICIES
+    from placement.scheduling.policies.registry import POLICIES, policy_of
     from profiling.report.console_tables import write_json
     from profiling.simulation.arrivals import trace_of
     from profiling.simulation.simulator import cluster_of, simulate
 
     console = Console(stderr=True)
     chosen = [name.strip() for name in policies.split(",") if name.strip()] or list(POLICIES)
+    inventory = cluster_of(nodes, configs)
+    for name in chosen:
+        policy_of(name)  # a misuse is reported before the trace is made
     found = simulate(
         trace_of(trace, tasks, seed=seed, load=load, burst=burst),
-        cluster_of(nodes, configs),
+        inventory,
         chosen,
         noise=noise,
         seed=seed,

@@ -48,6 +48,9 @@ def test_explain_of_one_config() -> None:
     ("arguments", "says"),
     [
         (("explain", "--offline", "--flops", "-1"), "flops=-1.0"),
+        (("explain", "--offline", "--parameters", "nan"), "--parameters=nan"),
+        (("simulate", "--nodes", "0"), "0 nodes"),
+        (("simulate", "--policies", "best"), "unknown policy 'best'"),
         (("explain", "--offline", *TASK, "--policy", "best"), "unknown policy 'best'; valid are"),
         (("explain", "--offline", *TASK, "--config", "E"), "configs here are"),
         (("explain", "--offline", *TASK, "--selector", "no/such.json"), "cannot be read"),
