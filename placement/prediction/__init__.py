@@ -1,9 +1,12 @@
-"""Estimates of a task's probability, seconds and joules on a kind of node, by selectors and by history.
+"""Estimates of a task's P(GPU), seconds and joules on a kind of node, by selectors and by history.
 
-estimate          Estimate and Spread
-selector          the Selector protocol and the selector file
-speedup_selector  the selector that ships: speed-up and power ratio with their spread
-boosted_trees, tree_ensemble, gaussian_process   its parts
-prepared_mlp      the paper's net, folded for one set of nodes
-runtime_history   runs seen so far, and the posterior they give
+estimate            Estimate and Spread; the one formula for P(GPU)
+selector            the Selector protocol
+selector_file       reads and checks a selector file
+speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
+boosted_trees       the trees' model; prepared_trees: made ready for some nodes; tree_ensemble: the trees themselves
+gaussian_process    seconds on devices of which few timings are known
+speedup_model_file  both models as content of a selector file
+mlp                 the paper's net
+runtime_history     past runs, and the posterior that they give
 """

@@ -38,7 +38,7 @@ NUMBERS = (*HARDWARE, *WORK, *INTENSITIES)
 """The inputs: natural logarithms of these, and a 1 for the task's framework."""
 KERNELS = NUMBERS.index("kernels")
 OF_KERNELS = (KERNELS, *map(NUMBERS.index, INTENSITIES))
-"""What is unknown where the kernels are."""
+"""Inputs that are unknown where the kernels are."""
 MARGIN = 0.05  # of an input's log range, on either side of it, still counts as seen
 SLACK = 1e-9  # of a logarithm: what taking it and back may lose
 LARGEST_LOG = 700.0  # a float holds e to that
@@ -94,7 +94,7 @@ class BoostedTrees:
 
     @cached_property
     def ranges(self) -> tuple[list[float], list[float]]:
-        """What counts as seen, for each of NUMBERS."""
+        """Range of the training data with its margin, for each of NUMBERS."""
         margin = MARGIN * (self.high - self.low) + SLACK
         return (self.low - margin).tolist(), (self.high + margin).tolist()
 

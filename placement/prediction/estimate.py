@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is believed of a task on a kind of node. None = not known.
+    """Estimate of a task on a kind of node. None = not known.
 
     p_gpu: probability that the GPU is worth it (JointThreshold holds).  speedup: T_cpu / T_gpu.
     energy_ratio: E_gpu / E_cpu.  cpu_seconds, gpu_seconds: warm seconds of the whole task.
@@ -109,16 +109,16 @@ class Estimates(Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> Estimate | None:
-        """All of one."""
+        """The whole Estimate of one node."""
         ...
 
     def doubts(self, index: int, /) -> str:
-        """What one stands on, as `doubts_of` says it."""
+        """The doubts about one estimate, as `doubts_of` words them."""
         ...
 
 
 def doubts_of(extrapolating: bool, energy_decides: bool) -> str:
-    """What a known estimate stands on, as it is added to a reason."""
+    """The doubts about an estimate, as text that is added to a reason."""
     return (", extrapolating" if extrapolating else "") + ("" if energy_decides else ", energy_uncertain")
 
 
@@ -143,7 +143,7 @@ class EstimateList:
         return self._estimates[index]
 
     def doubts(self, index: int, /) -> str:
-        """What one stands on."""
+        """The doubts about one estimate."""
         e = self._estimates[index]
         return "" if e is None else doubts_of(e.extrapolating, e.energy_decides)
 

@@ -29,7 +29,7 @@ INPUTS = ("flops", "kernels", "parameters", "input_bytes", "batch_size")
 """Quantities of one step of a task; their natural logarithms are the inputs. An unknown one counts as average."""
 
 WIDTHS = (4.0, 1.0, 0.2)
-"""Of the bumps, in units of the natural logarithm: a factor 55, 2.7 and 1.2 of the quantity."""
+"""Widths of the bumps, in units of the natural logarithm: a factor 55, 2.7 and 1.2 of the quantity."""
 
 PARTS = ("line", "wide", "middle", "narrow", "framework", "framework_line", "framework_wide")
 """Each once for what both kinds of device share, and once for what each kind has alone."""
@@ -63,7 +63,7 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingPoints:
-    """What a model rests on: n timed pieces of work. NumPy arrays.
+    """The training points of a model: n timed pieces of work. NumPy arrays.
 
     inputs (n, 5): centred logs of INPUTS.  framework, device (n,): codes; -1 is unknown, and equal to none.
     gpu (n,): whether the device is a GPU.  gflops (n,): centred log of the device's GFLOP/s, 0 where unknown.
@@ -76,7 +76,7 @@ class TrainingPoints:
     gflops: Any
 
     def take(self, chosen: Any) -> TrainingPoints:
-        """Those of a mask or of indices."""
+        """The points of a mask or of indices."""
         return TrainingPoints(
             *(getattr(self, name)[chosen] for name in ("inputs", "framework", "device", "gpu", "gflops"))
         )
@@ -163,12 +163,12 @@ class GaussianProcess:
         return probability_worth(speedup, self.energy_ratio(prediction), power_std, rule)
 
     def energy_ratio(self, prediction: Prediction) -> Spread | None:
-        """Of E_gpu / E_cpu: the power ratio over the speed-up; None where no energies were known."""
+        """Energy ratio E_gpu / E_cpu: the power ratio over the speed-up; None where no energies were known."""
         return energy_of(Spread(prediction.log_speedup, prediction.log_speedup_std), self.power_spread)
 
     @property
     def power_spread(self) -> Spread | None:
-        """Of the power ratio, whatever the task; None where no energies were known."""
+        """Power ratio of every task; None where no energies were known."""
         return None if self.power is None else Spread(self.power.mean, self.power.std)
 
     def predict(
@@ -288,12 +288,12 @@ class GaussianProcess:
 
 
 def cpu_device(name: str | None, config: str | None, cpus: float | None) -> str:
-    """What a CPU is called: its name (else its config's), and how many of its CPUs the task had."""
+    """Name of a CPU device: its name (else its config's), and how many of its CPUs the task had."""
     return (name or config or "unknown") + ("" if cpus is None or cpus != cpus else f" x{cpus:g}")
 
 
 def gpu_device(name: str | None, config: str | None) -> str:
-    """What a GPU is called: its name, else its config's."""
+    """Name of a GPU device: its name, else its config's."""
     return name or config or "unknown"
 
 

@@ -205,7 +205,7 @@ class PreparedMlp:
 
 
 class PreparedEstimates:
-    """What `PreparedMlp` says of one task: each node's P(GPU), and whether it extrapolates."""
+    """Estimates of `PreparedMlp` for one task: each node's P(GPU), and whether it extrapolates."""
 
     __slots__ = ("_outside", "_strange", "p_gpu")
 
@@ -219,7 +219,7 @@ class PreparedEstimates:
         return None if p is None else Estimate(p, extrapolating=self._strange or self._outside[index])
 
     def doubts(self, index: int, /) -> str:
-        """What one stands on; the net's p has the energy in it."""
+        """The doubts about one estimate; the net's P(GPU) includes the energy."""
         return doubts_of(True, True) if self._strange or self._outside[index] else ""
 
 

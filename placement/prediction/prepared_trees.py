@@ -91,7 +91,7 @@ class PreparedTrees:
         return TreeEstimates(self, self.cells.get(cell) or self._asked(cell), task)
 
     def _asked(self, cell: tuple[Any, ...]) -> TreeCell:
-        """What is said of a cell, kept."""
+        """The answer for a cell, which is kept."""
         if not self.nodes:
             return self.nothing
         framework, *places = cell
@@ -122,20 +122,20 @@ class PreparedTrees:
         return worth((speedup - self.least_speedup) / std, frugal, self.power_known)[0]
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
-        """Of the speed-up and of the power ratio on the first node, for a task whose FLOPs are known."""
+        """Speed-up and power ratio on the first node, for a task whose FLOPs are known."""
         told = self(task)
         speedup, power, _ = told.of(0)
         return self.spreads(speedup, power, told.outside(0))
 
     def spreads(self, speedup: float, power: float, outside: bool) -> tuple[Spread, Spread | None]:
-        """Of the speed-up and of the power ratio."""
+        """Speed-up and power ratio as Spreads."""
         model = self.model
         known = None if model.power_std is None else Spread(power, model.power_std)
         return Spread(speedup, model.spread(outside)), known
 
 
 class TreeCell(NamedTuple):
-    """What the trees say of all tasks of a cell. p_gpu: of each node.  strange: it lies outside what was seen.
+    """The answer of the trees for all tasks of a cell. p_gpu: of each node.  strange: outside the training data.
 
     told: (log speed-up, log power ratio, log of the CPU's shortfall) on each node that has a GPU.
     """
@@ -146,7 +146,7 @@ class TreeCell(NamedTuple):
 
 
 class TreeEstimates:
-    """What `PreparedTrees` says of one task: p_gpu of each node; the rest of one, seconds too, once it is looked at."""
+    """Estimates of `PreparedTrees` for one task: P(GPU) of each node; an Estimate is made when it is read."""
 
     __slots__ = ("_cell", "_task", "_trees", "p_gpu")
 
@@ -154,7 +154,7 @@ class TreeEstimates:
         self._trees, self._cell, self._task, self.p_gpu = trees, cell, task, cell.p_gpu
 
     def of(self, at: int) -> tuple[float, float, float]:
-        """What `TreeCell.told` holds, at that place of the nodes with a GPU."""
+        """The entry of `TreeCell.told` at a place among the nodes with a GPU."""
         return self._cell.told[at]
 
     def outside(self, at: int) -> bool:
@@ -183,7 +183,7 @@ class TreeEstimates:
         return seconds_of_log(cpu), seconds_of_log(cpu - speedup)
 
     def doubts(self, index: int, /) -> str:
-        """What one stands on."""
+        """The doubts about one estimate."""
         if self._trees.model.sure_of_power:  # whatever the task
             return doubts_of(True, True) if self.outside(self._trees.place[index]) else ""
         estimate = self[index]

@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 def size_of(task: TaskSpec) -> Size:
-    """What counts as the same size: each quantity's logarithm in steps of 9 %; None where it is unknown."""
+    """Key of a task's size: each quantity's logarithm in steps of 9 %; None where it is unknown."""
     quantities = (task.flops, task.input_bytes, task.batch_size, task.parameters, task.steps)
     return tuple(None if q is None else round(SIZES_PER_DOUBLING * math.log2(q + 1)) for q in quantities)
 
@@ -93,7 +93,7 @@ class Timings(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """What was seen of one function and size: timings by place, and where it did not fit or failed."""
+    """Past runs of one function and size: timings by place, and the configs on whose GPU it did not fit or failed."""
 
     timings: Mapping[Place, Timings] = field(default_factory=dict)
     unfit: Mapping[str, str] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class History:
         return iter(self._seen)
 
     def get(self, key: Key) -> RunHistory | None:
-        """What was seen under a key."""
+        """The runs kept under a key; None where there are none."""
         return self._seen.get(key)
 
     def observe(
@@ -170,7 +170,7 @@ class History:
         self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
 
     def changes(self) -> dict[Key, RunHistory]:
-        """What changed since the last call, oldest first; dropped keys are not told, callers keep their own bound."""
+        """Entries changed since the last call, oldest first; without dropped keys, for callers keep their own bound."""
         changed = {key: self._seen[key] for key in self._changed if key in self._seen}
         self._changed.clear()
         if self._growth:
@@ -183,7 +183,7 @@ class History:
             self._put(key, seen)
 
     def everything(self) -> dict[Key, RunHistory]:
-        """All of it, for a new caller."""
+        """All entries, for a new caller."""
         return dict(self._seen)
 
     def _put(self, key: Key, seen: RunHistory) -> None:

@@ -29,7 +29,7 @@ class Selector(Protocol):
 
     @property
     def thresholds(self) -> JointThreshold:
-        """What P(GPU) is the probability of."""
+        """The thresholds of which P(GPU) is the probability."""
         ...
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:

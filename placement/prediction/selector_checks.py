@@ -44,7 +44,7 @@ def version_of(data: Mapping[str, Any]) -> str:
 
 
 def shortened(value: Any) -> str:
-    """What was found, cut short: a broken file may hold megabytes in one field."""
+    """Short text of a value: a broken file may hold megabytes in one field."""
     return reprlib.repr(value)
 
 
@@ -57,14 +57,14 @@ def mapping_of(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def notes_of(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """What a file tells of its making: anything that a file can hold."""
+    """Notes in a file on its making: any JSON object."""
     value = mapping_of(data, name)
     _json(value, name)
     return value
 
 
 def _json(value: Any, name: str) -> str:
-    """As text; SelectorError where a selector was given as a dict that no file could hold."""
+    """JSON text; SelectorError where a selector was given as a dict that no file could hold."""
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -56,7 +56,7 @@ def gaussian_process_to_dict(model: GaussianProcess) -> dict[str, Any]:
 
 
 def _rounded(array: Any) -> Any:
-    """As lists of numbers of DIGITS significant digits: the file's size halves, spreads move by less than 1e-4."""
+    """Lists of numbers of DIGITS significant digits: the file's size halves, spreads move by less than 1e-4."""
     import numpy as np
 
     return np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])(array).tolist()

@@ -22,7 +22,7 @@ LARGEST_NUMBER = 1e6  # of a threshold or a leaf, which are logarithms
 LARGEST_SUM = 700.0
 """No sum of trees may reach further: it is a logarithm, and a float holds no more than e to that."""
 UNKNOWN = -100.0
-"""What stands for an unknown input (natural logarithms lie far above): trees give it branches of its own."""
+"""Value of an unknown input (natural logarithms lie far above): trees give it branches of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Tree:
     values: tuple[float, ...]
 
     def fault(self, inputs: int) -> str | None:
-        """What is wrong with it, given how many inputs there are; None where nothing is."""
+        """The first fault of the tree, given the number of inputs; None where there is none."""
         count = len(self.values)
         if not 0 < count <= MOST_LEAVES:
             return f"a tree has {count} leaves; from 1 to {MOST_LEAVES} are valid"

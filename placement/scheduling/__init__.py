@@ -5,5 +5,7 @@ candidates    what a policy chooses from and what it answers
 queue_model   how long the queues are
 cost_model    seconds, and joules priced in seconds
 policies      cpu_only ... balanced
-decision      Snapshot, decide() and explain()
+snapshot      everything that a caller needs to decide alone
+decision      decide(); explanation: explain()
+decision_table  the same for one function, with the work that its tasks have in common done once
 """

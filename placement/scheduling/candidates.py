@@ -46,7 +46,7 @@ class Candidate:
 
     @property
     def joules(self) -> float | None:
-        """Of the whole task on this device; None = not known."""
+        """Joules of the whole task on this device; None = not known."""
         e = self.estimate
         return None if e is None else e.gpu_joules if self.device == "gpu" else e.cpu_joules
 
@@ -127,7 +127,7 @@ class Waits(Protocol):
         ...
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
-        """As wait_s, of many at once."""
+        """The result of wait_s for each of many queues."""
         ...
 
 
@@ -187,7 +187,7 @@ class CandidateSet(Sequence[Candidate]):
 
     @property
     def estimates(self) -> Estimates:
-        """Of the groups that have one, by their `estimated`."""
+        """Estimates of the groups that have one, by their `estimated`."""
         if self._estimates is None:
             self._estimates = self._estimate()
         return self._estimates
@@ -271,7 +271,7 @@ class CandidateWaits:
         return self._waits.get((config, device))
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
-        """As wait_s, of many at once."""
+        """The result of wait_s for each of many queues."""
         return [self._waits.get(queue) for queue in queues]
 
 

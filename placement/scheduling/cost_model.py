@@ -1,4 +1,4 @@
-"""What a task costs on each device of each group of nodes: seconds, and joules priced in seconds. Pure.
+"""Costs of a task on each device of each group of nodes: seconds, and joules priced in seconds. Pure.
 
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
 `placement.prediction.runtime_history.prior_spread` has it; of one kind of node from the others' (their geometric mean).
@@ -62,7 +62,7 @@ class Places(NamedTuple):
         )
 
     def alike(self, place: int) -> list[int]:
-        """Those on its device whose costs differ by no more than SAME, itself too."""
+        """Indices of the places on the same device whose costs differ by no more than SAME, this place included."""
         costs = self.costs
         cost, same = costs[place], range(self.cpus) if place < self.cpus else range(self.cpus, len(costs))
         return [i for i in same if costs[i] <= SAME * cost and cost <= SAME * costs[i]]

@@ -1,4 +1,4 @@
-"""decide(): task, limits and snapshot in, one Decision out. explain(): the whole table, with reasons.
+"""decide(): task, limits and snapshot in, one Decision out.
 
 Pure: what the cluster is like comes in as a Snapshot; nothing here asks it anything.
 """
@@ -24,7 +24,7 @@ EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once th
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was picked for one task, and why.
+    """The device and the kinds of node picked for one task, and why.
 
     config: the best of the kinds of node that will do; configs: all of them, best first (Ray takes the first that is
     free).  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the

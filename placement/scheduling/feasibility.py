@@ -1,4 +1,4 @@
-"""What a cluster offers under a user's limits: every candidate, and why the others are none.
+"""Feasibility: every candidate of a cluster under a user's limits, and why the others are none.
 
 `CandidateTable` holds all that does not depend on the task, so that a decision works out only what does.
 """
@@ -19,12 +19,12 @@ from placement.spec.task import DEVICES, Device, TaskSpec
 
 MOST_GROUPS = 16
 STEPS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0)
-"""How finely kinds are told apart, in steps a doubling of each figure: 8 are 9 % apart; 0 tells nothing apart."""
+"""Resolutions at which kinds are grouped, in steps a doubling of each figure: 8 are 9 % apart; 0 joins all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How the user's own options narrow the candidates.
+    """Limits that the user's own options set to the candidates.
 
     cpus: CPUs granted, by device.  gpus: GPUs granted to a GPU task (a fraction shares one).
     excluded: device -> why it is no candidate.  configs: the only configs that will do, None = all.
@@ -138,7 +138,7 @@ class CandidateTable:
         """With the kinds that differ for this task (of which runs were seen, or too small) as groups of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
-        off = self._off_by(prior, seen) if seen else 0.0
+        off = self._log_slowdown(prior, seen) if seen else 0.0
         groups: list[NodeGroup] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
@@ -165,8 +165,8 @@ class CandidateTable:
             return prior
         return posterior(prior, *self._timed(kind, seen), self.thresholds)
 
-    def _off_by(self, prior: Estimates, seen: RunHistory) -> float:
-        """By how much the selector's seconds are off for a task of which some kinds of node were timed."""
+    def _log_slowdown(self, prior: Estimates, seen: RunHistory) -> float:
+        """Log of the factor by which measured runs of a task take longer than the selector estimates; 0 of none."""
         timed = {place.config for place in seen.timings}
         return log_slowdown(
             (prior[i], *self._timed(kind, seen))
@@ -177,7 +177,7 @@ class CandidateTable:
         )
 
     def _timed(self, kind: NodeKind, seen: RunHistory) -> tuple[Timings, Timings]:
-        """What was timed of a kind's CPU and of its GPU."""
+        """Timings on the CPU and on the GPU of a kind of node."""
         config, cpus = kind.spec.config, self.limits.cpus
         return seen.at(config, "cpu", cpus["cpu"]), seen.at(config, "gpu", cpus["gpu"])
 

@@ -111,7 +111,7 @@ class Backlog:
         return self.waits_s(((config, device),))[0]
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
-        """As wait_s, of many at once."""
+        """The result of wait_s for each of many queues."""
         states, now, resolution = self._states, self._clock(), 0.0 if self._exact else RESOLUTION_S
         waits: list[float | None] = []
         for queue in queues:
@@ -132,7 +132,7 @@ class Backlog:
         return waits
 
     def wait_of(self, config: str, device: Device, need: float) -> float | None:
-        """As wait_s, of a task that takes `need` slots."""
+        """The result of wait_s for a task that takes `need` slots."""
         state = self._states.get((config, device))
         return None if state is None else self._wait(state, need, self._clock())
 
@@ -284,9 +284,9 @@ class SizedWaits:
         return self._backlog.gpu_price
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
-        """As Backlog.wait_s."""
+        """Seconds until a task of these needs is expected to start there; see Backlog.wait_s."""
         return self._backlog.wait_of(config, device, self._needs[device])
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
-        """As wait_s, of many at once."""
+        """The result of wait_s for each of many queues."""
         return [self._backlog.wait_of(config, device, self._needs[device]) for config, device in queues]

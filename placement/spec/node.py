@@ -1,4 +1,4 @@
-"""What a kind of node has, and what kinds a cluster has."""
+"""NodeSpec, the figures of one kind of node; Inventory, the kinds that a cluster has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUANTITIES = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "ram_gb", "cpu_tdp_w"
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """What one kind of node has. None means unknown, or that there is none (`gpus` tells which).
+    """Figures of one kind of node. None means unknown, or that there is none (`gpus` tells which).
 
     config: the kind's name, carried as a Ray node label.  cpus: logical CPUs that Ray may grant.  gpus: how many.
     cpu_gflops, gpu_gflops: measured, sustained FP32 throughput of the whole processor and of one GPU, GFLOP/s.
@@ -61,7 +61,7 @@ class NodeSpec:
             raise SpecError("not a valid NodeSpec: " + "; ".join(faults) + ". Give None for what is not known.")
 
     def to_dict(self) -> dict[str, object]:
-        """As plain JSON-able data."""
+        """Plain JSON-able data."""
         return {**asdict(self), "probes": dict(self.probes)}
 
     @property
@@ -94,7 +94,7 @@ class NodeKind:
     """The nodes carry `config` as a Ray label, so that Ray can be asked for the kind by name."""
     ray_cpus: float | None = None
     ray_gpus: float | None = None
-    """What Ray may grant on one node of the kind; None: what the spec says. An emulated node grants fewer."""
+    """CPUs and GPUs that Ray may grant on one node; None: those of the spec. An emulated node grants fewer."""
     planned: bool = False
     """No node of the kind runs; the autoscaler could start one."""
 
@@ -113,7 +113,7 @@ class NodeKind:
 
     @property
     def count(self) -> int:
-        """How many nodes are of this kind."""
+        """Number of nodes of this kind."""
         return len(self.node_ids)
 
 

@@ -95,6 +95,6 @@ def grown(wait: float, cost: float) -> float:
 
 
 def score(wait: float, cost: float, on_gpu: bool, rate: float) -> float:
-    """What `balanced` compares, from the figures that a row of the log holds; the least is taken, of nodes alike any
+    """The score that `balanced` minimises, from the figures in a row of the log; of nodes alike any is taken
     up to NEAR ** (POWER - 1)."""
     return grown(wait, cost) * (rate if on_gpu else 1.0)

@@ -24,7 +24,7 @@ OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
 
 class Gain(NamedTuple):
-    """What a GPU does for a task. side: the threshold's device.  gain: log of CPU cost / GPU cost, joules priced in.
+    """Gain of a task on a GPU. side: the threshold's device.  gain: log of CPU cost / GPU cost, joules priced in.
 
     cpu, gpu: expected seconds; None = not known, and then the task is never stolen.
     """
@@ -109,7 +109,7 @@ class End(MinScorePolicy):
     device: Device = "cpu"
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
-        """That device's best config."""
+        """The best config of this policy's device."""
         found = candidate_set(candidates)
         plan = self._plan(task, found)
         mine = [option for option in (plan.all.options if plan.all else ()) if option.device == self.device]
@@ -120,7 +120,7 @@ class End(MinScorePolicy):
     _scores = MinTime._scores
 
     def gain(self, task: TaskSpec, found: CandidateSet) -> Gain | None:
-        """What a GPU does for a task."""
+        """Gain of a task on a GPU; None where it has no choice of device, or nothing is known of it."""
         plan: CostTable = self._plan(task, found)
         return gain_of(found, plan.threshold, plan.all and plan.all.options)
 

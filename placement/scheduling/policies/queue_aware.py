@@ -39,7 +39,7 @@ class Looked(NamedTuple):
 
 
 class CostTable(NamedTuple):
-    """What a policy works out of a field but for the queues, kept with it.
+    """The part of a choice that does not depend on the queues, kept with the CandidateSet it is made of.
 
     threshold: what the paper's policy would choose.  free: the same, where it need not wait.  queues: its first few.
     all, within: the options, and those of the threshold's choice; None where no seconds are known.
@@ -204,13 +204,13 @@ def compared(waits: Sequence[float], places: Places, first: int, other: int, gpu
 
 
 def stale(waits: Waits | None) -> bool:
-    """What is known of the queues is too old to be used."""
+    """Whether the last poll of the queues is too old to be used."""
     age = None if waits is None else waits.age_s
     return age is not None and age > STALE_S
 
 
 def most_of(options: Sequence[Option]) -> int:
-    """How many configs of each option are looked at."""
+    """Number of configs that are compared of each option."""
     return min(SAMPLED, max(1, MOST_LOOKED_AT // max(1, len(options))))
 
 

@@ -12,7 +12,7 @@ from placement.spec.task import Device, TaskSpec
 
 
 def pick(device: Device, candidates: Sequence[Candidate], reason: str, propensity: float = 1.0) -> Choice:
-    """That device where a candidate has it, else the other, saying so; every config that has it will do."""
+    """A Choice of all configs of this device; of the other device, with a reason, where no candidate has this one."""
     found = candidate_set(candidates)
     cpu, gpu = found.cpu_configs, found.gpu
     if device == "gpu" and gpu:
