@@ -91,7 +91,7 @@ class TaskRun(NamedTuple):
     """One finished run of a task, of which the outbox makes a row. Times in seconds.
 
     startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
-    cold: the first run of its function in this process, or of any on the GPU.
+    cold: the first run of its function in this process, or of any on the GPU, where the process is kept for more.
     visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.  memory_bytes: most that torch held of the
     device's memory; None where it was not asked.  task_id: Ray's, in bytes.
     """

@@ -176,12 +176,14 @@ class PlacedRun:
         self._leave()
         error = None if kind is None else kind.__name__
         visible = (self._visible or "") if on_gpu else None
+        retires = worker_retires()
+        cold = self._cold and not (on_gpu and retires)  # a GPU worker that always ends pays its start-up every time
         run = TaskRun(
-            self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, self._cold,
+            self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, cold,
             self.fallback, error, running_task_id(), visible, memory_bytes,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
-        outbox.report(run, last=worker_retires())
+        outbox.report(run, last=retires)
 
 
 def _bound_elsewhere(visible: str) -> str | None:

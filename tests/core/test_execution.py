@@ -282,6 +282,21 @@ def test_a_gpu_worker_ends_after_a_task_that_leaves_memory_or_a_failure_to_look(
     assert retired == [True]
 
 
+def test_runs_of_gpu_workers_that_end_after_each_task_are_observations(
+    runs: list[TaskRun], cuda: Cuda, retired: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their start-up is part of every call, so it is part of what history expects."""
+    monkeypatch.setattr(execution, "worker_retires", lambda: True)
+    cuda.initialised = True
+    run(lambda: None, envelope("gpu"))
+    monkeypatch.setattr(execution, "worker_retires", lambda: False)
+    monkeypatch.setattr(execution, "_bound_to", None)
+    run(lambda: None, envelope("gpu"))
+    assert [(r.startup_s, r.cold) for r in runs] == [(None, False), (None, True)]
+    _, observations, _ = recorded(runs, NodeContext("n1", REAL), {})
+    assert [len(samples) for _, _, samples in observations] == [1]
+
+
 def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulated:
     return Emulated(compute_s=2.0, transfer_s=0.5, cpu_joules=10.0, gpu_joules=5.0 if device == "gpu" else None)
 
