@@ -56,12 +56,14 @@ def call_actor(method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S, find:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            return ray.get(getattr(find(), method).remote(*args), timeout=max(0.1, deadline - time.monotonic()))
+            # Not ray.get, of which Ray warns in an async actor's process, on whatever thread it is called.
+            answer = getattr(find(), method).remote(*args)
+            return answer.future().result(timeout=max(0.1, deadline - time.monotonic()))
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, PlacementError):
                 raise error.cause from None
             raise
-        except ray.exceptions.GetTimeoutError:
+        except TimeoutError:
             raise ControlPlaneError(f"the placement actor did not answer {method}() within {timeout_s:g} s.") from None
         except (ray.exceptions.ActorUnavailableError, ray.exceptions.ActorDiedError, ValueError) as error:
             forget_actor()
