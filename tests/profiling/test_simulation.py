@@ -245,7 +245,7 @@ def test_a_file_is_a_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("arrival_s\n1\n", "no columns ['preset']"),
+        ("arrival_s\n1\n", "lacks the columns ['preset']"),
         ("arrival_s,preset\n", "no rows"),
         ("arrival_s,preset\n1,nonsense\n", "nonsense"),
         ("arrival_s,preset,steps\n1,parse_table_b10000,x\n", "'x'"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs.output import results
 
 PROGRAM = Path(__file__).parent / "programs" / "one_way.py"
 
@@ -26,7 +27,7 @@ def outcome(address: str, way: str, **more: str) -> dict[str, Any]:
     command = [sys.executable, str(PROGRAM), address]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(results(done.stdout)[-1])
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import ray
+from output import say
 
 from placement import TaskSpec, placed_remote
 
@@ -28,4 +29,4 @@ ways = placed_remote, placed_remote(devices="any"), placed_remote(spec=TaskSpec(
 for remote in (ray.remote, *ways):
     f, A = remote(add), remote(Counter)
     a = A.options(num_cpus=0).remote(5)
-    print(ray.get([f.remote(1), f.options(num_cpus=0.5).remote(1, y=5), f.remote(f.remote(1)), a.add.remote()]))
+    say(ray.get([f.remote(1), f.options(num_cpus=0.5).remote(1, y=5), f.remote(f.remote(1)), a.add.remote()]))

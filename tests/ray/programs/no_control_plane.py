@@ -7,6 +7,7 @@ import time
 
 import ray
 from local_ray import start
+from output import say
 
 from placement import current_device, placed_remote
 
@@ -20,7 +21,7 @@ class A:
         return current_device(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
-print(ray.get([f.remote(), f.options(num_gpus=1).remote()]))
-print(ray.get([A.remote().get.remote(), A.options(num_gpus=1).remote().get.remote()]))
+say(ray.get([f.remote(), f.options(num_gpus=1).remote()]))
+say(ray.get([A.remote().get.remote(), A.options(num_gpus=1).remote().get.remote()]))
 time.sleep(1.5)  # a worker that has something to tell would have started the control plane by now
-print([a["Name"] for a in ray._private.state.actors().values() if a["Name"]])
+say([a["Name"] for a in ray._private.state.actors().values() if a["Name"]])

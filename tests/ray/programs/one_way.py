@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import ray
+from output import say
 from ray._private import utils
 
 import placement
@@ -86,7 +87,7 @@ def main(address: str) -> None:
         ],
         "records": placement.flush(30.0).get("rows_received", 0),
     }
-    print(json.dumps(seen))
+    say(json.dumps(seen))
 
 
 if __name__ == "__main__":

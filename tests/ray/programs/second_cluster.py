@@ -6,6 +6,7 @@ import os
 
 import ray
 from local_ray import start
+from output import say
 
 from placement import placed_remote
 
@@ -24,4 +25,4 @@ first = ray.get([f.remote(), g.remote()])
 ray.shutdown()
 os.environ["RAY_ADDRESS"] = "local"  # what Ray does by itself where nothing was started
 a = A.remote()
-print(first, ray.get([a.get.remote(), f.remote(), g.remote()]))
+say(first, ray.get([a.get.remote(), f.remote(), g.remote()]))

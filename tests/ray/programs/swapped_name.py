@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 from local_ray import start
+from output import say
 
 from placement import placed_remote
 
@@ -29,15 +30,15 @@ def use() -> None:
     queue = Queue(actor_options={"num_cpus": 0})
     queue.put(5)
     pool = ActorPool([A.remote(), A.options(max_concurrency=2).remote()])
-    print(ray.get(calls), queue.get(), list(pool.map(lambda a, x: a.get.remote(x), [1, 2])))
+    say(ray.get(calls), queue.get(), list(pool.map(lambda a, x: a.get.remote(x), [1, 2])))
     with ray.dag.InputNode() as given:
         dag = A.bind().get.bind(given)
-    print(ray.get(dag.execute(7)))
+    say(ray.get(dag.execute(7)))
     for misuse in (lambda: ray.remote(3), lambda: ray.remote(f, num_cpus=1), lambda: ray.remote(num_cpus=1)(3)):
         try:
             misuse()
         except (AssertionError, TypeError, AttributeError) as error:
-            print(type(error).__name__)
+            say(type(error).__name__)
 
 
 ray.remote = functools.partial(placed_remote, devices="any")
@@ -49,6 +50,6 @@ use()
 import ray.data  # noqa: E402
 
 doubled = ray.data.range(3, override_num_blocks=1).map(lambda row: {"x": row["id"] * 2})
-print(sorted(row["x"] for row in doubled.take_all()))
+say(sorted(row["x"] for row in doubled.take_all()))
 ray.remote = placed_remote
 use()
