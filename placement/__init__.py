@@ -3,6 +3,7 @@
 The folders are rooms, one for each stage of the flow; each imports only rooms above it in this list:
 
     errors         everything that is raised, in one tree
+    ray_internals  Ray's private names, each with what it is for and what is done without it
     spec           plain data: tasks, nodes, the paper's features and its labelling rule, one row of the log
     describe       makes a TaskSpec of a torch module, of boosted trees, of any arguments
     prediction     estimates of seconds and P(GPU): the selectors, the selector file, the history of runs
@@ -14,6 +15,7 @@ The folders are rooms, one for each stage of the flow; each imports only rooms a
     worker         what happens in a worker: the task runs, sees its device, and is recorded
     submission     placed_remote: from arguments to a decision and to Ray; `.map`; choose for Ray's libraries
     commands       start, swap, rollback, flush, status, inventory, read_log
+    deprecation    old names that work until a stated version; policies and balance are such modules
 
 Names are loaded at first use, so that `import placement` costs a Ray script nothing to speak of.
 """

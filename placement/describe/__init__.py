@@ -4,6 +4,8 @@
     of_xgboost    histogram gradient boosting, from a documented cost formula
     of_arguments  the sizes of arbitrary arguments, in microseconds; FLOPs stay unknown
 
+They are in the modules `module` (with `trace` and `operation_cost`), `xgboost_cost` and `arguments`.
+
 Importing this module imports neither torch nor numpy; `of_module` imports torch when it is first called.
 """
 

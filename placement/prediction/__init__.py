@@ -3,6 +3,7 @@
 estimate            Estimate and Spread; the one formula for P(GPU)
 selector            the Selector protocol
 selector_file       reads and checks a selector file
+selector_checks     the checks, each with the next step
 speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
 boosted_trees       the trees' model; prepared_trees: made ready for some nodes; tree_ensemble: the trees themselves
 gaussian_process    seconds on devices of which few timings are known

@@ -2,6 +2,13 @@
 
 These machines are noisy, so the sides of a comparison are run in turns, a round of each, and each figure is the median
 over the rounds with its quartiles. A ratio above 1 means that placed_remote is the faster one.
+
+    imports      importing placement in a script that has imported Ray
+    decisions    a decision, without Ray
+    tasks        submissions and tasks a second, in turns with plain Ray's
+    first_calls  the first `.remote()` of a process on an event loop
+    records      the records of tasks
+    figure       a line of the benchmark, and the timing of a call
 """
 
 from __future__ import annotations

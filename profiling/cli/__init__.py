@@ -1,1 +1,17 @@
-"""The command line."""
+"""The command line.
+
+app                           registers the commands
+cluster                       nodes, swap
+deploy                        node-args, start
+status                        status
+explain, task_explanation     explain
+sweep                         sweep, import
+learn, evaluate_holdout       refit, evaluate
+simulate                      simulate
+paper                         paper
+report                        report
+demo                          demo
+bench                         bench
+measure_here                  every measurement that needs a real GPU, in one call
+options, session, error_line  options, the connection and the one line of an error, which commands share
+"""

@@ -1,1 +1,7 @@
-"""The data set: pairs of runs, labelled by the joint threshold, from logs and foreign tables."""
+"""The data set: pairs of runs, labelled by the joint threshold, from logs and foreign tables.
+
+pairs         pairs of a CPU and a GPU run of the same work, from the log
+import_pairs  foreign measurements as rows of the log
+table_file    tables that other programs wrote
+frames        the frame that learners take
+"""

@@ -1,1 +1,14 @@
-"""Emulated hardware: times and powers of a task on kinds of node that are not at hand."""
+"""Emulated hardware: times and powers of a task on kinds of node that are not at hand.
+
+emulator                         predicts a task's time and power from its operations and a node's roofline
+step_cost, power                 the roofline of one step, and the average power of a run
+hardware_table                   bandwidths, buses and cores of hardware by name
+assumptions                      figures that no measurement at hand gives, each with its reason
+calibrate                        fits the coefficients to published measurements
+roofline_fit, small_sample_fits  its fits
+benchmark, table2_check          the emulator held against measurements and the paper's Table 2
+timm_traces                      operations of the timm models
+cpu_training                     training steps timed on one core
+emulated_cluster                 Ray's own cluster, labelled as configurations A-D
+real_gpu_node                    a real GPU of this machine beside it
+"""

@@ -1,1 +1,6 @@
-"""Evaluation: policies and learners on pairs held out of their fit."""
+"""Evaluation: policies and learners on pairs held out of their fit.
+
+evaluate                 the policies as in Table 5, and the selectors' accuracy
+holdout, holdout_scores  learners on a device, work, family or source that is held out
+policy_scores            costs and accuracy of policies and of the oracle
+"""

@@ -1,1 +1,11 @@
-"""Learners, which are fitted to pairs and give P(GPU) of others; refit makes the selector file."""
+"""Learners, which are fitted to pairs and give P(GPU) of others; refit makes the selector file.
+
+learner, registry                        the interface of learners, and the learners by name
+baselines                                the majority class, a threshold on FLOPs, logistic regression, boosted trees
+mlp, mlp_training, descent               the paper's net
+speedup                                  the selector that ships, as a learner
+fit_boosted_trees, fit_gaussian_process  its two models
+timings                                  the timings that these are fitted to
+history_replay                           the posterior after runs of the same task
+refit                                    the Ray Train job, from the log to a selector file
+"""

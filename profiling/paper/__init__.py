@@ -8,8 +8,10 @@
     sensitivity    to T_t and T_e
     influence      of each of the nine features, by permutation
     mix            how often each preset occurs in Table 5
-    nets           the paper's net fitted to what each split leaves, for several seeds
-    command        the command
+    held_out_nets  the paper's net fitted to what each split leaves, for several seeds
+    drawn          figures of the notebooks
+
+The command is `profiling.cli.paper`.
 
 Each part's module has `run(source, options) -> Part`. Beside each published figure stands ours, and a note says why
 where they differ. Published figures are those of Ju, Kwak and Park (2026).

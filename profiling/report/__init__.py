@@ -1,1 +1,7 @@
-"""The report, its figures, and tables for the terminal."""
+"""The report, its figures, and tables for the terminal.
+
+report                                             the page of a log
+sections, html_parts                               its sections, and pieces of HTML
+figure_data, plots, plot_style                     the data of the plots, the plots, and their look
+console_tables, evaluation_tables, holdout_tables  tables for the terminal
+"""

@@ -1,1 +1,9 @@
-"""Simulation of a cluster's queues, with a bound that no schedule beats."""
+"""Simulation of a cluster's queues, with a bound that no schedule beats.
+
+simulator    replays a trace through decide() and the policies that run live
+arrivals     traces: mixes, Alibaba's, a user's file
+runtimes     times of each type of task on each device
+cluster      the simulated nodes, in the order of Ray's scheduler
+lp_bound     the lower bound of the makespan
+live_replay  one trace on an emulated Ray cluster beside the simulator
+"""
