@@ -27,7 +27,7 @@ class TerminalConsole(Console):
             self.width = UNBOUNDED
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """As rich prints, each table in the form that fits."""
+        """Prints as rich does, and each table in the form that fits."""
         super().print(*(ResponsiveTable(one) if isinstance(one, Table) else one for one in objects), **options)
 
 

@@ -53,7 +53,7 @@ class NetworkPreset(Preset):
         return f"{self.network.architecture}_{self.kind}_b{self.batch}_{super().name}_w{self.width}{suffix}"
 
     def prepare(self, data_root: str | Path) -> Batch:
-        """With a loader a batch of files; else arrays: the network's inputs by name, and `labels`."""
+        """A batch of files with a loader; else arrays: the network's inputs by name, and `labels`."""
         batch = self.files(data_root)
         if self.loader:
             return batch

@@ -75,7 +75,7 @@ class JpegResize(PreprocessPreset):
         return Outcome(value, steps * len(batch.files), 0.0 if device == "cpu" else None)
 
     def one_step(self) -> TaskSpec:
-        """By the formulas above."""
+        """The spec, by the formulas above."""
         pixels, written = self.batch * imagenet.WIDTH * imagenet.HEIGHT, 3.0 * self.batch * self.size**2
         across = 3.0 * self.batch * self.size * imagenet.HEIGHT  # samples after the horizontal pass
         taps = [2 * max(1.0, side / self.size) for side in (imagenet.WIDTH, imagenet.HEIGHT)]
@@ -118,7 +118,7 @@ class Normalise(PreprocessPreset):
         return Outcome(value, steps * self.batch, clock.seconds())
 
     def one_step(self) -> TaskSpec:
-        """By the formula above."""
+        """The spec, by the formula above."""
         samples = 3.0 * self.batch * self.frames * self.size**2
         return placeable_spec(self, 3 * samples, samples, (2 + 5 + 3 * 8) * samples, 5, 5 * samples)
 

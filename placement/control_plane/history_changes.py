@@ -1,4 +1,4 @@
-"""Which entries of the run-time history have changed since a revision, so that callers receive those alone."""
+"""Changes of the run-time history since a revision, so that callers receive the changed entries alone."""
 
 from __future__ import annotations
 

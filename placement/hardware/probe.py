@@ -100,7 +100,7 @@ def probe(config: str | None = None, share: MachineShare | None = None, *, fresh
 
 
 def measure(share: MachineShare | None = None) -> NodeSpec:
-    """As `probe`, in this process and without the file."""
+    """Probes the hardware in this process, without the kept file."""
     share = share or MachineShare.of_process()
     return spec_of(dict(parts(share)), None, share)
 

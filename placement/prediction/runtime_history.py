@@ -30,7 +30,7 @@ Sample = tuple[float, float | None, float, float | None]
 
 
 class Place(NamedTuple):
-    """Where a timing was taken."""
+    """The place of a timing: a device of a config, with CPUs granted."""
 
     config: str
     device: Device
@@ -63,7 +63,7 @@ class Timings(NamedTuple):
     memory_bytes: float | None = None
 
     def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
-        """With one more run; the very first is set aside as cold; drift starts the entry anew."""
+        """The timings with one more run; the very first is set aside as cold; drift starts the entry anew."""
         if not self.cold:
             return self._replace(cold=True)
         x = math.log(max(seconds, 1e-9))

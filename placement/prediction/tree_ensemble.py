@@ -67,7 +67,7 @@ class Forest:
 
     @cached_property
     def tables(self) -> list[tuple[list[float], Any]]:
-        """For each input its thresholds in order, and (thresholds + 1, trees) the masks of what is left.
+        """The thresholds of each input in order, and its (thresholds + 1, trees) masks of the leaves that are left.
 
         The first leaf is the highest bit, so that the first one left is the exponent of the mask as a float.
         """
@@ -101,7 +101,7 @@ class Forest:
 
     @cached_property
     def _starts(self) -> Any:
-        """Where each tree's leaves start, less the bias of a float's exponent."""
+        """The start of each tree's leaves, less the bias of a float's exponent."""
         import numpy as np
 
         return np.arange(len(self.trees), dtype=np.int64) * MOST_LEAVES - 1023

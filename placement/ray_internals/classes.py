@@ -1,4 +1,4 @@
-"""What placed actors stand on. Imported only where `way.of_actors()` is "fast"."""
+"""Ray's private names for placed actors. Imported only where `way.of_actors()` is "fast"."""
 
 from __future__ import annotations
 

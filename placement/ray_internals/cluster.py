@@ -1,4 +1,4 @@
-"""What is free and what waits in the cluster, and where objects are."""
+"""The cluster's free resources and waiting requests, and the nodes that hold objects."""
 
 from __future__ import annotations
 

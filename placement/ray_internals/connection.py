@@ -28,7 +28,7 @@ except ImportError:
 
 
 class PublicConnection:
-    """What of Ray's `global_worker` is used here, by the public API."""
+    """The part of Ray's `global_worker` that is used here, by the public API."""
 
     load_code_from_local = False
     core_worker = None

@@ -1,4 +1,4 @@
-"""What the fast way of submitting a task stands on. Imported only where `way.of_tasks()` is "fast"."""
+"""Ray's private names for the fast way of submitting a task. Imported only where `way.of_tasks()` is "fast"."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ NAMES = (
 
 
 def absent(names: Iterable[PrivateName]) -> list[str]:
-    """Those that this Ray lacks, in full."""
+    """The full names that this Ray lacks."""
     return [f"{one.module}.{one.name}" for one in names if not _is_there(one)]
 
 

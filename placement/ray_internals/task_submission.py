@@ -48,7 +48,7 @@ def strange_parameters() -> list[str]:
 
 
 def _values(full: Mapping[str, Any], runtime_env_info: str | None) -> dict[str, Any]:
-    """What submit_task is given for each parameter that comes of the options."""
+    """The argument of submit_task for each parameter that comes from the options."""
     retried = full["retry_exceptions"]
     allowed = tuple(retried) if isinstance(retried, list | tuple) else None
     return {

@@ -1,4 +1,4 @@
-"""How tasks and actors are submitted on this Ray, found out at the first use.
+"""The way in which tasks and actors are submitted on this Ray, found out at the first use.
 
 fast      by Ray's private names: an Envelope travels with the arguments, and what calls have alike is worked out once
 public    by the public API: a cached `.options()` handle of an ordinary remote function around the user's, slower
@@ -82,7 +82,7 @@ def _warn(text: str, *args: Any) -> None:
 
 
 def missing_for_tasks() -> list[str]:
-    """What the fast way of tasks stands on and this Ray lacks."""
+    """The names that the fast way of tasks needs and this Ray lacks."""
     lacks = absent(TASKS)
     if lacks:
         return lacks
@@ -111,7 +111,7 @@ NAMELESS = b"__RAY_DUMMY__"
 
 
 def missing_for_actors() -> list[str]:
-    """What the fast way of actors stands on and this Ray lacks."""
+    """The names that the fast way of actors needs and this Ray lacks."""
     lacks = absent(ACTORS)
     if lacks:
         return lacks
@@ -148,7 +148,7 @@ class _Nothing:
 
 
 def _tried(what: str, make: Callable[[], Any]) -> Any:
-    """What it makes; in words, why it fails."""
+    """The result of a call; a sentence on the failure where it fails."""
     try:
         return make()
     except Exception as error:

@@ -42,7 +42,7 @@ def worker_retires() -> bool:
 
 
 def _functions_with_max_calls(manager: Any) -> list[tuple[Any, int]]:
-    """Of the functions that this worker has loaded; most have none, and each task asks."""
+    """The max_calls of functions that this worker has loaded; most have none, and each task asks."""
     global _limited
     loaded = manager._function_execution_info
     if _limited[0] != len(loaded):

@@ -31,7 +31,7 @@ class Option(NamedTuple):
     cost: float = 0.0
 
     def priced(self, seconds_per_joule: float) -> Option:
-        """With its cost."""
+        """The option with its cost."""
         return self._replace(cost=self.seconds + seconds_per_joule * self.joules)
 
 

@@ -84,7 +84,7 @@ def decide_among(
 def cold_start(
     candidates: CandidateSet, seen: RunHistory | None, limits: Limits, chance: Callable[[], float]
 ) -> Choice:
-    """For a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
+    """The choice for a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
     cpu = candidates.cpu_configs
     if not cpu or not candidates.gpu:
         return Choice("cpu", cpu, "only_device") if cpu else Choice("gpu", candidates.gpu_configs(), "only_device")

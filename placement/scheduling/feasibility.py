@@ -135,7 +135,7 @@ class CandidateTable:
         )  # fmt: skip
 
     def _split(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
-        """With the kinds that differ for this task (of which runs were seen, or too small) as groups of their own."""
+        """Candidates with the kinds that differ for this task (timed, or too small) as groups of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
         off = self._log_slowdown(prior, seen) if seen else 0.0

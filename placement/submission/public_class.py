@@ -156,7 +156,7 @@ def _entering_class(user_class: type) -> type:
     if not inspect.isfunction(init):
 
         def init(self: Any) -> None:
-            """Of a class without a constructor of its own."""
+            """The constructor of a class that has none of its own."""
 
     names = ("__module__", "__qualname__", "__doc__")
     return type(

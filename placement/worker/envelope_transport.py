@@ -1,4 +1,4 @@
-"""How a placed task's body comes to a worker. This module and `placement.worker.flattened_arguments` travel by value:
+"""The way of a placed task's body to a worker. This module and `placement.worker.flattened_arguments` travel by value:
 where `placement`, or what the user's function imports, is not installed, Ray still reads the arguments and says what is
 missing.
 """

@@ -1,4 +1,4 @@
-"""How an Envelope travels with a task's arguments: in the place of the first one's name, so that it costs no argument.
+"""An Envelope's way among a task's arguments: in the place of the first one's name, so that it costs no argument.
 
 Ray sends arguments as a flat list: a name and a value for each, NAMELESS where it was given by position. Every item is
 serialised and read by itself, and each costs both sides several microseconds, bytes the least of all. A name that is

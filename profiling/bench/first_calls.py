@@ -1,4 +1,4 @@
-"""What the first `.remote()` of a process takes on an event loop, where it must not wait."""
+"""The seconds of a process's first `.remote()` on an event loop, where it must not wait."""
 
 from __future__ import annotations
 

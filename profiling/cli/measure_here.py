@@ -74,7 +74,7 @@ def presets_to_measure(names: Sequence[str] | None) -> Sequence[Preset]:
 
 
 def gpu_names() -> list[str]:
-    """Of this machine's NVIDIA GPUs."""
+    """The names of this machine's NVIDIA GPUs."""
     from placement.hardware.meters import find_gpus
 
     return [gpu.name or "gpu" for gpu in find_gpus()]

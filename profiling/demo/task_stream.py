@@ -260,7 +260,7 @@ def balanced(names: Sequence[str], why: Mapping[str, Explanation], least: float)
 
 
 def device_shares(names: Iterable[str], why: Mapping[str, Explanation]) -> dict[str, float]:
-    """Of the placeable tasks among the names, the share that is sent to each device."""
+    """The share of the placeable tasks among the names that is sent to each device."""
     counts = Counter(why[name].decision.device for name in names if name in why)
     total = max(1, counts.total())
     return {device: counts[device] / total for device in ("cpu", "gpu")}

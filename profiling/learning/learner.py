@@ -30,5 +30,5 @@ class Learner(Protocol):
     name: str
 
     def held_out(self, frame: pd.DataFrame, folds: Sequence[Fold], rule: JointThreshold) -> list[np.ndarray]:
-        """For each fold, fitted on its train rows alone: P(GPU) of its test rows."""
+        """P(GPU) of each fold's test rows, by a fit to its train rows alone."""
         ...

@@ -58,7 +58,7 @@ class ArrivalTrace:
         return np.bincount(self.type_of, minlength=len(self.types))
 
     def scaled(self, tasks_per_s: float) -> ArrivalTrace:
-        """With arrivals at `load` times this rate on the mean; all at the start where the trace has no load."""
+        """The trace with arrivals at `load` times this mean rate; all at the start where the trace has no load."""
         last = float(self.arrival_s[-1]) if len(self) else 0.0
         if self.load is None or not last:
             return self

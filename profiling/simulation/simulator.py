@@ -75,7 +75,7 @@ class Simulation:
     policies: dict[str, Outcome] = field(default_factory=dict)
 
     def gain_share(self, name: str = "balanced", over: str = "selector") -> float | None:
-        """Of the makespan that the bound allows to gain over a policy, the share that another gains; None of none."""
+        """The share of the makespan to be gained over a policy, by the bound, that another gains; None where there is none."""
         if name not in self.policies or over not in self.policies:
             return None
         slow = self.policies[over].makespan_seconds

@@ -52,7 +52,7 @@ class Meter(Protocol):
 
 
 def wrapped_difference(before: float, after: float, wraps_at: float | None) -> float | None:
-    """How far a counter rose between two readings, across at most one wrap; None where it was reset."""
+    """The rise of a counter between two readings, across at most one wrap; None where it was reset."""
     if after >= before:
         return after - before
     if wraps_at is None or before > wraps_at:

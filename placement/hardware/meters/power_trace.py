@@ -97,7 +97,7 @@ class _Amount:
 
 
 def amount(series: Series, start: float, end: float) -> _Amount:
-    """How far the series rose between two times, interpolated between its points.
+    """The rise of the series between two times, interpolated between its points.
 
     Not known where the window is shorter than the reading's resolution or than the points around its ends are apart,
     where the trace does not reach, has a break, or did not rise at all (a counter that stands still reads nothing).

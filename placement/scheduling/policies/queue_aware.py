@@ -215,7 +215,7 @@ def most_of(options: Sequence[Option]) -> int:
 
 
 def looked_at(options: list[Option]) -> Looked:
-    """With their places, where all are looked at each time."""
+    """The options with their places, where all are compared each time."""
     most = most_of(options)
     all_of_them = all(len(option.configs) <= most for option in options)
     return Looked(options, Places.of((o, o.configs) for o in options) if all_of_them else None)
