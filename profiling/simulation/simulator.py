@@ -75,7 +75,7 @@ class Simulation:
     policies: dict[str, Outcome] = field(default_factory=dict)
 
     def gain_share(self, name: str = "balanced", over: str = "selector") -> float | None:
-        """The share of the makespan to be gained over a policy, by the bound, that another gains; None where it is 0."""
+        """The share of the makespan to be gained over a policy, by the bound, that another gains; None at 0."""
         if name not in self.policies or over not in self.policies:
             return None
         slow = self.policies[over].makespan_seconds
