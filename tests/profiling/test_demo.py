@@ -16,6 +16,7 @@ WORKLOADS = {"bert_imdb", "xgboost_iris", "resnet18_imagenet100", "mobilenetv3_i
 POLICIES = {"cpu_only", "gpu_only", "random", "flops_rule", "selector", "oracle"}
 
 
+@pytest.mark.soak  # a time on the clock says something on an idle machine alone
 def test_it_takes_at_most_five_minutes(demo_run):
     assert demo_run.summary["wall_seconds"] <= 300
 
