@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # These machines are noisy: how fast anything is, the benchmark tells. (With CI set, hypothesis has no deadline either.)
 settings.register_profile("default", settings.get_profile("default"), deadline=None)
+
+# Ray cancels a running task by SIGINT. A shell that starts the tests in the background has it ignored, and the workers,
+# which are started from here, would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
