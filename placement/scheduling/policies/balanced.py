@@ -1,19 +1,24 @@
-"""`balanced`, the policy of a cluster: the paper's threshold while its device is free, else what the queues say.
+"""`balanced`, the policy of a cluster: GPUs that idle are used, GPUs that are wanted are kept for who gains most.
 
-Where the device that the threshold names is free, the threshold decides. Where it must be waited for, every candidate
-competes with
+The price of a second of GPU, in seconds of CPU, says how much the GPUs are wanted. It begins at the paper's T_t, falls to
+1 while a GPU idles, and rises while the GPUs' queue is the longer one. With
 
-    (end ** POWER - wait ** POWER) * rate    end = wait + cost    cost = seconds + seconds_per_joule * joules
+    end = wait + cost    cost = seconds + seconds_per_joule * joules
 
-and the least is taken: a moment on a device is the dearer, the longer its queue is by then, and a task pays for all
-its moments (the greedy rule of Awerbuch et al., Load Balancing in the L_p Norm, FOCS 1995). The earliest end alone
-would fill a queue with whatever came first; so the tasks that gain most from a device have it. The rate is 1 on CPUs;
-on GPUs it is the price of a second of GPU in seconds of CPU: it begins at the paper's T_t, rises while the GPUs' queue
-is the longer one and falls while the CPUs' is. The caller keeps the price, beside its queues (`Waits.gpu_price`); each
-choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that moves with the queues: where
-they are long the GPU is taken where cost_cpu / cost_gpu >= rate * (wait_gpu / wait_cpu) ** (POWER - 1). At the rate
-where the queues stay level each device holds the tasks it is best at: the rate is then the dual price of the linear
-programme of `profiling.simulation.lp_bound`.
+a task is placed so:
+
+- A GPU is free: on it where `price * cost` there is below the end on every CPU; else on the CPU of the earliest end.
+- No GPU is free, a CPU is, and the paper's threshold names the CPU: on the cheapest CPU that is free.
+- Else every candidate competes with `(end ** POWER - wait ** POWER) * rate`, and the least is taken. The rate is 1 on
+  CPUs and the price on GPUs. A moment on a device is the dearer, the longer its queue is by then, and a task pays for
+  all its moments (the greedy rule of Awerbuch et al., Load Balancing in the L_p Norm, FOCS 1995). The earliest end alone
+  would fill a queue with whatever came first; so the tasks that gain most from a device have it.
+
+The caller keeps the price, beside its queues (`Waits.gpu_price`); each choice tells the next one (`Choice.gpu_price`).
+Read as a threshold, it is one that moves with the queues: where they are long the GPU is taken where
+cost_cpu / cost_gpu >= price * (wait_gpu / wait_cpu) ** (POWER - 1). At the price where the queues stay level each device
+holds the tasks it is best at: it is then the dual price of the linear programme of `profiling.simulation.lp_bound`, in
+which a device that idles costs nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import ClassVar
 
 from placement.scheduling.candidates import Candidate, Choice, candidate_set
@@ -30,6 +36,7 @@ from placement.spec.task import Device, TaskSpec
 
 POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
+IDLE_STEP = math.exp(-LEARNING)
 LARGEST_LOG_PRICE = math.log(15.0)
 """Either way. Of 3 to 10,000 the best in simulation over mixes and from 4 to 100 nodes: while many nodes fill up at
 once the rate would rise far beyond what any task gains, and long tasks that begin late on CPUs then end last."""
@@ -37,7 +44,7 @@ once the rate would rise far beyond what any task gains, and long tasks that beg
 
 @dataclass
 class Balanced(MinScorePolicy):
-    """The paper's threshold while its device is free; else where the sum of powers of the loads grows the least.
+    """A free GPU where that ends sooner at its price; else where the sum of powers of the loads grows the least.
 
     See the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
     """
@@ -45,21 +52,17 @@ class Balanced(MinScorePolicy):
     _near: ClassVar[float] = NEAR ** (POWER - 1)
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
-        """The threshold's choice, or a better one where that would have to wait."""
+        """The best by its queues and costs; the threshold's where either is not known."""
         found = candidate_set(candidates)
         plan, waits = self._plan(task, found), found.waits
         threshold = plan.threshold
-        if waits is None:
+        if waits is None or waits.wait_s(*plan.first) is None:
             return threshold
         if stale(waits):
             return replace(threshold, reason=f"{threshold.reason}, load_stale")
-        there = waits.waits_s(plan.queues)
-        if not any(there):
-            return threshold if there[-1] is None else plan.free
-        looked = plan.all if all(there) else plan.within  # one of its devices is free: only which is left open
-        if looked is None:
+        if plan.all is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
-        return self._least(looked, waits, plan)
+        return self._least(plan.all, waits, plan)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
         if device != threshold.device:
@@ -72,12 +75,27 @@ class Balanced(MinScorePolicy):
         price, cpus = THRESHOLDS.speedup if price is None else price, places.cpus
         if not 0 < cpus < len(waits):
             return price
-        return next_price(price, min(waits[:cpus]) + plan.floor, min(waits[cpus:]) + plan.floor)
+        cpu, gpu = min(waits[:cpus]), min(waits[cpus:])
+        return next_price(price, cpu + plan.floor, gpu + plan.floor) if gpu else idle_price(price)
 
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
-        scores, cpus = list(map(grown, waits, places.costs)), places.cpus
-        scores[cpus:] = [gpu_price * score for score in scores[cpus:]]
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
+        cpus, costs = places.cpus, places.costs
+        if not 0 < cpus < len(waits):
+            return list(map(grown, waits, costs))
+        if not min(waits[cpus:]):
+            ends = [wait + cost for wait, cost in zip(waits[:cpus], costs, strict=False)]
+            price = max(1.0, gpu_price)
+            ends += [math.inf if w else price * cost for w, cost in zip(waits[cpus:], costs[cpus:], strict=True)]
+            return list(map(grown, repeat(0.0), ends))
+        scores = list(map(grown, waits, costs))
+        waits_for_none = named == "cpu" and not min(waits[:cpus])
+        scores[cpus:] = [math.inf if waits_for_none else gpu_price * score for score in scores[cpus:]]
         return scores
+
+
+def idle_price(price: float) -> float:
+    """The price of a second of GPU after a look at which one was free: a step towards that of a CPU's."""
+    return max(1.0, price * IDLE_STEP) if price > 1.0 else price
 
 
 def next_price(price: float, cpu_wait_s: float, gpu_wait_s: float) -> float:
