@@ -29,11 +29,12 @@ class Decision:
     """The device and the kinds of node picked for one task, and why.
 
     config: the best of the kinds of node that will do; configs: all of them, best first.  tiers: the configs in groups
-    that are as good, best first: Ray takes the best that is free; empty: any of the configs is as good.  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the
-    policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
-    policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
-    weighed: what was compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends
-    the task takes it over (`Backlog.enqueue`).
+    that are as good, best first: Ray takes the best that is free; empty: any of the configs is as good.  cpus, gpus:
+    granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the policy picks this
+    device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the policy looked at
+    them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
+    compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends the task takes it
+    over (`Backlog.enqueue`).
     """
 
     device: Device

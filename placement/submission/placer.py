@@ -182,7 +182,7 @@ class Placer(SpecReader):
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None
-        # A policy without a preference leaves CPU tasks to Ray, unless its autoscaler would start nodes with GPUs for them.
+        # Without a preference CPU tasks are left to Ray, unless its autoscaler would start nodes with GPUs for them.
         picks = decision.device == "gpu" or bool(decision.tiers) or self.looks(snapshot) or bool(snapshot.planned)
         if picks and not captured and self._leaves_node_open(options):
             tiers = preferred(decision, self.table_for(snapshot, around).candidates(task))

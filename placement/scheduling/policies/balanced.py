@@ -1,24 +1,25 @@
 """`balanced`, the policy of a cluster: GPUs that idle are used, GPUs that are wanted are kept for who gains most.
 
-The price of a second of GPU, in seconds of CPU, says how much the GPUs are wanted. It begins at the paper's T_t, falls to
-1 while a GPU idles, and rises while the GPUs' queue is the longer one. With
+Every candidate competes with a score, and the least is taken:
 
-    end = wait + cost    cost = seconds + seconds_per_joule * joules
+    grown(wait, cost)            on a CPU
+    grown(0, price * cost)       on a GPU that is free; those that are not free are then left out
+    price * grown(wait, cost)    on a GPU where none is free
 
-a task is placed so:
+    grown(wait, cost) = (wait + cost) ** POWER - wait ** POWER    cost = seconds + seconds_per_joule * joules
 
-- A GPU is free: on it where `price * cost` there is below the end on every CPU; else on the CPU of the earliest end.
-- No GPU is free, a CPU is, and the paper's threshold names the CPU: on the cheapest CPU that is free.
-- Else every candidate competes with `(end ** POWER - wait ** POWER) * rate`, and the least is taken. The rate is 1 on
-  CPUs and the price on GPUs. A moment on a device is the dearer, the longer its queue is by then, and a task pays for
-  all its moments (the greedy rule of Awerbuch et al., Load Balancing in the L_p Norm, FOCS 1995). The earliest end alone
-  would fill a queue with whatever came first; so the tasks that gain most from a device have it.
+So a free GPU is taken where it ends sooner even at its price. Where devices must be waited for, a moment on one is the
+dearer, the longer its queue is by then, and a task pays for all its moments (the greedy rule of Awerbuch et al., Load
+Balancing in the L_p Norm, FOCS 1995): the earliest end alone would fill a queue with whatever came first, by this rule
+the tasks that gain most from a device have it. Where a CPU is free and no GPU, a task for which the paper's threshold
+names the CPU waits for no GPU.
 
-The caller keeps the price, beside its queues (`Waits.gpu_price`); each choice tells the next one (`Choice.gpu_price`).
-Read as a threshold, it is one that moves with the queues: where they are long the GPU is taken where
-cost_cpu / cost_gpu >= price * (wait_gpu / wait_cpu) ** (POWER - 1). At the price where the queues stay level each device
-holds the tasks it is best at: it is then the dual price of the linear programme of `profiling.simulation.lp_bound`, in
-which a device that idles costs nothing.
+The price is that of a second of GPU in seconds of CPU, and says how much the GPUs are wanted. It begins at the paper's
+T_t, falls to 1 while a GPU idles, and rises while the GPUs' queue is the longer one. The caller keeps it beside its
+queues (`Waits.gpu_price`); each choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that
+moves with the queues: where they are long the GPU is taken where cost_cpu / cost_gpu is at least
+price * (wait_gpu / wait_cpu) ** (POWER - 1). At the price where the queues stay level each device holds the tasks it is
+best at: it is then the dual price of the linear programme of `profiling.simulation.lp_bound`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import ClassVar
 
-from placement.scheduling.candidates import Candidate, Choice, candidate_set
-from placement.scheduling.cost_model import THRESHOLDS, Places
+from placement.scheduling.candidates import THRESHOLDS, Candidate, Choice, candidate_set
+from placement.scheduling.cost_model import Places
 from placement.scheduling.policies.queue_aware import NEAR, CostTable, MinScorePolicy, stale
 from placement.spec.task import Device, TaskSpec
 
@@ -82,15 +82,14 @@ class Balanced(MinScorePolicy):
         cpus, costs = places.cpus, places.costs
         if not 0 < cpus < len(waits):
             return list(map(grown, waits, costs))
+        scores = list(map(grown, waits[:cpus], costs))
+        gpus = list(zip(waits[cpus:], costs[cpus:], strict=True))
         if not min(waits[cpus:]):
-            ends = [wait + cost for wait, cost in zip(waits[:cpus], costs, strict=False)]
             price = max(1.0, gpu_price)
-            ends += [math.inf if w else price * cost for w, cost in zip(waits[cpus:], costs[cpus:], strict=True)]
-            return list(map(grown, repeat(0.0), ends))
-        scores = list(map(grown, waits, costs))
-        waits_for_none = named == "cpu" and not min(waits[:cpus])
-        scores[cpus:] = [math.inf if waits_for_none else gpu_price * score for score in scores[cpus:]]
-        return scores
+            return scores + [math.inf if wait else grown(0.0, price * cost) for wait, cost in gpus]
+        if named == "cpu" and not min(waits[:cpus]):
+            return scores + [math.inf] * len(gpus)
+        return scores + [gpu_price * grown(wait, cost) for wait, cost in gpus]
 
 
 def idle_price(price: float) -> float:
@@ -115,4 +114,6 @@ def grown(wait: float, cost: float) -> float:
 def score(wait: float, cost: float, on_gpu: bool, rate: float) -> float:
     """The score that `balanced` minimises, from the figures in a row of the log; of nodes alike any is taken
     up to NEAR ** (POWER - 1)."""
+    if on_gpu and not wait:
+        return grown(0.0, max(1.0, rate) * cost)
     return grown(wait, cost) * (rate if on_gpu else 1.0)
