@@ -56,7 +56,7 @@ class Balanced(MinScorePolicy):
         found = candidate_set(candidates)
         plan, waits = self._plan(task, found), found.waits
         threshold = plan.threshold
-        if waits is None or waits.wait_s(*plan.first) is None:
+        if waits is None or (waits.age_s is None and waits.wait_s(*plan.first) is None):
             return threshold
         if stale(waits):
             return replace(threshold, reason=f"{threshold.reason}, load_stale")
