@@ -48,7 +48,7 @@ class Chosen(Decision):
         """
         from ray.train import ScalingConfig
 
-        labels = dict(self.labels)
+        labels: Any = dict(self.labels)
         resources = {"CPU": self.cpus, **self.options.get("resources", {})}
         if self.gpus:
             resources["GPU"] = self.gpus
