@@ -16,7 +16,6 @@ from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
-from placement.submission.captured_function import history_key
 from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
@@ -29,6 +28,7 @@ from placement.submission.snapshot_client import caller
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
+    from placement.submission.captured_function import CapturedFunction
     from placement.submission.variants import Way
 
 
@@ -45,6 +45,7 @@ class Target(Protocol):
     """The placed function that a Handle submits."""
 
     name: str
+    captured: CapturedFunction
     _function: Any
     _decorator: Any
 
@@ -117,7 +118,7 @@ class Handle:
     def history_key(self, *, submitted: bool = True) -> str:
         """The key under which history keeps the runs of this function under these options."""
         code_hash = self._function.code_hash(submitted=submitted)
-        return history_key(self._function.name, code_hash, self._ray_options.get("name"))
+        return self._function.captured.history_key(self._function.name, code_hash, self._ray_options.get("name"))
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
@@ -133,6 +134,7 @@ class Handle:
         table = placer.table
         if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
             placer.key = self.history_key()
+            snapshot.history.mark_current(placer.key)
             table = placer.table_for(snapshot, around)
         task = placer.task(args, kwargs)
         plan: CallPlan | None = table.plans.get(id(task))
