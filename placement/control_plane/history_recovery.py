@@ -10,12 +10,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from placement.errors import PlacementError
 from placement.messages.envelope import ANOTHERS_CUDA
-from placement.prediction.history_of_rows import COLUMNS, Entry, Node, Rows, entries_of
 from placement.prediction.runtime_history import History
 from placement.spec.node import NodeKind
+
+if TYPE_CHECKING:
+    from placement.control_plane.history_of_rows import Entry, Node
 
 MOST_ROWS = 1_000_000
 """Read from the log's end."""
@@ -72,6 +75,7 @@ class HistoryRecovery:
 
 def entries_in(log: str) -> list[Entry]:
     """The history that the end of a log tells, as `entries_of` gives it."""
+    from placement.control_plane.history_of_rows import COLUMNS, Rows, entries_of
     from placement.log.tail import read_tail
 
     tail = read_tail(log, COLUMNS, MOST_ROWS, READ_S)

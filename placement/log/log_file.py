@@ -59,7 +59,8 @@ def parse(path: str, name: str, data: pa.Buffer) -> LogFile:
 def parse_end(path: str, name: str, data: pa.NativeFile, columns: Sequence[str], rows: int) -> LogFile:
     """The file's last row groups with so many rows together, or all there are, and of these the `columns` alone.
 
-    Nothing else of the file is read. Text is dictionary-encoded, except of batch_id. Raises what `parse` does; UnreadableFile where a group is far larger than `rows`.
+    Nothing else of the file is read. Text is dictionary-encoded, except of batch_id. Raises what `parse` does, and
+    UnreadableFile where a group is far larger than `rows`.
     """
     fields = [SCHEMA.field("schema_version"), SCHEMA.field("batch_id"), *map(SCHEMA.field, columns)]
     texts = [field.name for field in fields[2:] if pa.types.is_string(field.type)]
@@ -74,9 +75,7 @@ def parse_end(path: str, name: str, data: pa.NativeFile, columns: Sequence[str],
     return _log_file(path, name, source, partitions, schema, range(first, source.num_row_groups))
 
 
-def _opened(
-    path: str, data: pa.NativeFile, encoded: Sequence[str] = ()
-) -> tuple[pq.ParquetFile, dict[str, Any]]:
+def _opened(path: str, data: pa.NativeFile, encoded: Sequence[str] = ()) -> tuple[pq.ParquetFile, dict[str, Any]]:
     """The Parquet file of the log, its columns and version checked, and the columns of its folders' names."""
     try:
         footer = pq.read_metadata(data)

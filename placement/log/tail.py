@@ -38,7 +38,7 @@ class Texts(NamedTuple):
 
 
 class LogTail(NamedTuple):
-    """Columns of the last rows, in the order in which they were written. Numbers and booleans are floats, null is NaN."""
+    """Columns of the last rows, in the order of their writing. Numbers and booleans are floats, null is NaN."""
 
     rows: int
     numbers: dict[str, NDArray[np.float64]]

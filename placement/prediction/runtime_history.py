@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
-from placement.prediction.code_versions import CodeVersions, Key, Size
+from placement.prediction.code_versions import CodeVersions
 from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
@@ -25,6 +25,8 @@ DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
 EARLIER_CODE_STD = 0.5  # of log seconds: a change of the code makes it 1.6 times as fast or slow, as likely as not
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
+Size = tuple[int | None, ...]
+Key = tuple[str, Size]
 Sample = tuple[float, float | None, float, float | None]
 """One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
 
@@ -85,7 +87,11 @@ class Timings(NamedTuple):
         error = max(self.joules_error, math.expm1(EARLIER_CODE_STD))
         variance = max(self.variance, EARLIER_CODE_STD**2)
         return self._replace(
-            runs=min(self.runs, 1), variance=variance, strays=0, joules_runs=min(self.joules_runs, 1), joules_error=error
+            runs=min(self.runs, 1),
+            variance=variance,
+            strays=0,
+            joules_runs=min(self.joules_runs, 1),
+            joules_error=error,
         )
 
     @property

@@ -24,12 +24,12 @@ from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.recent_decisions import SentTask, remember
 from placement.submission.snapshot_client import caller
+from placement.submission.variants import Way, own_pool
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
     from placement.submission.captured_function import CapturedFunction
-    from placement.submission.variants import Way
 
 
 class CallPlan(NamedTuple):
@@ -163,9 +163,12 @@ class Handle:
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
         options = self._placer.ray_options_for(decision, snapshot, around, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
-        key = (way, str(options.get("label_selector")), str(options.get("fallback_strategy")))
+        pooled = way == "gpu" and "max_calls" not in self._ray_options and uses_cuda(decision, snapshot)
+        key = (way, pooled, str(options.get("label_selector")), str(options.get("fallback_strategy")))
         submit = self._submitters.get(key)
         if submit is None:
+            if pooled:
+                options["runtime_env"] = own_pool(options.get("runtime_env"), self._placer.key)
             submit = self._function.variant(way).submitter(options)
             self._submitters[key] = submit
         return submit
@@ -188,3 +191,8 @@ def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
         return True
     granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
     return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()
+
+
+def uses_cuda(decision: Decision, snapshot: Snapshot) -> bool:
+    """The task may initialise CUDA: some node of its is no emulated one."""
+    return any(not kind.spec.emulated for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs)

@@ -94,7 +94,8 @@ def _rows(
 def _decided(envelope: Envelope, context: NodeContext) -> dict[str, Any]:
     spec, decision, node = envelope.spec, envelope.decision, context.spec
     columns: dict[str, Any] = {
-        "function_key": envelope.key or None, "kind": spec.kind or "other", "framework": spec.framework, "cpus": decision.cpus, "gpus": decision.gpus,
+        "function_key": envelope.key or None,
+        "kind": spec.kind or "other", "framework": spec.framework, "cpus": decision.cpus, "gpus": decision.gpus,
         "flops": spec.flops, "batch_size": spec.batch_size, "parameters": spec.parameters,
         "input_bytes": spec.input_bytes, "memory_bytes": spec.memory_bytes, "kernels": spec.kernels,
         "steps": spec.steps, "probability": decision.probability, "propensity": decision.propensity,

@@ -56,6 +56,28 @@ def test_a_worker_with_a_bare_cuda_context_is_kept_and_one_that_holds_memory_end
         assert first != next_one
 
 
+def test_a_kept_worker_is_given_to_no_other_function_and_to_no_plain_task(seen: dict[str, Any]) -> None:
+    """CUDA is initialised in it, so that they could not fork, or set their allocator up, as in a fresh process."""
+    kept = {seen["warm"][0][1], *seen["bare"]}
+    assert kept.isdisjoint(seen["others"])
+    assert len(set(seen["others"])) == 2
+
+
+@pytest.mark.parametrize("way", ["once", "off", "parent_and_child"])
+def test_a_worker_is_not_kept(seen: dict[str, Any], way: str) -> None:
+    """With max_calls=1, with the switch in a runtime_env, where the task left a plain GPU task of its own running."""
+    first, second = seen[way]
+    assert first != second
+
+
+def test_an_actor_that_was_killed_remembers_runs_and_failures_and_decides_the_same(seen: dict[str, Any]) -> None:
+    before, after = seen["remembered"]
+    assert after == before
+    assert before["unfit"]
+    assert before["runs"]
+    assert any("failed there before" in reason for _, _, reason in before["considered"])
+
+
 def test_a_failure_ends_in_a_result_from_the_cpu_in_the_same_worker(seen: dict[str, Any]) -> None:
     assert seen["failed"] == ["cpu", seen["warm"][0][1]]
     fallen = [row for row in seen["rows"] if row["fallback"]]

@@ -136,7 +136,9 @@ class Rows:
         kinds, number = _numbered(code)
         node, rest = np.divmod(kinds, 2 * len(cpus))
         places = [
-            Place(config.values[n // 2] if n >= 0 else "", "gpu" if r >= len(cpus) else "cpu", float(cpus[r % len(cpus)]))
+            Place(
+                config.values[n // 2] if n >= 0 else "", "gpu" if r >= len(cpus) else "cpu", float(cpus[r % len(cpus)])
+            )
             for n, r in zip(node.tolist(), rest.tolist(), strict=True)
         ]
         return number, places, node
@@ -202,7 +204,7 @@ def _add_unfit(
     for row, one in zip(at[chosen].tolist(), entry[chosen].tolist(), strict=True):
         place = places[number[row]]
         here = found[one].nodes.setdefault((place.config, bool(node[number[row]] % 2)), RunHistory({}, {}))
-        here.unfit[place.config] = rows.why(row)  # type: ignore[index]
+        here.unfit[place.config] = rows.why(row)
 
 
 def _add_timings(
@@ -221,7 +223,7 @@ def _add_timings(
         here = found[which].nodes
         if nodes[where] not in here:
             here[nodes[where]] = RunHistory({}, {})
-        here[nodes[where]].timings[places[where]] = timings  # type: ignore[index]
+        here[nodes[where]].timings[places[where]] = timings
 
 
 class Samples:
@@ -282,4 +284,3 @@ class Samples:
         for seconds, joules, error in zip(*(column[run].tolist() for column in columns), strict=True):
             timings = timings.add(seconds, None if math.isnan(joules) else joules, error)
         return timings._replace(memory_bytes=float(self.memory[run].max()) or None)
-
