@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from placement.errors import PlacementError
 from placement.messages.envelope import ANOTHERS_CUDA
 from placement.prediction.runtime_history import History
 from placement.spec.node import NodeKind
@@ -54,17 +53,22 @@ class HistoryRecovery:
         if reading is not None and left > 0 and not reading.done():
             await asyncio.wait({reading}, timeout=left)
 
+    @property
+    def waits(self) -> bool:
+        """Something of the log waits for its nodes."""
+        return bool(self._waiting)
+
     def release(self, kinds: Iterable[NodeKind]) -> None:
         """Adds to the history what waits for these kinds of node."""
-        if self._waiting:
-            for kind in kinds:
-                for entry in self._waiting.pop((kind.spec.config, kind.spec.emulated), ()):
-                    self._history.restore(entry.key, entry.nodes[kind.spec.config, kind.spec.emulated])
+        for kind in kinds:
+            node = (kind.spec.config, kind.spec.emulated)
+            for entry in self._waiting.pop(node, ()):
+                self._history.restore(entry.key, entry.nodes[node])
 
     async def _read(self, log: str) -> None:
         try:
             entries = await asyncio.to_thread(entries_in, log)
-        except (OSError, PlacementError) as error:  # tasks are placed as if they never ran
+        except Exception as error:  # tasks are placed as if they had never run
             logger.warning("the history cannot be restored from the log %s: %s", log, error)
             return
         if log == self._log:

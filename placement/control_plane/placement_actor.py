@@ -290,7 +290,8 @@ class PlacementActor:
         await asyncio.sleep(METRICS_EVERY_S)
 
     def _collect_changes(self) -> None:
-        self.recovery.release(self.inventory.kinds)
+        if self.recovery.waits:
+            self.recovery.release(self.inventory.kinds)
         self.changes.collect(self.revision)
 
     async def _publish_changes(self) -> None:

@@ -136,6 +136,10 @@ class RunHistory:
         return sum(t.runs for place, t in self.timings.items() if place.device == device)
 
 
+UNKNOWN = RunHistory()
+"""Of which it was not worked out what is known."""
+
+
 class History:
     """The bounded memory of timings. Owned by the control plane; callers hold copies of what changed.
 
@@ -169,8 +173,9 @@ class History:
         The same object while neither changes; None where there are none.
         """
         decided_by = self._decided_by  # another thread may put a new one in its place
-        if key in decided_by:
-            return decided_by[key]
+        found = decided_by.get(key, UNKNOWN)  # one look-up: the hash of a key takes longest
+        if found is not UNKNOWN:
+            return found
         own, earlier = self._seen.get(key), self._versions.before(key)
         before = earlier and self._seen.get(earlier)
         found = own if before is None else (own or RunHistory()).following(before)
