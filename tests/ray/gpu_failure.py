@@ -140,15 +140,14 @@ warm = [ray.get(hungry.remote(False)) for _ in range(3)]
 failed = ray.get([hungry.remote(True)])[0]
 bare = [ray.get(embeds.remote(5 * 10**8)) for _ in range(2)]
 others = [ray.get(where.remote()), ray.get(plain.remote())]
-ended = [ray.get(once.remote()) for _ in range(2)]
-switched_off = where.options(runtime_env={"env_vars": {"PLACEMENT_KEEP_GPU_WORKERS": "0"}})
-off = [ray.get(switched_off.remote()) for _ in range(2)]
 folder = tempfile.mkdtemp()
-parent_and_child = [ray.get(leaves_a_child.remote(folder)), child_of(folder)]
+switched_off = where.options(runtime_env={"env_vars": {"PLACEMENT_KEEP_GPU_WORKERS": "0"}})
+ended = [ray.get(one) for one in (once.remote(), switched_off.remote(), leaves_a_child.remote(folder))]
+child = child_of(folder)
 holding = [ray.get(embeds.remote(3 * 10**9)), ray.get(where.remote())]
 in_parts = [*map(ray.get, embeds_in_parts.remote(3 * 10**9)), ray.get(where.remote())]
-for first, _ in (holding, in_parts):
-    wait_until(lambda first=first: gone(first), "a worker that holds device memory does not end")
+for pid in (holding[0], in_parts[0], *ended):
+    wait_until(lambda pid=pid: gone(pid), "a worker that must not be kept does not end")
 table = wait_until(unfit, "the failure is not heard of")
 after = ray.get(hungry.options(device="gpu").remote(False)) if "gpu" in table else None
 message = strict_error()
@@ -163,9 +162,8 @@ print(
             "failed": failed,
             "bare": bare,
             "others": others,
-            "once": ended,
-            "off": off,
-            "parent_and_child": parent_and_child,
+            "child": child,
+            "ended": ended,
             "remembered": [before, after_a_kill],
             "holding": holding,
             "in_parts": in_parts,
