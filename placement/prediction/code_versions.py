@@ -7,13 +7,13 @@ another, a function of a script whose file is not known) has no versions: what i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from placement.prediction.runtime_history import Key
+from typing import Final
 
 HASH_LENGTH: Final = 16
 MAIN: Final = "__main__."
+
+Size = tuple[int | None, ...]
+Key = tuple[str, Size]
 
 
 def lasting_name(function: str) -> str | None:

@@ -10,6 +10,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from placement.prediction.code_versions import CodeVersions
+from placement.prediction.code_versions import Key as Key
+from placement.prediction.code_versions import Size as Size
 from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
@@ -25,8 +27,6 @@ DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
 EARLIER_CODE_STD = 0.5  # of log seconds: a change of the code makes it 1.6 times as fast or slow, as likely as not
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
-Size = tuple[int | None, ...]
-Key = tuple[str, Size]
 Sample = tuple[float, float | None, float, float | None]
 """One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
 
