@@ -18,7 +18,8 @@ def run(script: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     script = str(Path(__file__).with_name(script))
     done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # Ray prints to a driver's stdout too, of an actor that was killed.
+    found: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return found
 
 
