@@ -66,7 +66,7 @@ def decide(
     chance: uniform numbers in [0, 1), asked only where the decision explores.
     """
     history = snapshot.history
-    seen = history.get((function, size_of(task))) if len(history) else None
+    seen = history.known((function, size_of(task))) if len(history) else None
     candidates = snapshot.candidate_table(limits).candidates(task, seen)
     return decide_among(candidates, task, seen, limits, snapshot, policy or snapshot.policy, chance)
 
