@@ -31,14 +31,14 @@ ROOT = HERE.parents[1]
 MARK = "gpu-step: "
 STOP_S = 10.0
 NEEDS_GPU = (
-    "this machine has no NVIDIA GPU that its driver tells of (`nvidia-smi` lists none). Run this on a machine with one, "
-    "or try its steps by --rehearse."
+    "this machine has no NVIDIA GPU that its driver tells of (`nvidia-smi` lists none). Run this on a machine with "
+    "one, or try its steps by --rehearse."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A program of `steps/`, its time limit, and its arguments, in which {out} is the folder and {seconds} the limit."""
+    """A program of `steps/`, its time limit, and its arguments: {out} is the folder, {seconds} what it may use."""
 
     name: str
     limit_s: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 
 from gpu_step import rehearsed, report
 
@@ -28,7 +29,7 @@ def burn(seconds: float) -> None:
 
 def integrated(power: list[tuple[float, float]]) -> float:
     """Joules of (time, watts) by trapezoids."""
-    return sum((t1 - t0) * (p0 + p1) / 2 for (t0, p0), (t1, p1) in zip(power, power[1:], strict=False))
+    return sum((t1 - t0) * (p0 + p1) / 2 for (t0, p0), (t1, p1) in pairwise(power))
 
 
 def main() -> None:

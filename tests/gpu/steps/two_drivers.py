@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import ray
 from gpu_step import SPEC, ray_with_gpu, rehearsed, report
@@ -44,7 +45,7 @@ def second(address: str) -> None:
 def overlaps(turns: list[tuple[str, int, float, float]]) -> int:
     """Pairs of neighbouring turns that were on the GPU at the same time."""
     ordered = sorted(turns, key=lambda one: one[2])
-    return sum(later[2] < earlier[3] for earlier, later in zip(ordered, ordered[1:], strict=False))
+    return sum(later[2] < earlier[3] for earlier, later in pairwise(ordered))
 
 
 def main() -> None:
