@@ -28,7 +28,7 @@ from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.node import Inventory, NodeKind, config_groups, emulated_configs
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
@@ -84,13 +84,21 @@ class Simulation:
 
 
 def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
-    """An inventory of the paper's configurations with so many nodes in all, shared out as "A=2,D=1" says."""
+    """An inventory of emulated configurations with so many nodes in all, shared out as "A=2,D=1" says.
+
+    A group ("servers") stands for its configurations, each with the same share.
+    """
     try:
-        parts = dict(part.split("=") for part in shares.split(","))
-        weights = {name.strip(): float(weight) for name, weight in parts.items()}
-        specs = {name: paper_configs()[name] for name in weights}
+        parts = [part.strip().partition("=") for part in shares.split(",")]
+        weights = {
+            config: float(weight or 1) for name, _, weight in parts for config in config_groups().get(name, (name,))
+        }
+        specs = {name: emulated_configs()[name] for name in weights}
     except (ValueError, KeyError):
-        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1.") from None
+        raise OptionError(
+            f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1; configurations are "
+            f"{', '.join(emulated_configs())}, groups {', '.join(config_groups())}."
+        ) from None
     total = sum(weights.values())
     if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
         raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
