@@ -186,6 +186,12 @@ def configs_named(text: str) -> dict[str, NodeSpec]:
     return found
 
 
+def emulated_names() -> str:
+    """The names of `emulated_configs` for a message: the paper's, and the others."""
+    paper = sorted(paper_configs())
+    return f"{paper} and {sorted(set(emulated_configs()) - set(paper))}"
+
+
 @cache
 def _more_configs() -> dict[str, Any]:
     return dict(json.loads(resources.files("placement").joinpath("data/more_configs.json").read_text()))

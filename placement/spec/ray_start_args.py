@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from placement.errors import OptionError
-from placement.spec.node import CONFIG, EMULATED, emulated_configs
+from placement.spec.node import CONFIG, EMULATED, emulated_configs, emulated_names
 from placement.spec.task import quantity_fault
 
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -36,7 +36,7 @@ def ray_start_args(
     if not LABEL_VALUE.fullmatch(config):
         faults.append(f"config={config!r} must be 1 to 63 letters, digits, dots, dashes and underscores")
     elif emulated and config not in emulated_configs():
-        faults.append(f"config={config!r} cannot be emulated; valid are {sorted(emulated_configs())}")
+        faults.append(f"config={config!r} cannot be emulated; valid are {emulated_names()}")
     if faults:
         raise OptionError("node-args: " + "; ".join(faults) + ".")
     labels = [f"{CONFIG}={config}", *([f"{EMULATED}=true"] if emulated else [])]

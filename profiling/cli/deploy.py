@@ -40,11 +40,11 @@ def node_args_command(
     from placement.hardware.meters import cpu_name, find_gpus
     from placement.hardware.probe import config_name, visible_gpu_count
     from placement.ray_internals.machine import detected_cpus
-    from placement.spec.node import emulated_configs
+    from placement.spec.node import emulated_configs, emulated_names
     from placement.spec.ray_start_args import ray_start_args
 
     if emulated and config is None:
-        raise OptionError(f"--emulated: name the config to play by --config; valid are {sorted(emulated_configs())}.")
+        raise OptionError(f"--emulated: name the config to play by --config; valid are {emulated_names()}.")
     if emulated and gpus is None:
         spec = emulated_configs().get(config or "")
         gpus = spec.gpus if spec else 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from placement.errors import ControlPlaneError, OptionError
 from placement.ray_internals.emulation import small_node_agents
-from placement.spec.node import emulated_configs
+from placement.spec.node import emulated_configs, emulated_names
 
 EMULATED_LABEL = "placement.emulated"
 CONFIG_LABEL = "config"
@@ -68,7 +68,7 @@ def emulated_cluster(
 
     unknown = [name for name in configs if name not in emulated_configs()]
     if unknown or not configs or len(set(configs)) != len(configs):
-        raise OptionError(f"configs={list(configs)}: valid are {sorted(emulated_configs())}, each once, at least one.")
+        raise OptionError(f"configs={list(configs)}: valid are {emulated_names()}, each once, at least one.")
     if ray.is_initialized():
         raise OptionError("this process is connected to a Ray cluster already; call ray.shutdown() first.")
     with environment_of({**_ENVIRONMENT, **(environment or {})}), small_node_agents():
