@@ -28,7 +28,7 @@ from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, config_groups, emulated_configs
+from placement.spec.node import Inventory, NodeKind, configs_named, emulated_configs
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
@@ -90,15 +90,9 @@ def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
     """
     try:
         parts = [part.strip().partition("=") for part in shares.split(",")]
-        weights = {
-            config: float(weight or 1) for name, _, weight in parts for config in config_groups().get(name, (name,))
-        }
-        specs = {name: emulated_configs()[name] for name in weights}
-    except (ValueError, KeyError):
-        raise OptionError(
-            f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1; configurations are "
-            f"{', '.join(emulated_configs())}, groups {', '.join(config_groups())}."
-        ) from None
+        weights = {config: float(weight or 1) for name, _, weight in parts for config in configs_named(name)}
+    except ValueError as error:
+        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1. ({error})") from None
     total = sum(weights.values())
     if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
         raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
@@ -106,7 +100,7 @@ def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
     first = next(iter(counts))
     counts[first] += nodes - sum(counts.values())
     return Inventory(tuple(
-        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+        NodeKind(emulated_configs()[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
     ))  # fmt: skip
 
 
