@@ -28,7 +28,7 @@ from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, configs_named, emulated_configs
+from placement.spec.node import Inventory, NodeKind, config_groups, configs_named, emulated_configs
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
@@ -84,13 +84,11 @@ class Simulation:
 
 
 def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
-    """An inventory of emulated configurations with so many nodes in all, shared out as "A=2,D=1" says.
-
-    A group ("servers") stands for its configurations, each with the same share.
-    """
+    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is its configurations."""
     try:
         parts = [part.strip().partition("=") for part in shares.split(",")]
-        weights = {config: float(weight or 1) for name, _, weight in parts for config in configs_named(name)}
+        given = [(name, share or ("1" if name in config_groups() else "")) for name, _, share in parts]
+        weights = {config: float(share) for name, share in given for config in configs_named(name)}
     except ValueError as error:
         raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1. ({error})") from None
     total = sum(weights.values())
