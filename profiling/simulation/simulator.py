@@ -84,7 +84,7 @@ class Simulation:
 
 
 def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
-    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is its configurations."""
+    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is all of its own."""
     try:
         parts = [part.strip().partition("=") for part in shares.split(",")]
         given = [(name, share or ("1" if name in config_groups() else "")) for name, _, share in parts]

@@ -73,6 +73,7 @@ def test_every_step_has_its_program_and_all_of_them_fit_fifteen_minutes() -> Non
 
 @pytest.mark.soak
 @pytest.mark.slow
+@pytest.mark.timeout(2000)  # a step's own limit ends it
 @pytest.mark.parametrize("step", run.STEPS, ids=lambda step: step.name)
 def test_rehearsed_to_the_last_line(step: run.Step, tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.getbasetemp() / "gpu-rehearsal"  # `errors` reads what `presets` measured
