@@ -7,6 +7,7 @@ OutOfMemoryError is raised.
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.util
 import math
@@ -81,31 +82,52 @@ def pretend_cuda(torch: Any) -> None:
     }  # fmt: skip
     for name, stand_in in stand_ins.items():
         setattr(torch.cuda, name, stand_in)
-    mode_of(torch).__enter__()
+    put_on_cpu(torch)
 
 
-def mode_of(torch: Any) -> Any:
-    """The mode that rewrites every call of torch's that names a CUDA device."""
-    from torch.overrides import TorchFunctionMode
+FACTORIES = (
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "rand",
+    "randn",
+    "randint",
+    "arange",
+    "linspace",
+    "eye",
+    "tensor",
+    "as_tensor",
+)
+
+
+def put_on_cpu(torch: Any) -> None:
+    """Replaces the functions that make or move a tensor, in every thread, by ones that know no CUDA device."""
 
     def is_cuda(value: Any) -> bool:
         text = str(value) if isinstance(value, str | torch.device) else ""
         return text == "cuda" or text.startswith("cuda:")
 
-    class CudaIsCpu(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = dict(kwargs or {})
-            if func in (torch.Tensor.cuda, torch.Tensor.pin_memory):
-                return args[0]
+    def on_cpu(function: Any) -> Any:
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
             if is_cuda(kwargs.get("device")) or any(map(is_cuda, args)):
-                if func is torch.empty:
+                if function.__name__ == "empty":
                     count(torch, args, kwargs)
                 args = tuple("cpu" if is_cuda(value) else value for value in args)
                 kwargs = {name: "cpu" if is_cuda(value) else value for name, value in kwargs.items()}
             kwargs.pop("pin_memory", None)
-            return func(*args, **kwargs)
+            return function(*args, **kwargs)
 
-    return CudaIsCpu()
+        return called
+
+    def stay(self: Any, *_: Any, **__: Any) -> Any:
+        return self
+
+    for name in FACTORIES:
+        setattr(torch, name, on_cpu(getattr(torch, name)))
+    torch.Tensor.to = on_cpu(torch.Tensor.to)
+    torch.Tensor.cuda = torch.Tensor.pin_memory = torch.nn.Module.cuda = stay
 
 
 def count(torch: Any, sizes: Any, kwargs: Any) -> None:
@@ -113,7 +135,7 @@ def count(torch: Any, sizes: Any, kwargs: Any) -> None:
     import pynvml
 
     shape = [size for size in sizes if isinstance(size, int)]
-    wanted = math.prod(shape) * torch.empty(0, dtype=kwargs.get("dtype") or torch.float32, device="cpu").element_size()
+    wanted = math.prod(shape) * (kwargs.get("dtype") or torch.float32).itemsize
     if wanted < LARGE_BYTES:
         return
     now = pynvml.held()
