@@ -37,13 +37,18 @@ class OnCpu(importlib.abc.Loader):
 
 
 class FindsTorch(importlib.abc.MetaPathFinder):
-    """Finds torch where it is, once."""
+    """Finds torch where it is, however often: looking for it is not yet importing it."""
+
+    looking = False
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != "torch":
+        if name != "torch" or self.looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("torch")
+        self.looking = True
+        try:
+            spec = importlib.util.find_spec("torch")
+        finally:
+            self.looking = False
         if spec is not None and spec.loader is not None:
             spec.loader = OnCpu(spec.loader)
         return spec
@@ -86,6 +91,8 @@ def pretend_cuda(torch: Any) -> None:
 
 
 FACTORIES = (
+    "empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "linspace", "eye", "tensor", "as_tensor",
+)  # fmt: skip
     "empty",
     "zeros",
     "ones",
