@@ -93,19 +93,6 @@ def pretend_cuda(torch: Any) -> None:
 FACTORIES = (
     "empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "linspace", "eye", "tensor", "as_tensor",
 )  # fmt: skip
-    "empty",
-    "zeros",
-    "ones",
-    "full",
-    "rand",
-    "randn",
-    "randint",
-    "arange",
-    "linspace",
-    "eye",
-    "tensor",
-    "as_tensor",
-)
 
 
 def put_on_cpu(torch: Any) -> None:
