@@ -43,7 +43,7 @@ def belief_of(
         basis = basis._replace(joules_std=watts_std, idle_watts=idle, joules_from=HISTORY)
         return DeviceBelief(seconds, timed.joules, watts_std, basis)
     if seconds is None or watts is None:
-        return DeviceBelief(seconds, None, watts_std, basis._replace(idle_watts=idle))
+        return DeviceBelief(seconds, None, watts_std, basis)
     std = math.hypot(watts_std, seconds_std or 0.0)
     return DeviceBelief(
         seconds, seconds * watts, watts_std, basis._replace(joules_std=std, idle_watts=idle, joules_from=source)

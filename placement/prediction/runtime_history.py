@@ -167,6 +167,8 @@ def posterior(
     other device's by as much as the prior was off.  power: of the node, which makes joules of seconds where neither
     runs nor the prior tell joules.
     """
+    if not (cpu.runs or gpu.runs):
+        return prior
     if not (cpu.runs and gpu.runs):
         told = corrected(prior, log_slowdown([(prior, cpu, gpu)]))
         return told and with_beliefs(told, belief_of(told, cpu, "cpu", power), belief_of(told, gpu, "gpu", power))
