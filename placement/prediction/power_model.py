@@ -24,8 +24,9 @@ CPU_IDLE = 0.166  # of the processor's TDP at rest; these are shares of slm_ener
 CPU_LOAD = 0.7  # of the rest, in a CPU run: between work that waits for memory (0.46) and arithmetic (1.0)
 CPU_LAUNCHING = 0.174  # of the rest, in a GPU run: one thread launches kernels
 GPU_IDLE = 0.06  # of the GPU's TDP at rest
-GPU_LOAD = 0.45  # of the rest, in a GPU run: launches alone take 0.15, memory 0.42, arithmetic 0.9
-ASSUMED_STD = math.log(1.5)  # of the log of either: joules estimated from a TDP are off by half
+GPU_LOAD = 0.37  # of the rest, in a GPU run: between launches alone (0.15) and arithmetic (0.9), memory takes 0.42
+ASSUMED_CPU_STD = math.log(1.5)  # of the log: joules estimated from a TDP are off by half
+ASSUMED_GPU_STD = math.log(1.7)  # over the presets of the emulated grid, of which many keep a GPU idle
 
 
 class NodePower(NamedTuple):
@@ -39,8 +40,8 @@ class NodePower(NamedTuple):
     gpu: float | None
     cpu_idle: float | None
     gpu_idle: float | None
-    cpu_std: float = ASSUMED_STD
-    gpu_std: float = ASSUMED_STD
+    cpu_std: float = ASSUMED_CPU_STD
+    gpu_std: float = ASSUMED_GPU_STD
     source: str = POWER_MODEL
 
     def on(self, device: Device) -> float | None:
