@@ -20,7 +20,7 @@ STYLE = f"""
 .placement-explanation .chosen b {{ color: #fff; padding: .1em .55em; border-radius: .3em; margin-right: .5em }}
 .placement-explanation .cpu {{ background: {CPU} }} .placement-explanation .gpu {{ background: {GPU} }}
 .placement-explanation .by, .placement-explanation .note {{ opacity: .65; margin: 0 0 .7em; font-size: 12px }}
-.placement-explanation table {{ border-collapse: collapse; margin: 0 0 .7em; font-size: 13px }}
+.placement-explanation table {{ border-collapse: collapse; color: inherit; margin: 0 0 .7em; font-size: 13px }}
 .placement-explanation th {{ text-align: left; font-weight: 600; border-bottom: 1.5px solid currentColor }}
 .placement-explanation th, .placement-explanation td {{ padding: .25em .8em .25em 0; vertical-align: middle;
   white-space: nowrap; background: none; text-align: left }}
@@ -29,7 +29,7 @@ STYLE = f"""
 .placement-explanation tr {{ border-bottom: 1px solid rgba(128, 128, 128, .25) }}
 .placement-explanation tr.taken {{ background: rgba(42, 143, 93, .14); font-weight: 600 }}
 .placement-explanation tr.no {{ opacity: .5 }}
-.placement-explanation td.why {{ font-weight: 400 }}
+.placement-explanation td.why {{ font-weight: 400; white-space: normal; min-width: 17em }}
 .placement-explanation .bar {{ display: inline-block; height: .55em; border-radius: .15em; min-width: 2px;
   margin-right: .5em }}
 .placement-explanation .bars {{ width: 6.5em; padding-right: .2em }}
