@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from placement.prediction.estimate import NO_BASIS, Estimate
 from placement.prediction.runtime_history import RunHistory, size_of
-from placement.scheduling.candidates import Policy, has
+from placement.scheduling.candidates import CandidateSet, Policy, has
 from placement.scheduling.considered import Considered as Considered
+from placement.scheduling.cost_model import options_of, seconds_of
 from placement.scheduling.decision import Decision, decide
 from placement.scheduling.explanation_html import html
 from placement.scheduling.explanation_text import text
@@ -17,8 +18,11 @@ from placement.scheduling.feasibility import Limits as Limits
 from placement.scheduling.snapshot import Snapshot
 from placement.scheduling.threshold_tests import ThresholdTests
 from placement.scheduling.turning_points import turning_points
+from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeKind
 from placement.spec.task import DEVICES, Device, TaskSpec
+
+PER_CONFIG = "selector_per_config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,15 @@ def explained(
     """
     seen = snapshot.history.get((function, size_of(task)))
     table = snapshot.candidate_table(limits)
-    estimates = table.estimates_of(table.candidates(task, seen))
+    found = table.candidates(task, seen)
+    estimates = table.estimates_of(found)
     rows = tuple(
         _considered(kind, device, decision, task, limits, seen, estimates[kind.spec.config], table)
         for kind in snapshot.inventory.kinds
         for device in DEVICES
     )
     turns = () if policy is None else turning_points(decision, task, seen, limits, snapshot, policy)
-    return Explanation(task, decision, rows, _tests(rows, snapshot), turns)
+    return Explanation(task, decision, rows, _tests(rows, found, decision, snapshot.thresholds), turns)
 
 
 def _considered(
@@ -96,14 +101,30 @@ def _considered(
     )  # fmt: skip
 
 
-def _tests(rows: tuple[Considered, ...], snapshot: Snapshot) -> tuple[ThresholdTests, ...]:
-    """The tests of the GPU candidates of which something is known, surest first."""
-    known = [
-        ThresholdTests.of(row.config, row.estimate, snapshot.thresholds)
-        for row in rows
-        if row.device == "gpu" and row.estimate is not None and row.feasible
-    ]
-    return tuple(sorted(known, key=lambda tests: (-tests.p_gpu, tests.config)))
+def _tests(
+    rows: tuple[Considered, ...], found: CandidateSet, decision: Decision, thresholds: JointThreshold
+) -> tuple[ThresholdTests, ...]:
+    """The tests of the GPU candidates of which something is known, surest first.
+
+    Against the fastest CPU candidate, as `selector` compares them; by config where `selector_per_config` decided, and
+    where no seconds are known.
+    """
+    options = None if decision.policy == PER_CONFIG else options_of(found)
+    cpus = [option for option in options or () if option.device == "cpu"]
+    fastest = min(cpus, key=lambda option: option.seconds, default=None)
+    groups = {config: at for at, group in enumerate(found.groups) for config in group.configs}
+    tests = []
+    for row in rows:
+        if row.device != "gpu" or row.estimate is None or not row.feasible:
+            continue
+        own_seconds = seconds_of(found, groups[row.config])[0]
+        if fastest is None or own_seconds is None:
+            tests.append(ThresholdTests.of(row.config, row.estimate, thresholds))
+            continue
+        estimate = found.estimate(fastest.group)
+        joules = None if estimate is None else estimate.cpu_joules
+        tests.append(ThresholdTests.against_cpu(row.config, row.estimate, own_seconds, fastest, joules, thresholds))
+    return tuple(sorted(tests, key=lambda one: (-one.p_gpu, one.config)))
 
 
 def _why_not(device: Device, estimate: Estimate | None, decision: Decision) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.estimate import Estimate, Spread, probability_worth
+from placement.scheduling.cost_model import Option
+from placement.scheduling.fastest_cpu import moved_ratios
 from placement.spec.joint_threshold import JointThreshold
 
 
@@ -32,6 +34,19 @@ class ThresholdTests:
         return cls(
             config, config, estimate.speedup, estimate.energy_ratio, estimate.p_gpu, estimate.energy_decides, thresholds
         )
+
+    @classmethod
+    def against_cpu(
+        cls, config: str, estimate: Estimate, own_seconds: float, cpu: Option, joules: float | None,
+        thresholds: JointThreshold,
+    ) -> ThresholdTests:  # fmt: skip
+        """The tests of an estimate, against the CPU of an option. own_seconds: on the CPU of its own config."""
+        moved = moved_ratios(estimate, own_seconds, cpu.seconds, joules, thresholds)
+        if moved is None or config in cpu.configs:
+            return cls.of(config, estimate, thresholds)
+        speedup, energy, power_std = moved
+        p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
+        return cls(config, cpu.configs[0], speedup, energy, p_gpu, decides, thresholds)
 
     @property
     def speed(self) -> str:

@@ -69,6 +69,13 @@ def explain(ref: Any) -> Explanation:
     return _from_log(task_id.hex())
 
 
+def decision_of(ref: Any) -> Decision | None:
+    """The decision for one of the last tasks of this process; None of another. Some microseconds, unlike explain()."""
+    task_id = _task_id(ref)
+    sent = None if task_id is None else _newer.get(task_id) or _older.get(task_id)
+    return None if sent is None else sent.decision
+
+
 def _policy_of(sent: SentTask) -> Policy | None:
     """The policy that decided; None for a user's own that is not the snapshot's, of which the name alone is kept."""
     name = sent.decision.policy

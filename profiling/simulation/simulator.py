@@ -15,12 +15,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision import Decision, preferred
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
@@ -191,13 +192,13 @@ class SimulationRun:
         self._place(task, decision)
 
     def _demand(self, task: int, decision: Decision) -> Demand:
-        """The configs decided for and the spare one, in the form of `placement.submission.placer`."""
+        """The configs decided for, the best first, and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
         if demand is None:
-            other = spare(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
-            demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
+            tiers = preferred(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
+            demand = self._demands[key] = (decision.device, tuple(chain.from_iterable(tiers)))
         return demand
 
     def _place(self, task: int, decision: Decision) -> None:
