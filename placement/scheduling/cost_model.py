@@ -98,7 +98,9 @@ def usual_watts(found: CandidateSet, device: Device) -> float | None:
     """Watts of a task on a device: the geometric mean over the groups that know its seconds and joules there."""
     estimates = [e for i in range(len(found.groups)) if (e := found.estimate(i)) is not None]
     known = [(e.joules_on(device), e.seconds_on(device)) for e in estimates]
-    return geometric_mean([joules / seconds for joules, seconds in known if joules and seconds])
+    return geometric_mean(
+        [joules / seconds for joules, seconds in known if joules and seconds and 0 < joules / seconds < math.inf]
+    )
 
 
 def seconds_of(found: CandidateSet, at: int) -> tuple[float | None, float | None]:

@@ -51,7 +51,7 @@ def against(
 def moved_ratios(
     own: Estimate, own_seconds: float, seconds: float, joules: float | None, thresholds: JointThreshold
 ) -> tuple[Spread, Spread | None, float] | None:
-    """(speed-up, energy ratio, standard deviation of the log power ratio) against another CPU; None where it is the same.
+    """(speed-up, energy ratio, standard deviation of the log power ratio) against another CPU; None of the same.
 
     The beliefs are moved by the ratio of the two CPUs and keep their spread. Where the joules of a CPU are not known
     the two draw the same watts.
