@@ -1,8 +1,8 @@
 """Fits the power model of a selector (see `placement.prediction.power_model`) to the joules of a frame of pairs.
 
-A line for the log of the watts of a CPU run, and one for a GPU run, over the node's figures. Where the data do not
-tell a slope (a cluster of one kind of node), it stays at SLOPES: watts in proportion to the throughput granted on a
-CPU, to the TDP on a GPU. The error is measured on work held out of the fit.
+A line for the log of the watts of a CPU run, and one for a GPU run, over the node's figures. Where the data do not tell
+a slope (a cluster of one kind of node), it stays at the one of physics: watts in proportion to the throughput granted
+on a CPU, to the TDP on a GPU. The error is measured on work held out of the fit.
 """
 
 from __future__ import annotations
