@@ -15,6 +15,7 @@ from placement.prediction.runtime_history import RunHistory
 from placement.scheduling.candidates import CandidateSet, Policy, Queue, Waits, has
 from placement.scheduling.decision import Decision, decide_among
 from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import NAMES as NAMES_OF_POLICIES
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import Device, TaskSpec
 
@@ -30,8 +31,8 @@ def turning_points(
     decision: Decision, task: TaskSpec, seen: RunHistory | None, limits: Limits, snapshot: Snapshot, policy: Policy
 ) -> tuple[str, ...]:
     """Sentences such as "CPU below batch 12" and "GPU once it waits less than 3 s"; empty where nothing turns it."""
-    if decision.reason.startswith((COLD_START, "no_candidate", "only_device")):
-        return ()
+    if type(policy) not in NAMES_OF_POLICIES or decision.reason.startswith((COLD_START, "no_candidate", "only_device")):
+        return ()  # a user's own policy is not asked again and again: it may keep count
     policy = deepcopy(policy) if has(policy, "draws") else policy
     table = snapshot.candidate_table(limits)
 
