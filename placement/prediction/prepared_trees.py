@@ -125,13 +125,13 @@ class PreparedTrees:
         ]
         p_gpu: list[float | None] = [None] * self.count
         for at, (speedup, power, _), beyond, stds in zip(self.nodes, told, self.outside, self.stds, strict=True):
-            p_gpu[at] = self._worth(speedup, power, stds[strange or beyond])
+            p_gpu[at] = self.worth(speedup, power, stds[strange or beyond])
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
         found = self.cells[cell] = TreeCell(p_gpu, told, strange, {})
         return found
 
-    def _worth(self, speedup: float, power: float, stds: tuple[float, float | None]) -> float:
+    def worth(self, speedup: float, power: float, stds: tuple[float, float | None]) -> float:
         """P(GPU) of one node. stds: of the log speed-up and of the log energy ratio."""
         std, energy_std = stds
         frugal = None if energy_std is None else (self.most_energy - power + speedup) / energy_std
@@ -174,6 +174,23 @@ class TreeEstimates:
     def choices(self) -> dict[Any, Any] | None:
         """The cell's; None where nothing is known of the task."""
         return self._cell.choices if self._cell.told else None
+
+    def log_seconds(self) -> list[tuple[float, float] | None] | None:
+        """(CPU, GPU) log seconds on each node, up to a constant that is the task's; None where the trees tell none."""
+        trees, told = self._trees, self._cell.told
+        found: list[tuple[float, float] | None] = [None] * trees.count
+        for index, gflops, one in zip(trees.nodes, trees.cpu_gflops, told, strict=True):
+            if gflops is None:
+                return None
+            cpu = one[2] - gflops
+            found[index] = cpu, cpu - one[0]
+        return found
+
+    def p_against(self, index: int, log_slower: float) -> float:
+        """P(GPU) of a node against another CPU than its own, which is slower by a factor; both draw the same watts."""
+        at = self._trees.place[index]
+        speedup, power, _ = self.of(at)
+        return self._trees.worth(speedup - log_slower, power, self._trees.stds[at][self.outside(at)])
 
     def of(self, at: int) -> tuple[float, float, float]:
         """The entry of `TreeCell.told` at a place among the nodes with a GPU."""

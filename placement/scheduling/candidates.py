@@ -167,8 +167,8 @@ class CandidateSet(Sequence[Candidate]):
     """
 
     __slots__ = (
-        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "groups",
-        "memo", "thresholds", "waits",
+        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu",
+        "groups", "memo", "thresholds", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -192,6 +192,7 @@ class CandidateSet(Sequence[Candidate]):
         self._estimate = estimate
         self._estimates: Estimates | None = None
         self._known: list[tuple[float, int]] | None = None
+        self._by_group: dict[int, Estimate | None] = {}
         self._all = candidates
         self._candidates: Sequence[Candidate] | None = None
 
@@ -210,10 +211,16 @@ class CandidateSet(Sequence[Candidate]):
             self._known = [(q, i) for i in self.gpu if (q := p[groups[i].estimated]) is not None]  # type: ignore[index]
         return self._known
 
+    def is_known(self) -> bool:
+        """Whether something is known of a GPU candidate or, where there is none, of the task on any kind of node."""
+        return bool(self.known() if self.gpu else [p for p in self.estimates.p_gpu if p is not None])
+
     def estimate(self, at: int) -> Estimate | None:
-        """The estimate of a group; None where there is none."""
-        index = self.groups[at].estimated
-        return None if index is None else self.estimates[index]
+        """The estimate of a group; None where there is none. Made once: an estimate of trees takes some 5 us."""
+        if at not in self._by_group:
+            index = self.groups[at].estimated
+            self._by_group[at] = None if index is None else self.estimates[index]
+        return self._by_group[at]
 
     def doubts(self, best: float, known: list[tuple[float, int]]) -> str:
         """The doubts about the surest estimate, as text that is added to a reason."""

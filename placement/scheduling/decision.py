@@ -78,7 +78,7 @@ def decide_among(
     """The decision for one task whose candidates are known. seen: its earlier runs."""
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
-    elif has(policy, "needs_estimates") and not candidates.known():
+    elif has(policy, "needs_estimates") and not candidates.is_known():
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)

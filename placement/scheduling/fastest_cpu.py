@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 from placement.prediction.estimate import Estimate, Spread, probability_worth
 from placement.prediction.runtime_history import prior_spread
@@ -17,15 +18,62 @@ from placement.scheduling.cost_model import Option, seconds_of
 from placement.spec.joint_threshold import JointThreshold
 
 
+class RatioEstimates(Protocol):
+    """Estimates that tell the ratios between nodes without making an Estimate of each, and know no joules."""
+
+    def log_seconds(self) -> Sequence[tuple[float, float] | None] | None:
+        """(CPU, GPU) log seconds on each node, up to a constant that is the task's; None where they are not known."""
+        ...
+
+    def p_against(self, index: int, log_slower: float, /) -> float:
+        """P(GPU) of a node, against another CPU than its own, which is slower by exp(log_slower)."""
+        ...
+
+
+def relative_options(found: CandidateSet) -> tuple[list[Option], RatioEstimates] | None:
+    """Options whose costs are right up to a factor, with the estimates they are of; None where these tell no ratios.
+
+    An Estimate of each node takes some 5 us, which is more than a decision may.
+    """
+    log_seconds = getattr(found.estimates, "log_seconds", None)
+    logs = log_seconds() if log_seconds is not None and found.gpu and found.cpu_configs else None
+    if logs is None:
+        return None
+    gpu, options = set(found.gpu), []
+    for i, group in enumerate(found.groups):
+        known = None if group.estimated is None else logs[group.estimated]
+        if known is None:
+            return None
+        cpu_s, gpu_s = math.exp(known[0]), math.exp(known[1])
+        if group.cpu:
+            options.append(Option("cpu", group.cpu, cpu_s, 0.0, cpu_s, i))
+        if i in gpu:
+            options.append(Option("gpu", group.gpu, gpu_s, 0.0, gpu_s, i))
+    return options, cast(RatioEstimates, found.estimates)
+
+
+def against_by_ratios(
+    found: CandidateSet, options: Sequence[Option], estimates: RatioEstimates
+) -> list[tuple[float, int]]:
+    """The result of against_fastest_cpu, of relative options."""
+    logs = estimates.log_seconds() or ()
+    fastest = min((option for option in options if option.device == "cpu"), key=lambda option: option.seconds)
+    least, known = math.log(fastest.seconds), []
+    for p_gpu, group in found.known():
+        index = found.groups[group].estimated
+        own = None if index is None else logs[index]
+        if index is not None and own is not None and group != fastest.group:
+            p_gpu = estimates.p_against(index, own[0] - least)
+        known.append((p_gpu, group))
+    return known
+
+
 def against_fastest_cpu(found: CandidateSet, options: Sequence[Option]) -> list[tuple[float, int]]:
     """(P(GPU), group) of each GPU candidate of which something is known, against the fastest CPU candidate.
 
-    options: of all candidates. Where there is no CPU candidate, P(GPU) is that against the CPU of the GPU's own node.
+    options: of all candidates, at least one of them on a CPU.
     """
-    cpus = [option for option in options if option.device == "cpu"]
-    if not cpus:
-        return found.known()
-    fastest = min(cpus, key=lambda option: option.seconds)
+    fastest = min((option for option in options if option.device == "cpu"), key=lambda option: option.seconds)
     estimate = found.estimate(fastest.group)
     joules = None if estimate is None else estimate.cpu_joules
     known = []

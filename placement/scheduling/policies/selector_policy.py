@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, candidate_set
-from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of, tiers_of
-from placement.scheduling.fastest_cpu import against_fastest_cpu
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of, tiers_of
+from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
 from placement.spec.task import Device, TaskSpec
 
 
@@ -81,22 +81,23 @@ class SelectorPolicy(SelectorPerConfig):
         return choice
 
     def _choose(self, task: TaskSpec, found: CandidateSet) -> Choice:
-        options = options_of(found)
-        if options is None:
+        relative = relative_options(found)
+        if relative is not None:
+            options, estimates = relative
+            return self._ordered(found, options, against_by_ratios(found, options, estimates))
+        priced = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
+        if not priced:
             return super().choose(task, found)
         if found.gpu and found.cpu_configs:
-            known = against_fastest_cpu(found, options)
-            choice = chosen(found, known, self.p_least)
-            fit = {group for p, group in known if p >= self.p_least}
-        else:
-            choice = super().choose(task, found)
-            fit = set(found.gpu)
-        tiers = tiers_of(
-            option.priced(SECONDS_PER_JOULE)
-            for option in options
-            if option.device == choice.device and (choice.device == "cpu" or option.group in fit)
-        )
-        return replace(choice, configs=tuple(chain.from_iterable(tiers)), tiers=tiers)
+            return self._ordered(found, priced, against_fastest_cpu(found, priced))
+        choice = super().choose(task, found)
+        return in_order(choice, priced)
+
+    def _ordered(self, found: CandidateSet, options: Sequence[Option], known: list[tuple[float, int]]) -> Choice:
+        """The choice by the GPU candidates' probabilities, its configs by cost."""
+        choice = chosen(found, known, self.p_least)
+        worth = {group for p, group in known if p >= self.p_least}
+        return in_order(choice, [one for one in options if choice.device == "cpu" or one.group in worth])
 
 
 class KeptChoice(NamedTuple):
@@ -104,6 +105,12 @@ class KeptChoice(NamedTuple):
 
     policy: SelectorPolicy
     choice: Choice
+
+
+def in_order(choice: Choice, options: Sequence[Option]) -> Choice:
+    """The choice with its configs by cost, the cheapest first."""
+    tiers = tiers_of(option for option in options if option.device == choice.device)
+    return replace(choice, configs=tuple(chain.from_iterable(tiers)), tiers=tiers)
 
 
 def chosen(found: CandidateSet, known: list[tuple[float, int]], p_least: float) -> Choice:
