@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from placement.prediction.runtime_history import (
-    DRIFT_SAMPLES,
-    LARGEST_KEYS,
-    LARGEST_STEP,
-    SIZES_PER_DOUBLING,
-    Key,
-    Place,
-    RunHistory,
-    Timings,
-)
+from placement.prediction.runtime_history import LARGEST_KEYS, SIZES_PER_DOUBLING, Key, Place, RunHistory
+from placement.prediction.timings import DRIFT_SAMPLES, LARGEST_STEP, Timings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,6 +13,8 @@ from typing import Any
 from placement.errors import SelectorError
 from placement.prediction.boosted_trees import BoostedTrees, mixed
 from placement.prediction.estimate import (
+    SELECTOR,
+    Basis,
     Estimate,
     EstimateList,
     Prepared,
@@ -28,6 +30,7 @@ from placement.prediction.gaussian_process import (
     cpu_device,
     gpu_device,
 )
+from placement.prediction.power_model import PowerModel, power_model_of
 from placement.prediction.prepared_trees import PreparedTrees
 from placement.prediction.selector_checks import (
     REFIT,
@@ -55,10 +58,11 @@ OTHER_FRAMEWORK = ""  # stands for every framework that was not among those fitt
 
 @dataclass(frozen=True)
 class SpeedupSelector:
-    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, and seconds:
-    the curves', where it has some.
+    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, seconds (the
+    curves', where it has some) and joules.
 
     model: the curves, None where the trees have it all.  trees: None where there are none.  share: of the trees.
+    power: watts, which make joules of seconds.
     """
 
     version: str
@@ -68,6 +72,7 @@ class SpeedupSelector:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     trees: BoostedTrees | None = None
     share: float = 0.0
+    power: PowerModel = field(default_factory=PowerModel)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
@@ -78,7 +83,7 @@ class SpeedupSelector:
         if self.model is None:
             if self.trees is None:
                 raise SelectorError(f"this selector has neither curves nor trees. {REFIT}")
-            return PreparedTrees(self.trees, nodes, cpus, self.thresholds)
+            return PreparedTrees(self.trees, nodes, cpus, self.thresholds, self.power)
         return PreparedGaussianProcess(self, self.model, nodes, cpus)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ class SpeedupSelector:
             "model": None if self.model is None else gaussian_process_to_dict(self.model),
             "trees": None if self.trees is None else trees_to_dict(self.trees),
             "share": self.share,
+            "power": self.power.to_dict(),
             "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
             "training": dict(self.training),
             "metrics": dict(self.metrics),
@@ -111,9 +117,12 @@ class PreparedGaussianProcess:
             for node in nodes
         ]  # fmt: skip
         self._trees = [
-            None if selector.trees is None else PreparedTrees(selector.trees, (node,), cpus, selector.thresholds)
+            None
+            if selector.trees is None
+            else PreparedTrees(selector.trees, (node,), cpus, selector.thresholds, selector.power)
             for node in nodes
         ]
+        self._watts = [selector.power.of(node, cpus) for node in nodes]
         self._pairs: dict[str | None, list[DevicePair]] = {}
 
     def __call__(self, task: TaskSpec, /) -> EstimateList:
@@ -132,25 +141,25 @@ class PreparedGaussianProcess:
 
     def _estimate(self, task: TaskSpec, at: int, pair: DevicePair) -> Estimate:
         found = self._model.predict_at(pair, [getattr(task, name) for name in INPUTS])
-        speedup, power, trees = (
-            Spread(found.log_speedup, found.log_speedup_std),
-            self._model.power_spread,
-            self._trees[at],
-        )
+        speedup, power = Spread(found.log_speedup, found.log_speedup_std), self._model.power_spread
+        trees, watts = self._trees[at], self._watts[at]
+        if power is None and watts.ratio_std is not None:
+            power = Spread(watts.log_ratio, watts.ratio_std)
         if trees is not None:
             by_trees, power = trees.spreads_of(task)
             speedup = mixed(found, by_trees, self._share)
         energy = energy_of(speedup, power)
         p_gpu, energy_decides = probability_worth(speedup, energy, power.std if power else 0.0, self._thresholds)
+        steps = math.log(task.steps)
+        cpu, gpu = seconds_of_log(steps + found.log_cpu_seconds), seconds_of_log(steps + found.log_gpu_seconds)
+        cpu_joules = None if watts.cpu is None else watts.cpu * cpu
+        gpu_joules = None if watts.cpu is None or power is None else watts.cpu * seconds_of_log(power.mean) * gpu
+        std = found.log_speedup_std  # the curves tell no spread of each device's seconds: that of their ratio stands in
         return Estimate(
-            p_gpu,
-            speedup=speedup,
-            energy_ratio=energy,
-            cpu_seconds=seconds_of_log(math.log(task.steps) + found.log_cpu_seconds),
-            gpu_seconds=seconds_of_log(math.log(task.steps) + found.log_gpu_seconds),
-            extrapolating=found.extrapolating,
-            energy_decides=energy_decides,
-        )
+            p_gpu, speedup, energy, cpu, gpu, cpu_joules, gpu_joules, found.extrapolating, SELECTOR, energy_decides,
+            Basis(std, math.hypot(std, watts.cpu_std), watts.cpu_idle, SELECTOR, watts.source),
+            Basis(std, math.hypot(std, watts.gpu_std), watts.gpu_idle, SELECTOR, watts.source),
+        )  # fmt: skip
 
 
 def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
@@ -172,4 +181,5 @@ def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
         notes_of(data, "metrics"),
         trees,
         share,
+        power_model_of(data.get("power")),
     )

@@ -88,16 +88,27 @@ def against_fastest_cpu(found: CandidateSet, options: Sequence[Option]) -> list[
 def against(
     own: Estimate, own_seconds: float, seconds: float, joules: float | None, thresholds: JointThreshold
 ) -> float:
-    """P(GPU) of an estimate, its GPU compared with another CPU that takes so many seconds and joules (None: unknown).
+    """P(GPU) of an estimate, its GPU compared with another CPU of so many seconds and joules (None: unknown)."""
+    moved = moved_ratios(own, own_seconds, seconds, joules, thresholds)
+    if moved is None:
+        return own.p_gpu
+    speedup, energy, power_std = moved
+    return probability_worth(speedup, energy, power_std, thresholds)[0]
+
+
+def moved_ratios(
+    own: Estimate, own_seconds: float, seconds: float, joules: float | None, thresholds: JointThreshold
+) -> tuple[Spread, Spread | None, float] | None:
+    """(speed-up, energy ratio, standard deviation of the log power ratio) against another CPU; None of the same.
 
     The beliefs are moved by the ratio of the two CPUs and keep their spread. Where the joules of a CPU are not known
     the two draw the same watts.
     """
     if not (0 < own_seconds < math.inf and 0 < seconds < math.inf) or own_seconds == seconds:
-        return own.p_gpu
+        return None
     speedup, energy = prior_spread(own, thresholds), own.energy_ratio
     if speedup is None:
-        return own.p_gpu
+        return None
     if energy is None and own.cpu_joules and own.gpu_joules:
         energy = Spread(math.log(own.gpu_joules / own.cpu_joules), 0.0)
     slower = math.log(own_seconds / seconds)
@@ -105,4 +116,4 @@ def against(
     hungrier = math.log(own.cpu_joules / joules) if known else slower  # type: ignore[operator]
     moved = None if energy is None else Spread(energy.mean + hungrier, energy.std)
     power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - speedup.std**2))
-    return probability_worth(Spread(speedup.mean - slower, speedup.std), moved, power_std, thresholds)[0]
+    return Spread(speedup.mean - slower, speedup.std), moved, power_std

@@ -26,6 +26,7 @@ from profiling.learning.fit_boosted_trees import (
     work_of,
 )
 from profiling.learning.fit_gaussian_process import fit_ratio
+from profiling.learning.fit_power import fit_power
 from profiling.learning.learner import Fold
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 
         "ratio", fitted.curves, rule,
         training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
         metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "share_of_trees": fitted.share},
-        trees=fitted.trees, share=fitted.share,
+        trees=fitted.trees, share=fitted.share, power=fit_power(frame, seed),
     )  # fmt: skip
-    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share")}, sort_keys=True)
+    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share", "power")}, sort_keys=True)
     return replace(made, version=f"ratio-{hashlib.sha256(text.encode()).hexdigest()[:12]}")

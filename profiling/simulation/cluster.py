@@ -8,10 +8,12 @@ kind keeps a stack of nodes that have room.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from placement.spec.node import Inventory
+from placement.errors import OptionError
+from placement.spec.node import Inventory, NodeKind, NodeSpec, config_groups, emulated_configs
 from placement.spec.task import DEVICES, Device
 
 Demand = tuple[Device, tuple[str, ...]]
@@ -134,3 +136,33 @@ class Cluster:
 
 def _head(line: Line) -> int:
     return line.tasks[0]
+
+
+def cluster_of(
+    nodes: int, shares: str = "A=1,B=1,C=1,D=1", measured: Mapping[str, NodeSpec] | None = None
+) -> Inventory:
+    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is all of its own.
+
+    measured: more configs that may be named; one with the name of an emulated configuration stays the emulated one.
+    """
+    known = {**(measured or {}), **emulated_configs()}
+    groups = config_groups()
+    try:
+        parts = [part.strip().partition("=") for part in shares.split(",")]
+        given = [(name, share or ("1" if name in groups else "")) for name, _, share in parts]
+        weights = {config: float(share) for name, share in given for config in groups.get(name, (name,))}
+        specs = {name: known[name] for name in weights}
+    except (ValueError, KeyError):
+        raise OptionError(
+            f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1; configs are {sorted(known)}, "
+            f"and groups of them {sorted(groups)}."
+        ) from None
+    total = sum(weights.values())
+    if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
+        raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
+    counts = {name: max(1, math.floor(nodes * weight / total)) for name, weight in weights.items()}
+    first = next(iter(counts))
+    counts[first] += nodes - sum(counts.values())
+    return Inventory(tuple(
+        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+    ))  # fmt: skip

@@ -130,13 +130,14 @@ def test_the_page_on_selector_files_names_each_field_of_the_file() -> None:
     assert {name for name in [*file, *file["trees"]] if f"`{name}`" not in page} == set()
 
 
-def test_the_newest_entry_of_the_changelog_is_this_version_and_dated() -> None:
+def test_the_newest_release_of_the_changelog_is_this_version_and_dated() -> None:
     import tomllib
 
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
-    newest = re.search(r"^## (?!Unreleased$)(.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert newest is not None
-    assert re.fullmatch(re.escape(version) + r" \(\d{4}-\d\d-\d\d\)", newest[1])
+    entries = re.findall(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert "Unreleased" not in entries[1:]
+    newest = next(entry for entry in entries if entry != "Unreleased")
+    assert re.fullmatch(re.escape(version) + r" \(\d{4}-\d\d-\d\d\)", newest)
 
 
 def test_fields_of_a_docstring_become_a_list() -> None:
