@@ -45,6 +45,8 @@ class TaskSpec:
     memory_bytes: device memory needed.  kernels: launches of one step.  framework: what runs it ("torch", "xgboost").
     kind: "train", "infer", "preprocess" or "other".
     operations: one step's work by kind, for time models; its flops add up to `flops`.
+    inputs_on_device: True where the inputs are made or kept on the device that runs the task, so that nothing is copied
+    to a GPU.
 
     Numbers of other libraries (NumPy, torch, Decimal, Fraction, IntEnum) and strings of other classes (StrEnum,
     NumPy's) are kept as Python's own of the same value. Raises SpecError that names every fault at once.
@@ -60,6 +62,7 @@ class TaskSpec:
     framework: str | None = None
     kind: TaskKind | None = None
     operations: tuple[Operation, ...] | None = None
+    inputs_on_device: bool | None = None
 
     def __post_init__(self) -> None:
         faults = [
@@ -72,6 +75,8 @@ class TaskSpec:
             faults.append(f"framework={self.framework!r} must be a string (of valid Unicode) or None")
         if self.kind is not None and not (isinstance(self.kind, str) and self.kind in KINDS):
             faults.append(f"kind={self.kind!r} must be one of {KINDS} or None")
+        if not (self.inputs_on_device is None or isinstance(self.inputs_on_device, bool)):
+            faults.append(f"inputs_on_device={self.inputs_on_device!r} must be True, False or None")
         faults += operations_faults(self.operations)
         if faults:
             raise SpecError(

@@ -215,7 +215,7 @@ def loader_seconds(operations: tuple[Operation, ...], node: NodeSpec) -> float:
 
 def transfer_seconds(task: TaskSpec, node: NodeSpec, device: Device) -> tuple[float, float]:
     """Seconds of host to device copies: of a step's input, and once of the parameters. None on a CPU."""
-    if device == "cpu":
+    if device == "cpu" or task.inputs_on_device:
         return 0.0, 0.0
     assumed = calibration()["assumed"]
     bus = gpu_of(node).bus * assumed["bus_share"]
