@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SUSTAINED_CPU, SUSTAINED_GPU = 0.5, 0.6
 WHOLE = ("batch_size", "parameters", "kernels")
-BARE = ("kernels", "input_bytes", "batch_size", "parameters")
-"""Parts of a spec that a user who writes only FLOPs and bytes by hand leaves out, less the input's bytes."""
+BARE = ("kernels", "batch_size", "parameters", "framework")
+"""Parts of a spec that a user leaves out who writes only FLOPs and bytes by hand."""
 
 
 def sustained(frame: pd.DataFrame) -> pd.DataFrame:
