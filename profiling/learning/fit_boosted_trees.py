@@ -92,7 +92,7 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
         raise LogError(f"nothing to learn from: {int(known.sum())} pairs; trees take {FEWEST_ROWS // 2} at least.")
     names = tuple(sorted(train["framework"].dropna().unique()))
     seen, asked = (inputs_of(logs_of(frame), frame["framework"].to_list(), names) for frame in (train[known], test))
-    found: np.ndarray = _regressor(SPEEDUP_TREES).fit(seen, target[known]).predict(asked)
+    found: np.ndarray = regressor(SPEEDUP_TREES).fit(seen, target[known]).predict(asked)
     return found
 
 
@@ -109,16 +109,16 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> BoostedTrees | None:
     without = inputs.copy()
     without[:, OF_KERNELS] = UNKNOWN
     centre, slopes, power, power_std = _power(frame, logs, without, target, seed)
-    sums = [_boosted(inputs, target, SPEEDUP_TREES), power]
+    sums = [boosted(inputs, target, SPEEDUP_TREES), power]
     if np.isfinite(logs[:, KERNELS]).all():
-        sums.append(_boosted(without, target, SPEEDUP_TREES))
+        sums.append(boosted(without, target, SPEEDUP_TREES))
     work, edge = held_out_work(frame, seed), _edge(frame)
     shortfall = log_shortfalls(frame, logs)
     times = None
     timed = np.isfinite(shortfall)
     of_speedup = _errors(inputs, target, work)
     if timed.sum() >= FEWEST_ROWS:
-        sums.append(_boosted(*_twice(inputs[timed], shortfall[timed]), TIMES_TREES))
+        sums.append(boosted(*_twice(inputs[timed], shortfall[timed]), TIMES_TREES))
         times = _times(
             inputs[timed], target[timed], shortfall[timed], work[timed],
             None if of_speedup is None else of_speedup[timed[work]],
@@ -128,7 +128,7 @@ def fit_trees(frame: pd.DataFrame, seed: int = 0) -> BoostedTrees | None:
         for errors in (of_speedup, *(_errors(inputs, target, mask) for mask in (edge, _some_gpus(frame))))
     )
     return BoostedTrees(
-        names, _forest(inputs.shape[1], sums),
+        names, forest_of_sums(inputs.shape[1], sums),
         centre, slopes, _over(np.nanmin, logs), _over(np.nanmax, logs), within, max(within, *others), power_std, times,
     )  # fmt: skip
 
@@ -150,23 +150,23 @@ def _times(
     if of_speedup is None or not len(of_speedup) or (~held).sum() < FEWEST_ROWS / 2:
         return Times(*(_rms(log - log.mean()) for log in (shortfall, shortfall - speedup)))
     seen = _twice(inputs[~held], shortfall[~held])
-    of_cpu = _regressor(TIMES_TREES).fit(*seen).predict(inputs[held]) - shortfall[held]
+    of_cpu = regressor(TIMES_TREES).fit(*seen).predict(inputs[held]) - shortfall[held]
     return Times(_rms(of_cpu), _rms(of_cpu - of_speedup))
 
 
-def _forest(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:
+def forest_of_sums(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> Forest:
     """Sums of trees, each with the constant that it is added to."""
     ends = tuple(accumulate(len(trees) for trees, _ in sums))
     return Forest(inputs, tuple(tree for trees, _ in sums for tree in trees), ends, tuple(base for _, base in sums))
 
 
-def _boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
+def boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
     """The trees, and the constant that they are added to."""
-    model = _regressor(options).fit(inputs, target)
+    model = regressor(options).fit(inputs, target)
     return [_tree(each[0].nodes) for each in model._predictors], float(np.ravel(model._baseline_prediction)[0])
 
 
-def _regressor(options: dict[str, Any]) -> Any:
+def regressor(options: dict[str, Any]) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(random_state=0, early_stopping=False, **options)
@@ -214,10 +214,10 @@ def _power(
 
     held = held_out_work(frame[known], seed)
     level, slopes = fitted(~held)
-    rest = _regressor(POWER_TREES).fit(inputs[~held], (power - level - centred @ slopes)[~held])
+    rest = regressor(POWER_TREES).fit(inputs[~held], (power - level - centred @ slopes)[~held])
     error = (power - level - centred @ slopes)[held] - rest.predict(inputs[held])
     level, slopes = fitted(np.ones(len(power), bool))
-    trees, base = _boosted(inputs, power - level - centred @ slopes, POWER_TREES)
+    trees, base = boosted(inputs, power - level - centred @ slopes, POWER_TREES)
     return centre, slopes, (trees, level + base), max(LEAST_SPREAD, float(np.sqrt(np.mean(error**2))))
 
 
@@ -225,7 +225,7 @@ def _errors(inputs: np.ndarray, target: np.ndarray, held: np.ndarray) -> np.ndar
     """Standard error of trees on the rows of a mask, fitted on the others; None where either part has too few rows."""
     if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
         return None
-    found: np.ndarray = _regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
+    found: np.ndarray = regressor(SPEEDUP_TREES).fit(inputs[~held], target[~held]).predict(inputs[held])
     return found - target[held]
 
 
