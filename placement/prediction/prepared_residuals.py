@@ -82,6 +82,7 @@ class PreparedResiduals:
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         logs = [[math.log(value) if value else None for value in hardware(node, cpus)] for node in chosen]
         self.far = [[region.distance(row[:2], len(OF_TASK)) for row in logs] for region in model.regions]
+        self.real = [not node.emulated for node in chosen]
         self.nearest = [min(row, default=FARTHEST) for row in self.far]
         forest = model.forest
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
@@ -137,15 +138,16 @@ class PreparedResiduals:
     def _supports(self, framework: str | None, values: Sequence[float | None]) -> list[tuple[float, float]]:
         """(support of times, of powers) on each node."""
         logs = [math.log(value) if value else None for value in values]
-        nearest = [FARTHEST] * len(self.nodes)
+        nearest, real = [FARTHEST] * len(self.nodes), self.real
         powered = [FARTHEST] * len(self.nodes)
         for region, far, least in zip(self.model.regions, self.far, self.nearest, strict=True):
             strange = region.strangeness(framework) + least
             if strange >= FARTHEST:
                 continue
             distance = region.distance(logs, 0) + strange - least
+            emulated = region.emulated
             for at, of_node in enumerate(far):
-                if distance + of_node < nearest[at]:
+                if distance + of_node < nearest[at] and not (emulated and real[at]):
                     nearest[at] = distance + of_node
                 if region.energies and distance + of_node < powered[at]:
                     powered[at] = distance + of_node
@@ -229,4 +231,3 @@ class ResidualEstimates:
         """The doubts about one estimate."""
         estimate = self[index]
         return "" if estimate is None else doubts_of(estimate.extrapolating, estimate.energy_decides)
-

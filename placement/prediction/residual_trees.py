@@ -52,13 +52,15 @@ LOG_CPU_TDP, LOG_GPU_TDP = math.log(100.0), math.log(200.0)  # of hardware whose
 class Region(NamedTuple):
     """The range of a part of the data. low, high: logarithms of BOUNDED, None where never known.
 
-    framework: of its work.  energies: whether its power ratios are known.
+    framework: of its work.  energies: whether its power ratios are known.  emulated: its times are an emulator's: they
+    correct no answer about real hardware.
     """
 
     framework: str | None
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     energies: bool
+    emulated: bool = False
 
     def distance(self, values: Sequence[float | None], first: int) -> float:
         """Squared distance of some logarithms (None unknown) from the range; first: index in BOUNDED of the first."""
@@ -143,4 +145,3 @@ def log_power_by_tdp(cpu_tdp_w: float | None, gpu_tdp_w: float | None) -> float:
     """Log power ratio of a GPU run (CPU's included) to a CPU run, by the TDPs alone."""
     cpu, gpu = cpu_tdp_w or math.exp(LOG_CPU_TDP), gpu_tdp_w or math.exp(LOG_GPU_TDP)
     return math.log((HOST_SHARE * cpu + GPU_SHARE * gpu) / (CPU_SHARE * cpu))
-

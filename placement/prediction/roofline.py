@@ -47,29 +47,39 @@ class Parts(NamedTuple):
         return self.compute + self.memory + self.launch
 
 
-def parts(
-    flops: float, moved: float, launches: float, *, flop_s: float, byte_s: float, launch_s: float
-) -> Parts:
+def parts(flops: float, moved: float, launches: float, *, flop_s: float, byte_s: float, launch_s: float) -> Parts:
     """The roofline of one step. moved: bytes.  flop_s, byte_s, launch_s: seconds of one of each."""
     return Parts(flops * flop_s, moved * byte_s, launches * launch_s)
 
 
 TYPICAL: Mapping[str, float] = {
     # Multiples of a FLOP's time at the sustained rate, and of a byte's at the bandwidth.
-    "cpu_compute": 1.5, "gpu_compute": 2.0, "cpu_memory": 2.0, "gpu_memory": 1.5,
+    "cpu_compute": 1.5,
+    "gpu_compute": 2.0,
+    "cpu_memory": 2.0,
+    "gpu_memory": 1.5,
     # Work that is no network is eager array code on a CPU: it writes new arrays, whose pages are touched first.
     "cpu_array_memory": 8.0,
     # Histograms of boosted trees: some 3e8 updates a second and core, 5e10 on a large GPU.
-    "cpu_tree_compute": 120.0, "gpu_tree_compute": 375.0,
+    "cpu_tree_compute": 120.0,
+    "gpu_tree_compute": 375.0,
     "network_intensity": 12.0,  # FLOPs of a network a byte that its layers pass on
     # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), a call.
-    "cpu_launch_s": 5e-6, "gpu_launch_s": 15e-6, "cpu_layer_s": 70e-6, "gpu_layer_s": 50e-6,
-    "cpu_call_s": 8e-6, "gpu_call_s": 25e-6,
-    "fused_launches": 0.25, "fused_bytes": 0.7,  # of an eager framework's
-    "network_launches": 150.0, "tree_launches": 0.15,  # of a pass over a network; of a node of boosted trees
+    "cpu_launch_s": 5e-6,
+    "gpu_launch_s": 15e-6,
+    "cpu_layer_s": 70e-6,
+    "gpu_layer_s": 50e-6,
+    "cpu_call_s": 8e-6,
+    "gpu_call_s": 25e-6,
+    "fused_launches": 0.25,
+    "fused_bytes": 0.7,  # of an eager framework's
+    "network_launches": 150.0,
+    "tree_launches": 0.15,  # of a pass over a network; of a node of boosted trees
     "array_launches": 0.65,  # exponent of the FLOPs an element, of an operation whose launches are not told
-    "layer_exponent": 0.5, "layer_most": 2.0,  # a layer on a CPU of less than LAYER_GFLOPS takes longer, to so much
-    "bus": 8e9, "copy_s": 2e-5,  # of a copy to the GPU: bytes a second of pageable memory, and its launch
+    "layer_exponent": 0.5,
+    "layer_most": 2.0,  # a layer on a CPU of less than LAYER_GFLOPS takes longer, to so much
+    "bus": 8e9,
+    "copy_s": 2e-5,  # of a copy to the GPU: bytes a second of pageable memory, and its launch
 }
 """Coefficients of the roofline; figures of vendors and of common experience with these frameworks, not fitted."""
 LAYER_GFLOPS = 1000.0

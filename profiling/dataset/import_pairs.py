@@ -38,9 +38,7 @@ TEXT = ("task", "cpu", "gpu", "source", "family", "framework")
 NUMBERS = ("cpu_seconds", "gpu_seconds", "cpu_peak_gflops", "gpu_peak_gflops", "gpu_memory_gb", "cpu_tdp_w",
            "gpu_tdp_w", "flops", "batch_size", "parameters", "input_elements", "kernels", "energy_ratio")  # fmt: skip
 FLAGS = ("inputs_on_device",)
-TYPES = (
-    dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(FLAGS, pa.bool_())
-)
+TYPES = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(FLAGS, pa.bool_())
 _SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops", "inputs_on_device")
 _WHOLE = ("batch_size", "parameters", "kernels")
 _BYTES_AN_ELEMENT = 4.0

@@ -22,9 +22,7 @@ BARE = ("kernels", "batch_size", "parameters", "framework")
 
 def sustained(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with `cpu_gflops` and `gpu_gflops` of peaks made sustained."""
-    return frame.assign(
-        cpu_gflops=SUSTAINED_CPU * frame["cpu_gflops"], gpu_gflops=SUSTAINED_GPU * frame["gpu_gflops"]
-    )
+    return frame.assign(cpu_gflops=SUSTAINED_CPU * frame["cpu_gflops"], gpu_gflops=SUSTAINED_GPU * frame["gpu_gflops"])
 
 
 def task_of(row: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> TaskSpec:
@@ -38,13 +36,17 @@ def task_of(row: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> TaskSpec
     if known.get("batch_size") is not None:
         known["batch_size"] = max(1, known["batch_size"])
     steps = _known(row.get("steps"))
-    return TaskSpec(**known, steps=1 if steps is None else round(steps), inputs_on_device=_known(row.get("inputs_on_device")))
+    return TaskSpec(
+        **known, steps=1 if steps is None else round(steps), inputs_on_device=_known(row.get("inputs_on_device"))
+    )
 
 
 def node_of(row: Mapping[str, Any]) -> NodeSpec:
     """The NodeSpec of a row: one CPU, all of it granted, and one GPU."""
     names = ("cpu_name", "gpu_name", "cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w")
-    return NodeSpec(config=_known(row.get("config")) or "unknown", cpus=1, gpus=1, **{n: _known(row.get(n)) for n in names})
+    return NodeSpec(
+        config=_known(row.get("config")) or "unknown", cpus=1, gpus=1, **{n: _known(row.get(n)) for n in names}
+    )
 
 
 def _known(value: Any) -> Any:

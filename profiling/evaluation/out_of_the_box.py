@@ -99,8 +99,6 @@ def _without_each(frame: pd.DataFrame, refit: Refit) -> tuple[Told, Told]:
     return _joined([full for _, full, _ in found], order), _joined([bare for _, _, bare in found], order)
 
 
-
-
 def _joined(parts: list[Told], order: np.ndarray) -> Told:
     return Told(*(np.concatenate([getattr(one, name) for one in parts])[order] for name in Told.__slots__))
 
@@ -112,7 +110,8 @@ def _baselines(frame: pd.DataFrame, grid: pd.DataFrame | None) -> dict[str, dict
     source = whole["source_name"].to_numpy(object)
     sources = list(dict.fromkeys(frame["source_name"]))
     folds = [
-        Fold(name, np.flatnonzero(~left_out(whole, name).to_numpy()), np.flatnonzero(source == name)) for name in sources
+        Fold(name, np.flatnonzero(~left_out(whole, name).to_numpy()), np.flatnonzero(source == name))
+        for name in sources
     ]
     found: dict[str, dict[str, Figures]] = {}
     for name in BASELINES:

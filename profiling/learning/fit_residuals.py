@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from placement.errors import LogError
 from placement.prediction.boosted_trees import NUMBERS, OF_KERNELS, inputs_of
 from placement.prediction.prepared_residuals import LARGEST_LOG_VARIANCE, LEAST_STD
 from placement.prediction.residual_trees import (
@@ -24,16 +25,9 @@ from placement.prediction.residual_trees import (
 )
 from placement.prediction.roofline import rates, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
-from profiling.learning.fit_boosted_trees import (
-    FEWEST_ROWS,
-    PARTS,
-    boosted,
-    forest_of_sums,
-    log_speedups,
-    logs_of,
-    parts_of_work,
-    regressor,
-)
+from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
+from profiling.learning.one_thread import one_thread
+from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +36,7 @@ SPEEDUP: dict[str, Any] = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate"
 SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 10}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
+FEWEST_ROWS = 40  # below it trees have nothing to split
 FEWEST_IN_REGION = 4
 FEWEST_OF_FAMILY = 30
 LEAST_SQUARE = 4e-4  # of an error: two runs of the same work differ by so much
@@ -101,6 +96,7 @@ def _tdp(frame: pd.DataFrame, name: str) -> list[float | None]:
     return [value if value > 0 else None for value in frame[name].astype(float)]
 
 
+@one_thread
 def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     """The corrections of a frame of pairs (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS."""
     known = np.isfinite(log_speedups(frame)) & (frame["flops"].to_numpy(float) > 0)
@@ -123,6 +119,19 @@ def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     return ResidualTrees(names, forest_of_sums(inputs.shape[1], sums), regions_of(frame), power_std)
 
 
+@one_thread
+def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    """(n,): log speed-ups of the test rows by a fit to the others. Raises LogError where those are too few."""
+    target = log_speedups(train)
+    known = np.isfinite(target)
+    if known.sum() < FEWEST_ROWS / 2:
+        raise LogError(f"nothing to learn from: {int(known.sum())} pairs; trees take {FEWEST_ROWS // 2} at least.")
+    names = tuple(sorted(train["framework"].dropna().unique()))
+    seen, asked = (inputs_of(logs_of(frame), frame["framework"].to_list(), names) for frame in (train[known], test))
+    rest = target[known] - priors_of(train[known]).speedup
+    return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
+
+
 def _twice(inputs: np.ndarray) -> np.ndarray:
     """The rows twice, once with unknown kernels, as few specs written by hand tell them."""
     without = inputs.copy()
@@ -135,9 +144,7 @@ def _log_cpu(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(np.log((frame["cpu_seconds"] / frame["steps"].fillna(1.0)).to_numpy(float)))
 
 
-def _held_out_squares(
-    frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, seed: int
-) -> Any:
+def _held_out_squares(frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, seed: int) -> Any:
     """Trees of the log variance, fitted to squared errors on what was held out."""
     target, rows, squares = speedups - told.speedup, [], []
     for held in _held_out(frame, seed):
@@ -180,15 +187,16 @@ def _power(frame: pd.DataFrame, inputs: np.ndarray, told: Priors, seed: int) -> 
 def regions_of(frame: pd.DataFrame) -> tuple[Region, ...]:
     """A region for each source and framework that has some rows."""
     values = frame[list(BOUNDED)].to_numpy(float)
-    logs = np.log(np.where(values > 0, values, np.nan))
-    energies = np.isfinite(frame["energy_ratio"].to_numpy(float))
+    logs = np.log(np.where(values >= 0, np.maximum(values, 1.0), np.nan))  # work may have no parameters
+    energies, emulated = np.isfinite(frame["energy_ratio"].to_numpy(float)), emulated_rows(frame)
     found = []
     for framework, rows in _parts(frame):
         if len(rows) >= FEWEST_IN_REGION:
             ranges = [_range(logs[rows, at]) for at in range(len(BOUNDED))]
             low, high = tuple(one[0] for one in ranges), tuple(one[1] for one in ranges)
             name = framework if isinstance(framework, str) else None
-            found.append(Region(name, low, high, bool(energies[rows].mean() > 0.5)))
+            flags = (bool(of[rows].mean() > 0.5) for of in (energies, emulated))
+            found.append(Region(name, low, high, *flags))
     return tuple(found)
 
 
@@ -205,6 +213,13 @@ def _parts(frame: pd.DataFrame) -> Iterator[tuple[Any, np.ndarray]]:
         yield key[2] or None, rows
 
 
+def emulated_rows(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): whether the row's times are an emulator's."""
+    if "emulated" not in frame:
+        return np.zeros(len(frame), bool)
+    return np.asarray(frame["emulated"].astype(object).fillna(False).astype(bool))
+
+
 def _range(column: np.ndarray) -> tuple[float | None, float | None]:
     known = column[np.isfinite(column)]
     if len(known) < len(column) / 2:
@@ -216,7 +231,7 @@ def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
     """What the model tells of each row; the same as `PreparedResiduals`, but for the cells' width."""
     told, logs = priors_of(frame), logs_of(frame)
     frameworks = [name if isinstance(name, str) else None for name in frame["framework"]]
-    supported, powered = _supports(model.regions, logs, frameworks)
+    supported, powered = _supports(model.regions, logs, frameworks, emulated_rows(frame))
     shift, _, log_variance, power = model.sums(logs, frameworks).T
     variance = supported * np.exp(np.minimum(log_variance, LARGEST_LOG_VARIANCE)) + (1 - supported) * told.std**2
     of_power, power_std = told.power, np.full(len(frame), POWER_STD)
@@ -228,22 +243,20 @@ def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
 
 
 def _supports(
-    regions: Sequence[Region], logs: np.ndarray, frameworks: Sequence[str | None]
+    regions: Sequence[Region], logs: np.ndarray, frameworks: Sequence[str | None], emulated: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n,), (n,): support of times and of powers; logs: of NUMBERS."""
     values = logs[:, [NUMBERS.index(name) for name in BOUNDED]]
     rows = [tuple(None if v != v else v for v in row) for row in values.tolist()]
     known: dict[Any, tuple[float, float]] = {}
     found = []
-    for key in zip(rows, frameworks, strict=True):
+    for key in zip(rows, frameworks, emulated.tolist(), strict=True):
         if key not in known:
-            row, framework = key
-            distances = [(one.distance(row, 0) + one.strangeness(framework), one.energies) for one in regions]
-            nearest = min((far for far, _ in distances), default=FARTHEST)
-            powered = min((far for far, energies in distances if energies), default=FARTHEST)
+            row, framework, on_emulated = key
+            distances = [(one.distance(row, 0) + one.strangeness(framework), one) for one in regions]
+            nearest = min((far for far, one in distances if on_emulated or not one.emulated), default=FARTHEST)
+            powered = min((far for far, one in distances if one.energies), default=FARTHEST)
             known[key] = tuple(np.exp(-0.5 * far) if far < FARTHEST else 0.0 for far in (nearest, powered))  # type: ignore[assignment]
         found.append(known[key])
     each = np.array(found, float).reshape(-1, 2)
     return each[:, 0], each[:, 1]
-
-
