@@ -141,12 +141,13 @@ class PreparedResiduals:
         nearest, real = [FARTHEST] * len(self.nodes), self.real
         powered = [FARTHEST] * len(self.nodes)
         for region, far, least in zip(self.model.regions, self.far, self.nearest, strict=True):
-            strange = region.strangeness(framework) + least
-            if strange >= FARTHEST:
+            emulated, scale = region.emulated, region.scale
+            strange = region.strangeness(framework)
+            if scale * (strange + least) >= FARTHEST:
                 continue
-            distance = region.distance(logs, 0) + strange - least
-            emulated = region.emulated
-            for at, of_node in enumerate(far):
+            strange += region.distance(logs, 0)
+            for at, of_device in enumerate(far):
+                distance, of_node = scale * strange, scale * of_device
                 if distance + of_node < nearest[at] and not (emulated and real[at]):
                     nearest[at] = distance + of_node
                 if region.energies and distance + of_node < powered[at]:

@@ -37,6 +37,8 @@ REACH = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)
 """How far beyond a region's range its data still tell, for each of BOUNDED: one standard deviation of a bell."""
 OTHER_FRAMEWORK, NO_FRAMEWORK = 1.5, 0.7
 """Distance of a task of another framework than the region's, and of one whose framework is not known."""
+EMULATED_SCALE = 0.1
+"""Of squared distances from emulated data: an emulator is one model, whose departure from the roofline reaches further."""
 CELL = 0.125
 FIRST_CELL, LAST_CELL = -24, 640
 """Cells of a task's quantities: no wider than 13 %, from a twentieth to e to the 80."""
@@ -61,6 +63,11 @@ class Region(NamedTuple):
     high: tuple[float | None, ...]
     energies: bool
     emulated: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Factor of all squared distances from the region."""
+        return EMULATED_SCALE if self.emulated else 1.0
 
     def distance(self, values: Sequence[float | None], first: int) -> float:
         """Squared distance of some logarithms (None unknown) from the range; first: index in BOUNDED of the first."""

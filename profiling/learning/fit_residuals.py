@@ -32,8 +32,8 @@ from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate": 0.15, "min_samples_leaf": 10}
-SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 10}
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
+SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
 FEWEST_ROWS = 40  # below it trees have nothing to split
@@ -253,7 +253,7 @@ def _supports(
     for key in zip(rows, frameworks, emulated.tolist(), strict=True):
         if key not in known:
             row, framework, on_emulated = key
-            distances = [(one.distance(row, 0) + one.strangeness(framework), one) for one in regions]
+            distances = [((one.distance(row, 0) + one.strangeness(framework)) * one.scale, one) for one in regions]
             nearest = min((far for far, one in distances if on_emulated or not one.emulated), default=FARTHEST)
             powered = min((far for far, one in distances if one.energies), default=FARTHEST)
             known[key] = tuple(np.exp(-0.5 * far) if far < FARTHEST else 0.0 for far in (nearest, powered))  # type: ignore[assignment]
