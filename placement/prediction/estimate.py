@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import NodeSpec
 from placement.spec.task import Device, TaskSpec
 
 LONGEST_LOG = math.log(1e9)  # of seconds told, some thirty years; and as much below one: no file makes them overflow
@@ -34,14 +33,38 @@ class Spread:
         return above / self.std if self.std else math.copysign(math.inf, above)
 
 
+class Basis(NamedTuple):
+    """Spread and provenance of the seconds and joules of a task on one device. None, "" = not known.
+
+    seconds_std, joules_std: standard deviations of the natural logarithms: exp(0.5) is a factor of 1.6 either way.
+    idle_watts: power at rest of the CPUs and GPUs that the task holds; idle_watts * seconds of its joules are idle.
+    seconds_from, joules_from: where they come from: HISTORY, SELECTOR, ROOFLINE, POWER_MODEL or EMULATED.
+    runs: warm runs that the seconds are the mean of; 0 where they come from no runs.
+    """
+
+    seconds_std: float | None = None
+    joules_std: float | None = None
+    idle_watts: float | None = None
+    seconds_from: str = ""
+    joules_from: str = ""
+    runs: int = 0
+
+
+HISTORY, SELECTOR, ROOFLINE, POWER_MODEL, EMULATED = "history", "selector", "roofline", "power model", "emulated"
+NO_BASIS = Basis()
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Estimate of a task on a kind of node. None = not known.
 
     p_gpu: probability that the GPU is worth it (JointThreshold holds).  speedup: T_cpu / T_gpu.
     energy_ratio: E_gpu / E_cpu.  cpu_seconds, gpu_seconds: warm seconds of the whole task.
+    cpu_joules, gpu_joules: of the whole task, as Eq. 2 has them: of the CPUs granted on the CPU; on the GPU those of
+    the node's CPU during the run included; idle power of what the task holds included (see `Basis.idle_watts`).
     extrapolating: the task or the node lies outside what the selector was fitted on.
     source: who says so ("selector", "history").  energy_decides: False where the energy was too uncertain to.
+    cpu_basis, gpu_basis: spread and provenance of the seconds and joules on each device.
     """
 
     p_gpu: float
@@ -54,14 +77,24 @@ class Estimate:
     extrapolating: bool = False
     source: str = "selector"
     energy_decides: bool = True
+    cpu_basis: Basis = NO_BASIS
+    gpu_basis: Basis = NO_BASIS
 
     def seconds_on(self, device: Device) -> float | None:
         """Warm seconds of the whole task on a device; None = not known."""
         return self.gpu_seconds if device == "gpu" else self.cpu_seconds
 
+    def joules_on(self, device: Device) -> float | None:
+        """Joules of the whole task on a device; None = not known."""
+        return self.gpu_joules if device == "gpu" else self.cpu_joules
+
+    def basis_on(self, device: Device) -> Basis:
+        """Spread and provenance of the seconds and joules on a device."""
+        return self.gpu_basis if device == "gpu" else self.cpu_basis
+
 
 def seconds_of_log(log: float) -> float:
-    """Seconds of their logarithm."""
+    """Seconds, or a ratio, of their logarithm, kept within what no file makes overflow."""
     return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
 
@@ -146,31 +179,3 @@ class EstimateList:
         """The doubts about one estimate."""
         e = self._estimates[index]
         return "" if e is None else doubts_of(e.extrapolating, e.energy_decides)
-
-
-class SingleNodeSelector(Protocol):
-    """All that is asked of a selector that has no `prepare` of its own."""
-
-    def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float, /) -> Estimate | None:
-        """The estimate on one kind of node."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedOneByOne:
-    """Prepared for a selector that answers for one kind of node at a time."""
-
-    selector: SingleNodeSelector
-    nodes: tuple[NodeSpec, ...]
-    cpus: float
-
-    def __call__(self, task: TaskSpec, /) -> EstimateList:
-        """One estimate after the other."""
-        return EstimateList([self.selector.estimate(task, node, self.cpus) for node in self.nodes])
-
-
-def prepared(selector: SingleNodeSelector, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
-    """The selector's own `prepare(nodes, cpus)` where it has one, which answers for all nodes at once."""
-    prepare = getattr(selector, "prepare", None)
-    ready: Prepared = PreparedOneByOne(selector, nodes, cpus) if prepare is None else prepare(nodes, cpus)
-    return ready

@@ -1,7 +1,7 @@
 """The roofline with learned corrections prepared for some nodes: what depends on the nodes alone is computed once.
 
-P(GPU) of a task is that of its cell: each quantity of a task stands for all within some 13 %, so that an answer serves a
-whole cell of inputs, whichever function asks. The seconds of an Estimate are the task's own.
+P(GPU) of a task is that of its cell: each quantity of a task stands for all within some 13 %, so that an answer serves
+a whole cell of inputs, whichever function asks. The seconds of an Estimate are the task's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from placement.prediction.estimate import (
+    ROOFLINE,
+    SELECTOR,
     SURE_POWER,
+    Basis,
     Estimate,
     Spread,
     doubts_of,
@@ -21,6 +24,7 @@ from placement.prediction.estimate import (
     seconds_of_log,
     worth,
 )
+from placement.prediction.power_model import ASSUMED, PowerModel
 from placement.prediction.prepared_trees import LEAST_CELLS, MOST_ANSWERS, hardware
 from placement.prediction.residual_trees import (
     FARTHEST,
@@ -40,6 +44,8 @@ from placement.spec.task import TaskSpec
 NOTHING = (0.0, 0.0, 0.0, 0.0)
 LARGEST_LOG_VARIANCE = 6.0  # of a standard deviation of e to the 3: more tells nothing more
 LEAST_STD = 0.02
+UNSETTLED = 0.1
+"""An answer of the roofline alone whose P(GPU) is this far from 0 and 1 is extrapolating: it may well be wrong."""
 
 
 class Belief(NamedTuple):
@@ -69,8 +75,9 @@ class PreparedResiduals:
     """ResidualTrees for certain nodes. `cells` keeps the answers."""
 
     def __init__(
-        self, model: ResidualTrees, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold
-    ) -> None:
+        self, model: ResidualTrees, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold,
+        watts: PowerModel = ASSUMED,
+    ) -> None:  # fmt: skip
         import numpy as np
 
         self.model, self.thresholds, self.count = model, thresholds, len(nodes)
@@ -78,6 +85,7 @@ class PreparedResiduals:
         self.place = {index: at for at, index in enumerate(self.nodes)}
         chosen = [nodes[i] for i in self.nodes]
         self.rates = [rates_of(node, cpus) for node in chosen]
+        self.watts = [watts.of(node, cpus) for node in chosen]
         self.power = [log_power_by_tdp(node.cpu_tdp_w, node.gpu_tdp_w) for node in chosen]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         logs = [[math.log(value) if value else None for value in hardware(node, cpus)] for node in chosen]
@@ -191,6 +199,11 @@ class PreparedResiduals:
         return Spread(belief.speedup, belief.std), Spread(belief.power, belief.power_std)
 
 
+def unsettled(p_gpu: float) -> bool:
+    """Whether a probability leaves the device open."""
+    return UNSETTLED < p_gpu < 1.0 - UNSETTLED
+
+
 class ResidualEstimates:
     """Estimates of `PreparedResiduals` for one task: P(GPU) of each node; an Estimate is made when it is read."""
 
@@ -213,9 +226,17 @@ class ResidualEstimates:
         spread, power = Spread(speedup, belief.std), Spread(belief.power, belief.power_std)
         energy = energy_of(spread, power)
         decides = probability_worth(spread, energy, belief.power_std, self._prepared.thresholds)[1]
+        watts = self._prepared.watts[at]
+        cpu_seconds, gpu_seconds = seconds_of_log(cpu), seconds_of_log(cpu - speedup)
+        cpu_joules = None if watts.cpu is None else watts.cpu * cpu_seconds
+        gpu_joules = None if watts.cpu is None else watts.cpu * seconds_of_log(belief.power) * gpu_seconds
+        alone = belief.support < ROOFLINE_ALONE
+        source = ROOFLINE if alone else SELECTOR
         return Estimate(
-            p_gpu, spread, energy, seconds_of_log(cpu), seconds_of_log(cpu - speedup),
-            extrapolating=belief.support < ROOFLINE_ALONE, energy_decides=decides,
+            p_gpu, spread, energy, cpu_seconds, gpu_seconds, cpu_joules, gpu_joules, alone and unsettled(p_gpu), source,
+            decides,
+            Basis(belief.std, math.hypot(belief.std, watts.cpu_std), watts.cpu_idle, source, watts.source),
+            Basis(belief.std, math.hypot(belief.std, watts.gpu_std), watts.gpu_idle, source, watts.source),
         )  # fmt: skip
 
     def _logs(self, at: int, belief: Belief) -> tuple[float, float]:

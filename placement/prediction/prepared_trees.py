@@ -14,6 +14,8 @@ from placement.prediction.boosted_trees import (
     BoostedTrees,
 )
 from placement.prediction.estimate import (
+    SELECTOR,
+    Basis,
     Estimate,
     Spread,
     doubts_of,
@@ -22,6 +24,7 @@ from placement.prediction.estimate import (
     seconds_of_log,
     worth,
 )
+from placement.prediction.power_model import NodePower, PowerModel
 from placement.prediction.tree_ensemble import UNKNOWN
 from placement.spec.features import granted_gflops
 from placement.spec.joint_threshold import JointThreshold
@@ -40,7 +43,10 @@ class PreparedTrees:
     answers, whichever function asks: one from a known cell costs seven bisections (2 us in place of 20).
     """
 
-    def __init__(self, model: BoostedTrees, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold) -> None:
+    def __init__(
+        self, model: BoostedTrees, nodes: Sequence[NodeSpec], cpus: float, thresholds: JointThreshold,
+        watts: PowerModel | None = None,
+    ) -> None:  # fmt: skip
         import numpy as np
 
         self.model, self.thresholds, self.count = model, thresholds, len(nodes)
@@ -52,11 +58,21 @@ class PreparedTrees:
         ]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         self.power_known = model.sure_of_power
-        self.stds = [(std, math.hypot(std, model.power_std or 0.0)) for std in (model.within, model.beyond)]
+        watts = PowerModel() if watts is None else watts
+        self.watts = [watts.of(nodes[i], cpus) for i in self.nodes]
+        self.power_stds = [one.ratio_std if model.power_std is None else model.power_std for one in self.watts]
+        self.stds = [
+            [(std, None if power is None else math.hypot(std, power)) for std in (model.within, model.beyond)]
+            for power in self.power_stds
+        ]
         self.place = {index: at for at, index in enumerate(self.nodes)}
         self.cpu_gflops = [None if model.times is None else row[0] for row in logs]
         self.room = [_largest_log_speedup(cpu, row[1]) for cpu, row in zip(self.cpu_gflops, logs, strict=True)]
-        self.power = [_power_line(row, model.centre.tolist(), model.slopes.tolist()) for row in logs]
+        self.power = [
+            one.log_ratio if model.power_std is None else _power_line(row, model.centre.tolist(), model.slopes.tolist())
+            for row, one in zip(logs, self.watts, strict=True)
+        ]
+        self.bases = [_bases(model, one) for one in self.watts]
         forest, whole = model.forest, np.full(len(model.forest.trees), 0xFFFFFFFF, np.uint32)
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(whole)), np.uint32)
@@ -108,30 +124,29 @@ class PreparedTrees:
             for sums, room, line in zip(told, self.room, self.power, strict=True)
         ]
         p_gpu: list[float | None] = [None] * self.count
-        for at, (speedup, power, _), beyond in zip(self.nodes, told, self.outside, strict=True):
-            p_gpu[at] = self._worth(speedup, power, strange or beyond)
+        for at, (speedup, power, _), beyond, stds in zip(self.nodes, told, self.outside, self.stds, strict=True):
+            p_gpu[at] = self._worth(speedup, power, stds[strange or beyond])
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
         found = self.cells[cell] = TreeCell(p_gpu, told, strange)
         return found
 
-    def _worth(self, speedup: float, power: float, outside: bool) -> float:
-        """P(GPU) of one node."""
-        std, energy_std = self.stds[outside]
-        frugal = None if self.model.power_std is None else (self.most_energy - power + speedup) / energy_std
+    def _worth(self, speedup: float, power: float, stds: tuple[float, float | None]) -> float:
+        """P(GPU) of one node. stds: of the log speed-up and of the log energy ratio."""
+        std, energy_std = stds
+        frugal = None if energy_std is None else (self.most_energy - power + speedup) / energy_std
         return worth((speedup - self.least_speedup) / std, frugal, self.power_known)[0]
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Speed-up and power ratio on the first node, for a task whose FLOPs are known."""
         told = self(task)
         speedup, power, _ = told.of(0)
-        return self.spreads(speedup, power, told.outside(0))
+        return self.spreads(0, speedup, power, told.outside(0))
 
-    def spreads(self, speedup: float, power: float, outside: bool) -> tuple[Spread, Spread | None]:
-        """Speed-up and power ratio as Spreads."""
-        model = self.model
-        known = None if model.power_std is None else Spread(power, model.power_std)
-        return Spread(speedup, model.spread(outside)), known
+    def spreads(self, at: int, speedup: float, power: float, outside: bool) -> tuple[Spread, Spread | None]:
+        """Speed-up and power ratio on a node with a GPU as Spreads."""
+        std = self.power_stds[at]
+        return Spread(speedup, self.model.spread(outside)), None if std is None else Spread(power, std)
 
 
 class TreeCell(NamedTuple):
@@ -167,11 +182,18 @@ class TreeEstimates:
             return None
         trees, at = self._trees, self._trees.place[index]
         outside, of = self.outside(at), self.of(at)
-        speedup, power = trees.spreads(of[0], of[1], outside)
-        energy, power_std = energy_of(speedup, power), trees.model.power_std or 0.0
+        speedup, power = trees.spreads(at, of[0], of[1], outside)
+        energy, power_std = energy_of(speedup, power), trees.power_stds[at] or 0.0
         decides = probability_worth(speedup, energy, power_std, trees.thresholds)[1]
         cpu, gpu = self._seconds(at)
-        return Estimate(p_gpu, speedup, energy, cpu, gpu, extrapolating=outside, energy_decides=decides)
+        cpu_joules = gpu_joules = None
+        watts, (cpu_basis, gpu_basis) = trees.watts[at].cpu, trees.bases[at]
+        if cpu is not None and gpu is not None and watts is not None:
+            cpu_joules = cpu * watts
+            gpu_joules = None if power is None else gpu * watts * seconds_of_log(power.mean)
+        return Estimate(
+            p_gpu, speedup, energy, cpu, gpu, cpu_joules, gpu_joules, outside, SELECTOR, decides, cpu_basis, gpu_basis
+        )  # fmt: skip
 
     def _seconds(self, at: int) -> tuple[float | None, float | None]:
         """(CPU, GPU) of the whole task; None where the trees tell none, or the CPU's throughput is not known."""
@@ -184,10 +206,21 @@ class TreeEstimates:
 
     def doubts(self, index: int, /) -> str:
         """The doubts about one estimate."""
-        if self._trees.model.sure_of_power:  # whatever the task
+        if self._trees.power_known:  # whatever the task
             return doubts_of(True, True) if self.outside(self._trees.place[index]) else ""
         estimate = self[index]
         return "" if estimate is None else doubts_of(estimate.extrapolating, estimate.energy_decides)
+
+
+def _bases(model: BoostedTrees, watts: NodePower) -> tuple[Basis, Basis]:
+    """Spread and provenance of the seconds and joules on the CPU and on the GPU of a node."""
+    if model.times is None:
+        return Basis(idle_watts=watts.cpu_idle), Basis(idle_watts=watts.gpu_idle)
+    (std, gpu_std), source = model.times, watts.source
+    return (
+        Basis(std, math.hypot(std, watts.cpu_std), watts.cpu_idle, SELECTOR, source),
+        Basis(gpu_std, math.hypot(gpu_std, watts.gpu_std), watts.gpu_idle, SELECTOR, source),
+    )
 
 
 def hardware(node: NodeSpec, cpus: float) -> tuple[float | None, ...]:

@@ -3,8 +3,8 @@
     log speed-up = the roofline's + support * trees          log CPU seconds, log power ratio: likewise
     variance     = support * trees + (1 - support) * the roofline's
 
-`support` is 1 inside one of the Regions of the data and fades to 0 outside them (`Region`): far from all data an answer is
-the roofline's alone, with its wider spread. Trees alone would go on as in their last cell for ever.
+`support` is 1 inside one of the Regions of the data and fades to 0 outside them (`Region`): far from all data an answer
+is the roofline's alone, with its wider spread. Trees alone would go on as in their last cell for ever.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REACH = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)
 OTHER_FRAMEWORK, NO_FRAMEWORK = 1.5, 0.7
 """Distance of a task of another framework than the region's, and of one whose framework is not known."""
 EMULATED_SCALE = 0.1
-"""Of squared distances from emulated data: an emulator is one model, whose departure from the roofline reaches further."""
+"""Of squared distances from emulated data: an emulator is one model, its departure from a roofline reaches far."""
 CELL = 0.125
 FIRST_CELL, LAST_CELL = -24, 640
 """Cells of a task's quantities: no wider than 13 %, from a twentieth to e to the 80."""
@@ -91,8 +91,8 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class ResidualTrees:
-    """A fitted model. forest: SUMS over NUMBERS and frameworks.  regions: of its data.  power_std: of the log power ratio
-    where its energies are known; None where none were.
+    """A fitted model. forest: SUMS over NUMBERS and frameworks.  regions: of its data.  power_std: of the log power
+    ratio where its energies are known; None where none were.
     """
 
     frameworks: tuple[str, ...]

@@ -4,8 +4,8 @@
 
 `parts` is that sum; the emulator takes it with coefficients that are calibrated by kind of operation, the selector with
 TYPICAL, which are right in order of magnitude for any work. The parts of a task that its spec does not tell (launches,
-bytes between launches) are integrated over: `Work.cases` are the points of a quadrature. The spread of the result is that
-of the coefficients, each by its share of the time. Plain Python: a node costs some microseconds.
+bytes between launches) are integrated over: `Work.cases` are the points of a quadrature. The spread of the result is
+that of the coefficients, each by its share of the time. Plain Python: a node costs some microseconds.
 """
 
 from __future__ import annotations
@@ -87,19 +87,19 @@ COMPUTE_STD, TREE_STD, MEMORY_STD, LAUNCH_STD, COPY_STD = 0.6, 0.7, 0.9, 0.3, 0.
 """Standard deviations of the logarithms of the coefficients; each counts by its share of the time."""
 LEVEL_VARIANCE = 0.04  # of the log speed-up, whatever a time is made of
 SHARED_LAUNCH = 1.6
-"""Twice the correlation of what launches cost on both devices: the same framework dispatches them from the same thread."""
+"""Twice the correlation of what launches cost on both devices: one thread of the same framework dispatches them."""
 HOST_ONLY_STD = 0.1
 KINDS = {"network": 0, "tree": 1, "array": 2}
 LAUNCHES_STD = {"network": 0.7, "tree": 0.7, "array": 0.35}
-"""Standard deviations of the logarithm of launches that are not told; of "array" a factor of the log FLOPs an element."""
+"""Standard deviations of the logarithm of launches that are not told; of "array" for an e-fold of FLOPs an element."""
 QUADRATURE = ((-math.sqrt(3.0), 1 / 6), (0.0, 2 / 3), (math.sqrt(3.0), 1 / 6))
 """Points and weights of Gauss and Hermite for a standard normal variable."""
 KNOWN = ((0.0, 1.0),)
 
 
 def guessed_gpu_bandwidth(gflops: float | None, memory_gb: float | None, tdp_w: float | None) -> float:
-    """Memory bandwidth of a GPU by its sustained FP32 throughput, memory and TDP, B/s; within 20 % for 18 GPUs from a phone's
-    to an H200.
+    """Memory bandwidth of a GPU by its sustained FP32 throughput, memory and TDP, B/s; within 20 % for 18 GPUs, from
+    a phone's to an H200.
     """
     logs = (math.log(gflops or 10_000.0), math.log(memory_gb or 12.0), math.log(tdp_w or 200.0))
     return 1e9 * math.exp(0.606 + 0.0989 * logs[0] + 0.698 * logs[1] + 0.523 * logs[2])

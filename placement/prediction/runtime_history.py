@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
-from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
+from placement.prediction.device_belief import UNKNOWN_POWER, belief_of, energy_ratio_of, with_beliefs
+from placement.prediction.estimate import HISTORY, LONGEST_LOG, Estimate, Spread, probability_worth
+from placement.prediction.power_model import NodePower
+from placement.prediction.timings import Timings
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
 LARGEST_KEYS = 10_000  # (function, size) keys kept, the least recently seen dropped first
 SIZES_PER_DOUBLING = 8  # two tasks within 9 % of each other in a quantity count as one size
-SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by on a quiet machine
 PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alone: wide enough that 5 runs on each
 # device put a wrong prior right (99 % of cases farther than 10 % from T_t, at up to 20 % of noise; 0.7 gave 98.9 %)
-DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
-LARGEST_STEP = math.log(1 + DRIFT)
-DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
 Size = tuple[int | None, ...]
@@ -41,54 +40,6 @@ def size_of(task: TaskSpec) -> Size:
     """Key of a task's size: each quantity's logarithm in steps of 9 %; None where it is unknown."""
     quantities = (task.flops, task.input_bytes, task.batch_size, task.parameters, task.steps)
     return tuple(None if q is None else round(SIZES_PER_DOUBLING * math.log2(q + 1)) for q in quantities)
-
-
-class Timings(NamedTuple):
-    """Warm runs of one size at one place, as log seconds. runs: how many; the first, cold one is not among them.
-
-    mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
-    ones.  joules_error: the largest relative error told with them (0.5 is +-50 %).
-    strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
-    memory_bytes: most device memory that a run held; None where it was not told.
-    """
-
-    runs: int = 0
-    mean: float = 0.0
-    variance: float = 0.0
-    joules: float | None = None
-    strays: int = 0
-    cold: bool = False
-    joules_runs: int = 0
-    joules_error: float = 0.0
-    memory_bytes: float | None = None
-
-    def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
-        """The timings with one more run; the very first is set aside as cold; drift starts the entry anew."""
-        if not self.cold:
-            return self._replace(cold=True)
-        x = math.log(max(seconds, 1e-9))
-        stray = self.runs > 0 and abs(x - self.mean) > LARGEST_STEP
-        if stray and self.strays + 1 >= DRIFT_SAMPLES:
-            return Timings(cold=True, memory_bytes=self.memory_bytes).add(seconds, joules, joules_error)
-        runs = self.runs + 1
-        mean = self.mean + (x - self.mean) / runs
-        variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
-        known, mean_joules, error = self.joules_runs, self.joules, self.joules_error
-        if joules is not None:
-            known, error = known + 1, max(error, joules_error)
-            mean_joules = joules if mean_joules is None else mean_joules + (joules - mean_joules) / known
-        strays = self.strays + 1 if stray else 0
-        return Timings(runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes)
-
-    @property
-    def spread(self) -> Spread:
-        """Belief about the mean log seconds; few runs leave it wide."""
-        return Spread(self.mean, math.sqrt(max(self.variance, SMALLEST_STD**2) / max(self.runs, 1)))
-
-    @property
-    def seconds(self) -> float | None:
-        """Typical warm seconds (the geometric mean); None before the first warm run."""
-        return math.exp(self.mean) if self.runs else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,29 +158,27 @@ class History:
         )
 
 
-def posterior(prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold) -> Estimate | None:
+def posterior(
+    prior: Estimate | None, cpu: Timings, gpu: Timings, thresholds: JointThreshold, power: NodePower = UNKNOWN_POWER
+) -> Estimate | None:
     """The prior sharpened by runs seen on both devices: two normal beliefs about log speed-up, multiplied.
 
     Runs on one device alone say nothing of the ratio, so they leave P(GPU) as it was; their seconds are told, and the
-    other device's by as much as the prior was off.
+    other device's by as much as the prior was off.  power: of the node, which makes joules of seconds where neither
+    runs nor the prior tell joules.
     """
+    if not (cpu.runs or gpu.runs):
+        return prior
     if not (cpu.runs and gpu.runs):
         told = corrected(prior, log_slowdown([(prior, cpu, gpu)]))
-        return told and replace(
-            told, cpu_seconds=cpu.seconds or told.cpu_seconds, gpu_seconds=gpu.seconds or told.gpu_seconds
-        )
+        return told and with_beliefs(told, belief_of(told, cpu, "cpu", power), belief_of(told, gpu, "gpu", power))
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
-    energy, errors = prior.energy_ratio if prior else None, math.inf  # a prior's energy must be clear to decide
-    if cpu.joules and gpu.joules:
-        # A joule estimated from TDP is off by half: that energy must be clear to decide, too.
-        errors = math.hypot(SMALLEST_STD, math.log1p(cpu.joules_error), math.log1p(gpu.joules_error))
-        energy = Spread(math.log(gpu.joules / cpu.joules), errors)
-    p_gpu, decides = probability_worth(speedup, energy, errors, thresholds)
-    return Estimate(
-        p_gpu, speedup, energy, cpu.seconds, gpu.seconds, cpu.joules, gpu.joules,
-        source="history", energy_decides=decides or energy is None,
-    )  # fmt: skip
+    on_cpu, on_gpu = belief_of(prior, cpu, "cpu", power), belief_of(prior, gpu, "gpu", power)
+    energy, power_std = energy_ratio_of(prior, speedup, on_cpu, on_gpu)
+    p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
+    found = Estimate(p_gpu, speedup, energy, source=HISTORY, energy_decides=decides or energy is None)
+    return with_beliefs(found, on_cpu, on_gpu)
 
 
 def log_slowdown(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
@@ -248,11 +197,14 @@ def log_slowdown(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> fl
 
 
 def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:
-    """The estimate with its seconds so many times as long."""
+    """The estimate with its seconds so many times as long, and as many times the joules: its watts stay."""
     if estimate is None or not log_factor:
         return estimate
-    cpu, gpu = (s and s * math.exp(log_factor) for s in (estimate.cpu_seconds, estimate.gpu_seconds))
-    return replace(estimate, cpu_seconds=cpu, gpu_seconds=gpu)
+    e, factor = estimate, math.exp(log_factor)
+    cpu, gpu, cpu_joules, gpu_joules = (
+        known and known * factor for known in (e.cpu_seconds, e.gpu_seconds, e.cpu_joules, e.gpu_joules)
+    )
+    return replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
 
 
 def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:

@@ -139,7 +139,9 @@ def _regions(data: Mapping[str, Any]) -> tuple[Region, ...]:
         low, high = (_with_gaps(one, name, len(BOUNDED)).tolist() for name in ("low", "high"))
         framework, flags = one.get("framework"), (one.get("energies"), one.get("emulated"))
         if not (framework is None or isinstance(framework, str)) or not all(isinstance(one, bool) for one in flags):
-            raise SelectorError(f"selector file: a region's framework must be a name, energies and emulated truth values. {REFIT}")
+            raise SelectorError(
+                f"selector file: a region's framework must be a name, energies and emulated truth values. {REFIT}"
+            )
         ends = [[None if value != value else value for value in side] for side in (low, high)]
         found.append(Region(framework, tuple(ends[0]), tuple(ends[1]), *flags))
     return tuple(found)

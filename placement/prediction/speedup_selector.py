@@ -13,6 +13,8 @@ from typing import Any
 from placement.errors import SelectorError
 from placement.prediction.boosted_trees import BoostedTrees, mixed
 from placement.prediction.estimate import (
+    SELECTOR,
+    Basis,
     Estimate,
     EstimateList,
     Prepared,
@@ -28,6 +30,7 @@ from placement.prediction.gaussian_process import (
     cpu_device,
     gpu_device,
 )
+from placement.prediction.power_model import PowerModel, power_model_of
 from placement.prediction.prepared_residuals import PreparedResiduals
 from placement.prediction.prepared_trees import PreparedTrees
 from placement.prediction.residual_trees import ResidualTrees
@@ -54,16 +57,17 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 
 RATIO, ROOFLINE = "ratio", "roofline"
-"""Kinds of file: ROOFLINE where its trees correct the roofline, RATIO where they tell the speed-up itself, as all did."""
+"""Kinds of file: ROOFLINE where its trees correct the roofline, RATIO where they tell the speed-up, as all did."""
 OTHER_FRAMEWORK = ""  # stands for every framework that was not among those fitted on
 
 
 @dataclass(frozen=True)
 class SpeedupSelector:
-    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, and seconds:
-    the curves', where it has some.
+    """Curves and trees as a Selector: its estimates tell speed-up and energy ratio with their spread, seconds (the
+    curves', where it has some) and joules.
 
     model: the curves, None where the trees have it all.  trees: None where there are none.  share: of the trees.
+    power: watts, which make joules of seconds.
     """
 
     version: str
@@ -73,6 +77,7 @@ class SpeedupSelector:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     trees: BoostedTrees | ResidualTrees | None = None
     share: float = 0.0
+    power: PowerModel = field(default_factory=PowerModel)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the node has no GPU, or the spec tells neither FLOPs (0 counts as unknown) nor launches."""
@@ -83,7 +88,7 @@ class SpeedupSelector:
         if self.model is None:
             if self.trees is None:
                 raise SelectorError(f"this selector has neither curves nor trees. {REFIT}")
-            return prepared_trees(self.trees, nodes, cpus, self.thresholds)
+            return prepared_trees(self.trees, nodes, cpus, self.thresholds, self.power)
         return PreparedGaussianProcess(self, self.model, nodes, cpus)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +101,7 @@ class SpeedupSelector:
             "model": None if self.model is None else gaussian_process_to_dict(self.model),
             "trees": None if self.trees is None else trees_to_dict(self.trees),
             "share": self.share,
+            "power": self.power.to_dict(),
             "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
             "training": dict(self.training),
             "metrics": dict(self.metrics),
@@ -116,9 +122,12 @@ class PreparedGaussianProcess:
             for node in nodes
         ]  # fmt: skip
         self._trees = [
-            None if selector.trees is None else prepared_trees(selector.trees, (node,), cpus, selector.thresholds)
+            None
+            if selector.trees is None
+            else prepared_trees(selector.trees, (node,), cpus, selector.thresholds, selector.power)
             for node in nodes
         ]
+        self._watts = [selector.power.of(node, cpus) for node in nodes]
         self._pairs: dict[str | None, list[DevicePair]] = {}
 
     def __call__(self, task: TaskSpec, /) -> EstimateList:
@@ -137,34 +146,35 @@ class PreparedGaussianProcess:
 
     def _estimate(self, task: TaskSpec, at: int, pair: DevicePair) -> Estimate:
         found = self._model.predict_at(pair, [getattr(task, name) for name in INPUTS])
-        speedup, power, trees = (
-            Spread(found.log_speedup, found.log_speedup_std),
-            self._model.power_spread,
-            self._trees[at],
-        )
+        speedup, power = Spread(found.log_speedup, found.log_speedup_std), self._model.power_spread
+        trees, watts = self._trees[at], self._watts[at]
+        if power is None and watts.ratio_std is not None:
+            power = Spread(watts.log_ratio, watts.ratio_std)
         if trees is not None:
             by_trees, power = trees.spreads_of(task)
             speedup = mixed(found, by_trees, self._share)
         energy = energy_of(speedup, power)
         p_gpu, energy_decides = probability_worth(speedup, energy, power.std if power else 0.0, self._thresholds)
+        steps = math.log(task.steps)
+        cpu, gpu = seconds_of_log(steps + found.log_cpu_seconds), seconds_of_log(steps + found.log_gpu_seconds)
+        cpu_joules = None if watts.cpu is None else watts.cpu * cpu
+        gpu_joules = None if watts.cpu is None or power is None else watts.cpu * seconds_of_log(power.mean) * gpu
+        std = found.log_speedup_std  # the curves tell no spread of each device's seconds: that of their ratio stands in
         return Estimate(
-            p_gpu,
-            speedup=speedup,
-            energy_ratio=energy,
-            cpu_seconds=seconds_of_log(math.log(task.steps) + found.log_cpu_seconds),
-            gpu_seconds=seconds_of_log(math.log(task.steps) + found.log_gpu_seconds),
-            extrapolating=found.extrapolating,
-            energy_decides=energy_decides,
-        )
+            p_gpu, speedup, energy, cpu, gpu, cpu_joules, gpu_joules, found.extrapolating, SELECTOR, energy_decides,
+            Basis(std, math.hypot(std, watts.cpu_std), watts.cpu_idle, SELECTOR, watts.source),
+            Basis(std, math.hypot(std, watts.gpu_std), watts.gpu_idle, SELECTOR, watts.source),
+        )  # fmt: skip
 
 
 def prepared_trees(
-    trees: BoostedTrees | ResidualTrees, nodes: tuple[NodeSpec, ...], cpus: float, thresholds: JointThreshold
-) -> PreparedTrees | PreparedResiduals:
+    trees: BoostedTrees | ResidualTrees, nodes: tuple[NodeSpec, ...], cpus: float, thresholds: JointThreshold,
+    watts: PowerModel,
+) -> PreparedTrees | PreparedResiduals:  # fmt: skip
     """Trees of either kind, prepared for some nodes."""
     if isinstance(trees, ResidualTrees):
-        return PreparedResiduals(trees, nodes, cpus, thresholds)
-    return PreparedTrees(trees, nodes, cpus, thresholds)
+        return PreparedResiduals(trees, nodes, cpus, thresholds, watts)
+    return PreparedTrees(trees, nodes, cpus, thresholds, watts)
 
 
 def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
@@ -187,4 +197,5 @@ def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
         notes_of(data, "metrics"),
         trees,
         share,
+        power_model_of(data.get("power")),
     )

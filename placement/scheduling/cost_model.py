@@ -2,7 +2,8 @@
 
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
 `placement.prediction.runtime_history.prior_spread` has it; of one kind of node from the others' (their geometric mean).
-Joules count only where all candidates' are known.
+Joules that are not known of one kind of node: the others' watts, likewise. Where a device's joules are known on no kind
+of node, none count.
 """
 
 from __future__ import annotations
@@ -83,10 +84,19 @@ def options_of(found: CandidateSet) -> list[Option] | None:
                 continue
             if seconds is None:
                 return None
-            joules = estimate and (estimate.cpu_joules if device == "cpu" else estimate.gpu_joules)
-            joules_known = joules_known and joules is not None
+            joules = estimate and estimate.joules_on(device)
+            if joules is None and joules_known:
+                watts = usual_watts(found, device)
+                joules, joules_known = (None, False) if watts is None else (watts * seconds, True)
             options.append(Option(device, configs, max(seconds, 1e-9), joules or 0.0))
     return options if joules_known else [option._replace(joules=0.0) for option in options]
+
+
+def usual_watts(found: CandidateSet, device: Device) -> float | None:
+    """Watts of a task on a device: the geometric mean over the groups that know its seconds and joules there."""
+    estimates = [e for i in range(len(found.groups)) if (e := found.estimate(i)) is not None]
+    known = [(e.joules_on(device), e.seconds_on(device)) for e in estimates]
+    return geometric_mean([joules / seconds for joules, seconds in known if joules and seconds])
 
 
 def seconds_of(found: CandidateSet, at: int) -> tuple[float | None, float | None]:

@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from placement.prediction.estimate import Estimate, EstimateList, Estimates, SingleNodeSelector, prepared
-from placement.prediction.runtime_history import RunHistory, Timings, corrected, log_slowdown, posterior
+from placement.prediction.estimate import Estimate, EstimateList, Estimates
+from placement.prediction.one_by_one import SingleNodeSelector, power_model, prepared
+from placement.prediction.runtime_history import RunHistory, corrected, log_slowdown, posterior
+from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
 from placement.scheduling.queue_model import Backlog
 from placement.spec.joint_threshold import JointThreshold
@@ -112,6 +114,7 @@ class CandidateTable:
         self.least_of_all = min(self.least, default=math.inf)
         nodes = tuple(group[0].spec for group in groups if group[0].grants_gpus)
         self.prior = prepared(selector, nodes, limits.cpus["cpu"])
+        self.power = power_model(selector)
         self.memo: dict[tuple[int, ...], tuple[str, ...]] = {}
 
     def _group(self, kinds: Sequence[NodeKind], estimated: int | None) -> NodeGroup:
@@ -163,7 +166,8 @@ class CandidateTable:
         """The selector's estimate and what was seen on this kind of node; of one without a GPU there is none."""
         if seen is None or not kind.grants_gpus:
             return prior
-        return posterior(prior, *self._timed(kind, seen), self.thresholds)
+        power = self.power.of(kind.spec, self.limits.cpus["cpu"])
+        return posterior(prior, *self._timed(kind, seen), self.thresholds, power)
 
     def _log_slowdown(self, prior: Estimates, seen: RunHistory) -> float:
         """Log of the factor by which measured runs of a task take longer than the selector estimates; 0 of none."""

@@ -1,6 +1,7 @@
-"""The published measurements that the shipped selector is fitted on and evaluated against, from the folder PLACEMENT_DATA.
+"""The published measurements that the shipped selector is fitted on and evaluated against.
 
-None of their rows is committed: what is, are the fitted selector, the digests of the files and the residuals.
+They lie in the folder that PLACEMENT_DATA names. None of their rows is committed: what is, are the fitted selector, the
+digests of the files and the residuals.
 """
 
 from __future__ import annotations

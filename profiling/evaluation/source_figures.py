@@ -123,7 +123,7 @@ def _regret(frame: pd.DataFrame, what: str, chosen: np.ndarray, best: np.ndarray
 
 
 def pooled(each: Sequence[Figures], whole: Figures) -> Figures:
-    """Means over sources (sums of SUMS, geometric means of FACTORS); `NAME_rows` is the figure over all rows at once."""
+    """Means over sources (sums of SUMS, geometric means of FACTORS); `NAME_rows` is the figure over all rows."""
     found: Figures = {}
     for name in whole:
         values = [float(value) for one in each if (value := one.get(name)) is not None and np.isfinite(value)]

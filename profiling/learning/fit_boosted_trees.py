@@ -26,6 +26,7 @@ def boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> 
 
 
 def regressor(options: dict[str, Any]) -> Any:
+    """scikit-learn's trees with these options, unfitted."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(random_state=0, early_stopping=False, **options)

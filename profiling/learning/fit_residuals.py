@@ -41,14 +41,14 @@ FEWEST_IN_REGION = 4
 FEWEST_OF_FAMILY = 30
 LEAST_SQUARE = 4e-4  # of an error: two runs of the same work differ by so much
 LOG_SQUARE = 1.27
-"""Minus the mean of the logarithm of the square of a standard normal variable: what a fit to logarithms of squares lacks."""
+"""Minus the mean of the logarithm of the square of a standard normal variable, which a fit to such logarithms lacks."""
 PRIOR = ("flops", "input_bytes", "parameters", "batch_size", "kernels", "framework", "inputs_on_device",
          "cpu_gflops", "gpu_gflops", "gpu_memory_gb", "gpu_tdp_w")  # fmt: skip
 
 
 class Priors(NamedTuple):
-    """The roofline's answers about the rows of a frame, (n,) each: logarithms of a step's CPU seconds, the speed-up, its
-    standard deviation, and the power ratio by the TDPs.
+    """The roofline's answers about the rows of a frame, (n,) each: logarithms of a step's CPU seconds, the speed-up,
+    its standard deviation, and the power ratio by the TDPs.
     """
 
     log_cpu: np.ndarray
@@ -74,7 +74,7 @@ class Predicted(NamedTuple):
 
 def priors_of(frame: pd.DataFrame, *, kernels: bool = True) -> Priors:
     """The roofline of each row. kernels: False takes the launches as unknown."""
-    columns = {name: frame[name] if name in frame else np.nan for name in PRIOR}
+    columns = {name: frame.get(name, np.nan) for name in PRIOR}
     import pandas as pd
 
     table = pd.DataFrame(columns, index=frame.index).astype(object)
@@ -98,7 +98,7 @@ def _tdp(frame: pd.DataFrame, name: str) -> list[float | None]:
 
 @one_thread
 def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
-    """The corrections of a frame of pairs (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS."""
+    """The corrections of a frame (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS pairs."""
     known = np.isfinite(log_speedups(frame)) & (frame["flops"].to_numpy(float) > 0)
     if known.sum() < FEWEST_ROWS:
         return None
@@ -201,8 +201,8 @@ def regions_of(frame: pd.DataFrame) -> tuple[Region, ...]:
 
 
 def _parts(frame: pd.DataFrame) -> Iterator[tuple[Any, np.ndarray]]:
-    """(framework, indices of rows): each family of a source that has rows enough, and the rest of the source together."""
-    names = {name: frame[name] if name in frame else np.nan for name in ("source_name", "family", "framework")}
+    """(framework, indices of rows): each family of a source that has rows enough, and its other rows together."""
+    names = {name: frame.get(name, np.nan) for name in ("source_name", "family", "framework")}
     import pandas as pd
 
     keys = pd.DataFrame(names, index=frame.index).astype(object)

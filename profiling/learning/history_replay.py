@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import Timings, posterior
+from placement.prediction.runtime_history import posterior
+from placement.prediction.timings import Timings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,8 +1,8 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
-curves (`fit_gaussian_process`) and the roofline with trees (`fit_residuals`), and the share of the trees: 1, unless another of SHARES
-errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens of times faster to
-ask. Each part of the work is held out once: one part alone tells too little.
+curves (`fit_gaussian_process`) and the roofline with trees (`fit_residuals`), and the share of the trees: 1, unless
+another of SHARES errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens of
+times faster to ask. Each part of the work is held out once: one part alone tells too little.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import INPUTS, GaussianProcess, Prediction
 from placement.prediction.residual_trees import ResidualTrees
 from profiling.learning.fit_gaussian_process import fit_ratio
+from profiling.learning.fit_power import fit_power
 from profiling.learning.fit_residuals import fit_residuals, predict, speedups_by_trees
 from profiling.learning.learner import Fold
 from profiling.learning.pair_targets import log_speedups, parts_of_work, work_of
@@ -156,7 +157,7 @@ def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 
         "ratio", fitted.curves, rule,
         training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
         metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "share_of_trees": fitted.share},
-        trees=fitted.trees, share=fitted.share,
+        trees=fitted.trees, share=fitted.share, power=fit_power(frame, seed),
     )  # fmt: skip
-    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share")}, sort_keys=True)
+    text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share", "power")}, sort_keys=True)
     return replace(made, version=f"ratio-{hashlib.sha256(text.encode()).hexdigest()[:12]}")

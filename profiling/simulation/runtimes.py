@@ -118,7 +118,7 @@ class TimesSelector:
         )
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
-        """A function task -> estimates on these nodes, for `placement.prediction.estimate.prepared`."""
+        """A function task -> estimates on these nodes, for `placement.prediction.one_by_one.prepared`."""
         return lambda task: EstimateList([self.estimate(task, node, cpus) for node in nodes])
 
     def to_dict(self) -> dict[str, Any]:

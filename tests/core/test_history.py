@@ -11,21 +11,20 @@ from core_builders import TASK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.estimate import Basis, Estimate, Spread
 from placement.prediction.runtime_history import (
     COLD_START_RUNS,
-    DRIFT_SAMPLES,
     LARGEST_KEYS,
     History,
     Key,
     Place,
-    Timings,
     combined,
     corrected,
     log_slowdown,
     posterior,
     size_of,
 )
+from placement.prediction.timings import DRIFT_SAMPLES, Timings
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
@@ -243,7 +242,8 @@ def test_what_a_snapshot_holds_does_not_change_under_it() -> None:
 def test_runs_on_one_device_leave_the_chance_and_tell_the_seconds() -> None:
     prior = Estimate(0.3, gpu_seconds=9.0)
     estimate = posterior(prior, timed(4.0), Timings(), RULE)
-    assert estimate == Estimate(0.3, cpu_seconds=pytest.approx(4.0), gpu_seconds=9.0)  # type: ignore[arg-type]
+    basis = Basis(seconds_std=0.05, seconds_from="history", runs=1)
+    assert estimate == Estimate(0.3, cpu_seconds=pytest.approx(4.0), gpu_seconds=9.0, cpu_basis=basis)  # type: ignore[arg-type]
     assert posterior(None, timed(4.0), Timings(), RULE) is None
     assert posterior(None, Timings(), Timings(), RULE) is None
 

@@ -14,7 +14,9 @@ from core_builders import CPU_NODE, TASK, cluster, limits, net, seeded, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.prediction.device_belief import completed
 from placement.prediction.estimate import Estimate
+from placement.prediction.one_by_one import power_model
 from placement.prediction.runtime_history import History, Place, RunHistory, posterior, size_of
 from placement.scheduling.candidates import Candidate, CandidateSet, candidate_set, has
 from placement.scheduling.decision import decide, key_of
@@ -49,10 +51,12 @@ def plain_candidates(task: TaskSpec, given_limits: Limits, snap: Snapshot, seen:
     for kind in snap.inventory.kinds:
         estimate = None
         if kind.grants_gpus:
+            power = power_model(snap.selector).of(kind.spec, given_limits.cpus["cpu"])
             estimate = snap.selector.estimate(task, kind.spec, given_limits.cpus["cpu"])
+            estimate = estimate and completed(estimate, power)
             if seen is not None:
                 runs = [seen.at(kind.spec.config, d, given_limits.cpus[d]) for d in ("cpu", "gpu")]  # type: ignore[arg-type]
-                estimate = posterior(estimate, *runs, snap.thresholds)
+                estimate = posterior(estimate, *runs, snap.thresholds, power)
         for device in ("cpu", "gpu"):
             if infeasible(task, kind, device, given_limits, seen) is None:  # type: ignore[arg-type]
                 gpus = given_limits.gpus if device == "gpu" else 0.0
