@@ -41,6 +41,7 @@ from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 
+QUANTITIES = 5  # axes that are quantities of the task; the others are quotients of these
 NOTHING = (0.0, 0.0, 0.0, 0.0)
 LARGEST_LOG_VARIANCE = 6.0  # of a standard deviation of e to the 3: more tells nothing more
 LEAST_STD = 0.02
@@ -129,7 +130,7 @@ class PreparedResiduals:
         """The answer for a cell, which is kept."""
         framework, on_device, *places = cell
         flops, batch, parameters, read, kernels = (
-            axis.middle[place] for axis, place in zip(self.axes, places, strict=False)
+            axis.middle[place] for axis, place in zip(self.axes[:QUANTITIES], places[:QUANTITIES], strict=True)
         )
         supports = self._supports(framework, (flops, batch, parameters, read))
         sums = self._sums(framework, places) if any(one[0] for one in supports) else [NOTHING] * len(self.nodes)
@@ -174,10 +175,11 @@ class PreparedResiduals:
     def _belief(self, task: Work, at: int, sums: Sequence[float], supported: float, powered: float) -> Belief:
         prior = roofline(task, self.rates[at])
         shift, cpu_shift, log_variance, power = sums
-        shift *= supported
-        variance = (1.0 - supported) * prior.std**2
-        if supported:
-            variance += supported * math.exp(min(log_variance, LARGEST_LOG_VARIANCE))
+        learned = 0.0 if task.host_only else supported  # such work has one time, whatever is learned about it
+        shift *= learned
+        variance = (1.0 - learned) * prior.std**2
+        if learned:
+            variance += learned * math.exp(min(log_variance, LARGEST_LOG_VARIANCE))
         of_power, power_std = self.power[at], POWER_STD
         if self.model.power_std is not None:
             of_power += powered * power

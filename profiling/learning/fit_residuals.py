@@ -23,7 +23,7 @@ from placement.prediction.residual_trees import (
     ResidualTrees,
     log_power_by_tdp,
 )
-from placement.prediction.roofline import rates, roofline, work
+from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
 from profiling.learning.one_thread import one_thread
@@ -233,13 +233,14 @@ def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
     frameworks = [name if isinstance(name, str) else None for name in frame["framework"]]
     supported, powered = _supports(model.regions, logs, frameworks, emulated_rows(frame))
     shift, _, log_variance, power = model.sums(logs, frameworks).T
-    variance = supported * np.exp(np.minimum(log_variance, LARGEST_LOG_VARIANCE)) + (1 - supported) * told.std**2
+    learned = np.where(np.isin(np.array(frameworks, object), list(HOST_ONLY)), 0.0, supported)
+    variance = learned * np.exp(np.minimum(log_variance, LARGEST_LOG_VARIANCE)) + (1 - learned) * told.std**2
     of_power, power_std = told.power, np.full(len(frame), POWER_STD)
     if model.power_std is not None:
         of_power = of_power + powered * power
         power_std = powered * model.power_std + (1 - powered) * POWER_STD
     std = np.maximum(LEAST_STD, np.sqrt(variance))
-    return Predicted(told.speedup + supported * shift, std, of_power, power_std, supported)
+    return Predicted(told.speedup + learned * shift, std, of_power, power_std, supported)
 
 
 def _supports(

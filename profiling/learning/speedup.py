@@ -1,8 +1,8 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
 curves (`fit_gaussian_process`) and the roofline with trees (`fit_residuals`), and the share of the trees: 1, unless
-another of SHARES errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens of
-times faster to ask. Each part of the work is held out once: one part alone tells too little.
+another of SHARES errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens
+of times faster to ask. Each part of the work is held out once: one part alone tells too little.
 """
 
 from __future__ import annotations

@@ -33,9 +33,10 @@ from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
-from profiling.learning.fit_boosted_trees import SPEEDUP_TREES, boosted, regressor
+from profiling.learning.fit_boosted_trees import boosted, regressor
 
 INPUTS = len(NUMBERS) + 1
+SPEEDUP_TREES = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate": 0.15}
 NODE = paper_configs()["B"]
 READY = {}
 
