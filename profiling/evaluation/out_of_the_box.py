@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 BASELINES = ("majority", "flops_rule", "logistic", "boosted_trees")
 POOLED = "pooled"
-Refit = Callable[["pd.DataFrame"], Selector]
+Refit = Callable[[str], Selector]
+"""Name of a source -> a selector fitted without it."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,13 @@ def by_device(frame: pd.DataFrame, told: Told) -> dict[str, Figures]:
 
 
 def out_of_the_box(
-    frame: pd.DataFrame, selector: Selector, refit: Refit | None = None, grid: pd.DataFrame | None = None
-) -> OutOfTheBox:
+    frame: pd.DataFrame, selector: Selector, refit: Refit | None = None, known: pd.DataFrame | None = None,
+    grid: pd.DataFrame | None = None,
+) -> OutOfTheBox:  # fmt: skip
     """Evaluates `selector` on the pairs of `frame` (of `profiling.dataset.published_pairs`).
 
-    refit: makes a selector of published pairs; None leaves `left_out` empty.  grid: emulated pairs, which the
-    baselines are fitted to beside the published ones.
+    refit: None leaves `left_out` empty.  known: published pairs, and grid: emulated pairs, which the baselines are
+    fitted to.
     """
     frame = frame.reset_index(drop=True)
     told = told_by(selector, frame)
@@ -84,7 +86,12 @@ def out_of_the_box(
     full, bare = _without_each(frame, refit)
     devices["left_out"] = by_device(frame, full)
     return OutOfTheBox(
-        selector.version, shipped, by_source(frame, full), by_source(frame, bare), devices, _baselines(frame, grid)
+        selector.version,
+        shipped,
+        by_source(frame, full),
+        by_source(frame, bare),
+        devices,
+        _baselines(frame, known, grid),
     )
 
 
@@ -93,7 +100,7 @@ def _without_each(frame: pd.DataFrame, refit: Refit) -> tuple[Told, Told]:
     found: list[tuple[np.ndarray, Told, Told]] = []
     for source in frame["source_name"].unique():
         rows = np.flatnonzero((frame["source_name"] == source).to_numpy())
-        selector, test = refit(frame[~left_out(frame, source)]), frame.iloc[rows]
+        selector, test = refit(str(source)), frame.iloc[rows]
         found.append((rows, told_by(selector, test), told_by(selector, test, BARE)))
     order = np.argsort(np.concatenate([rows for rows, _, _ in found]))
     return _joined([full for _, full, _ in found], order), _joined([bare for _, _, bare in found], order)
@@ -103,16 +110,21 @@ def _joined(parts: list[Told], order: np.ndarray) -> Told:
     return Told(*(np.concatenate([getattr(one, name) for one in parts])[order] for name in Told.__slots__))
 
 
-def _baselines(frame: pd.DataFrame, grid: pd.DataFrame | None) -> dict[str, dict[str, Figures]]:
+def _baselines(
+    frame: pd.DataFrame, known: pd.DataFrame | None, grid: pd.DataFrame | None
+) -> dict[str, dict[str, Figures]]:
     import pandas as pd
 
-    whole = frame if grid is None else pd.concat([frame, grid], ignore_index=True)
+    others = [] if known is None or known is frame else [known]
+    whole = pd.concat([frame, *others, *([] if grid is None else [grid])], ignore_index=True)
+    asked = np.arange(len(whole)) < len(frame)
+    seen = np.ones(len(whole), bool) if not others else ~asked
     source = whole["source_name"].to_numpy(object)
-    sources = list(dict.fromkeys(frame["source_name"]))
     folds = [
-        Fold(name, np.flatnonzero(~left_out(whole, name).to_numpy()), np.flatnonzero(source == name))
-        for name in sources
-    ]
+        Fold(str(name), np.flatnonzero(seen & ~left_out(whole, name).to_numpy()),
+             np.flatnonzero(asked & (source == name)))
+        for name in dict.fromkeys(frame["source_name"])
+    ]  # fmt: skip
     found: dict[str, dict[str, Figures]] = {}
     for name in BASELINES:
         answers = learners()[name].held_out(whole, folds, JointThreshold())

@@ -47,6 +47,11 @@ def emulated_grid(rule: JointThreshold | None = None) -> pd.DataFrame:
     return of_labelled(frame).assign(source_name=GRID)
 
 
+def without_calibration(grid: pd.DataFrame, source: str) -> pd.DataFrame:
+    """The grid without work whose emulated times are calibrated on a source: boosted trees on gbm."""
+    return grid[grid["framework"] != "xgboost"] if source == "gbm" else grid
+
+
 def fit_shipped(
     published: pd.DataFrame, grid: pd.DataFrame, rule: JointThreshold | None = None, seed: int = 0
 ) -> SpeedupSelector:
