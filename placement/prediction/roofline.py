@@ -26,6 +26,9 @@ HOST_ONLY = frozenset({"numpy", "scipy", "pandas", "scikit-learn", "sklearn"})
 """Frameworks that run on the CPU whichever device they are given."""
 
 NETWORK_PARAMETERS = 100  # work with fewer parameters is an operation or a kernel, no network
+NETWORK_FLOPS_AN_ELEMENT = 3000.0
+"""Of an input; array code and matrix products of common sizes do fewer, networks more."""
+TREE_COLUMNS = 13.0
 SEQUENTIAL = 8.0
 """A network whose parameters are used so many times more often than it has input elements makes its own further input
 (a language model that generates): each use is a pass of its own over the parameters."""
@@ -149,11 +152,11 @@ def work(
     flops, input_bytes, parameters, batch_size, kernels = (
         min(float(value), LARGEST) if value else None for value in (flops, input_bytes, parameters, batch_size, kernels)
     )
-    known = parameters or 0.0
-    kind = "tree" if framework in TREES else "network" if known >= NETWORK_PARAMETERS else "array"
-    read = input_bytes or _guessed_input(flops or 0.0, batch_size or 1.0, kind)
+    read = input_bytes or _guessed_input(flops or 0.0, batch_size or 1.0, framework in TREES)
     elements = max(read / BYTES_AN_ELEMENT, 1.0)
     flops = flops or UNKNOWN_FLOPS_AN_ELEMENT * elements
+    known = parameters or _guessed_parameters(flops, flops / elements)
+    kind = "tree" if framework in TREES else "network" if known >= NETWORK_PARAMETERS else "array"
     fused = framework in FUSED
     passes = 1.0
     if kind == "network":
@@ -169,9 +172,16 @@ def work(
     return Work(kind, flops, tuple(cases), None if inputs_on_device else read, framework in HOST_ONLY)
 
 
-def _guessed_input(flops: float, batch_size: float, kind: str) -> float:
+def _guessed_input(flops: float, batch_size: float, trees: bool) -> float:
     """Bytes of an input that a spec does not tell: between none at all and an element for each FLOP."""
-    return BYTES_AN_ELEMENT * max(batch_size, math.sqrt(flops) if kind != "tree" else batch_size * 13.0)
+    return BYTES_AN_ELEMENT * max(batch_size, batch_size * TREE_COLUMNS if trees else math.sqrt(flops))
+
+
+def _guessed_parameters(flops: float, flops_an_element: float) -> float:
+    """Parameters of work that does not tell them: none, unless it does more FLOPs an element than array code does."""
+    if flops_an_element < NETWORK_FLOPS_AN_ELEMENT:
+        return 0.0
+    return min(12.0 * flops_an_element, 100.0 * math.sqrt(flops))
 
 
 def _launches(kind: str, parameters: float, passes: float, flops_an_element: float) -> tuple[float, float]:
