@@ -133,7 +133,7 @@ class PreparedResiduals:
             axis.middle[place] for axis, place in zip(self.axes[:QUANTITIES], places[:QUANTITIES], strict=True)
         )
         supports = self._supports(framework, (flops, batch, parameters, read))
-        sums = self._sums(framework, places) if any(one[0] for one in supports) else [NOTHING] * len(self.nodes)
+        sums = self._sums(framework, places) if any(max(one) for one in supports) else [NOTHING] * len(self.nodes)
         task = work(flops, read, parameters, batch, kernels, framework, bool(on_device))
         beliefs = [self._belief(task, at, sums[at], *supports[at]) for at in range(len(self.nodes))]
         p_gpu: list[float | None] = [None] * self.count
@@ -157,7 +157,9 @@ class PreparedResiduals:
             strange += region.distance(logs, 0)
             for at, of_device in enumerate(far):
                 distance, of_node = scale * strange, scale * of_device
-                if distance + of_node < nearest[at] and not (emulated and real[at]):
+                if emulated and real[at]:
+                    continue
+                if distance + of_node < nearest[at]:
                     nearest[at] = distance + of_node
                 if region.energies and distance + of_node < powered[at]:
                     powered[at] = distance + of_node

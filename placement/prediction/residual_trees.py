@@ -54,8 +54,8 @@ LOG_CPU_TDP, LOG_GPU_TDP = math.log(100.0), math.log(200.0)  # of hardware whose
 class Region(NamedTuple):
     """The range of a part of the data. low, high: logarithms of BOUNDED, None where never known.
 
-    framework: of its work.  energies: whether its power ratios are known.  emulated: its times are an emulator's: they
-    correct no answer about real hardware.
+    framework: of its work.  energies: whether its power ratios are known.  emulated: its times and energies are an
+    emulator's: they correct no answer about real hardware.
     """
 
     framework: str | None

@@ -256,7 +256,9 @@ def _supports(
             row, framework, on_emulated = key
             distances = [((one.distance(row, 0) + one.strangeness(framework)) * one.scale, one) for one in regions]
             nearest = min((far for far, one in distances if on_emulated or not one.emulated), default=FARTHEST)
-            powered = min((far for far, one in distances if one.energies), default=FARTHEST)
+            powered = min(
+                (far for far, one in distances if one.energies and (on_emulated or not one.emulated)), default=FARTHEST
+            )
             known[key] = tuple(np.exp(-0.5 * far) if far < FARTHEST else 0.0 for far in (nearest, powered))  # type: ignore[assignment]
         found.append(known[key])
     each = np.array(found, float).reshape(-1, 2)
