@@ -50,9 +50,11 @@ class Parts(NamedTuple):
         return self.compute + self.memory + self.launch
 
 
-def parts(flops: float, moved: float, launches: float, *, flop_s: float, byte_s: float, launch_s: float) -> Parts:
-    """The roofline of one step. moved: bytes.  flop_s, byte_s, launch_s: seconds of one of each."""
-    return Parts(flops * flop_s, moved * byte_s, launches * launch_s)
+def parts(
+    flops: float, moved: float, launches: float, flop_s: float, byte_s: float, launch_s: float, call_s: float = 0.0
+) -> Parts:
+    """The roofline of one step. moved: bytes.  flop_s, byte_s, launch_s: seconds of one of each.  call_s: beside."""
+    return Parts(flops * flop_s, moved * byte_s, launches * launch_s + call_s)
 
 
 TYPICAL: Mapping[str, float] = {
@@ -269,33 +271,31 @@ class Roofline(NamedTuple):
 def roofline(task: Work, node: NodeRates) -> Roofline:
     """The seconds of a step by the roofline, integrated over the cases of the work."""
     kind, flops, cases, copied, host_only = task
-    cpu, gpu = node[KINDS[kind]]
+    cpu, of_gpu = node[KINDS[kind]]
     flop_s, byte_s, launch_s, call_s, _, _, compute_std, memory_std = cpu
-    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _, _ = gpu
+    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _, _ = of_gpu
     copying = 0.0 if copied is None else copied * copy_byte_s + copy_s
-    compute, gpu_compute = flops * flop_s, flops * gpu_flop_s
     log_cpu = mean = square = variance = 0.0
     for weight, launches, moved in cases:
-        launch = launches * launch_s + call_s
-        seconds = compute + moved * byte_s + launch
+        compute, memory, launch = parts(flops, moved, launches, flop_s, byte_s, launch_s, call_s)
+        seconds = compute + memory + launch
         log_seconds = math.log(seconds)
         log_cpu += weight * log_seconds
         if host_only:
             variance += weight * HOST_ONLY_STD**2
             continue
-        gpu_launch = launches * gpu_launch_s + gpu_call_s
-        gpu_seconds = gpu_compute + moved * gpu_byte_s + gpu_launch + copying
+        gpu = parts(flops, moved, launches, gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s)
+        gpu_compute, gpu_memory, gpu_launch = gpu
+        gpu_seconds = gpu_compute + gpu_memory + gpu_launch + copying
         speedup = log_seconds - math.log(gpu_seconds)
         mean += weight * speedup
         square += weight * speedup * speedup
-        of_compute, of_launch = compute_std / seconds * compute, LAUNCH_STD / seconds * launch
-        gpu_of_compute, gpu_of_launch = compute_std / gpu_seconds * gpu_compute, LAUNCH_STD / gpu_seconds * gpu_launch
-        of_memory, gpu_of_memory = memory_std * moved * byte_s / seconds, memory_std * moved * gpu_byte_s / gpu_seconds
-        of_copying = COPY_STD * copying / gpu_seconds
+        of_compute, of_memory, of_launch = compute / seconds, memory / seconds, launch / seconds
+        on_gpu = (gpu_compute / gpu_seconds, gpu_memory / gpu_seconds, gpu_launch / gpu_seconds)
         variance += weight * (
-            of_compute * of_compute + gpu_of_compute * gpu_of_compute
-            + of_memory * of_memory + gpu_of_memory * gpu_of_memory
-            + of_launch * of_launch + gpu_of_launch * gpu_of_launch - SHARED_LAUNCH * of_launch * gpu_of_launch
-            + of_copying * of_copying + LEVEL_VARIANCE
+            compute_std * compute_std * (of_compute * of_compute + on_gpu[0] * on_gpu[0])
+            + memory_std * memory_std * (of_memory * of_memory + on_gpu[1] * on_gpu[1])
+            + LAUNCH_STD**2 * (of_launch * of_launch + on_gpu[2] * on_gpu[2] - SHARED_LAUNCH * of_launch * on_gpu[2])
+            + (COPY_STD * copying / gpu_seconds) ** 2 + LEVEL_VARIANCE
         )  # fmt: skip
     return Roofline(log_cpu, mean, math.sqrt(variance + max(0.0, square - mean * mean)))

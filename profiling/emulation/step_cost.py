@@ -15,25 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
+from placement.prediction.roofline import Parts, parts
 from placement.spec.task import Operation
 
 KINDS = ("matmul", "conv", "grouped_conv", "memory")
 """The kinds that the calibrated sets cost; `tree` has a set of its own, `pipeline` is `emulator.loader_seconds`."""
-
-
-class Parts(NamedTuple):
-    """Seconds of a step on a device: compute, memory and launches."""
-
-    compute: float = 0.0
-    memory: float = 0.0
-    launch: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of the whole step."""
-        return self.compute + self.memory + self.launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +46,11 @@ class StepCosts:
         """The seconds of a step's operations; peak in FLOP/s, bandwidth in B/s."""
         compute = memory = launch = 0.0
         for operation in operations:
-            compute += self.compute.get(operation.kind, 0.0) * operation.flops / peak
-            memory += self.memory.get(operation.kind, 0.0) * operation.bytes / bandwidth
-            launch += self.launch_s * operation.launches
+            one = parts(
+                operation.flops, operation.bytes, operation.launches, self.compute.get(operation.kind, 0.0) / peak,
+                self.memory.get(operation.kind, 0.0) / bandwidth, self.launch_s,
+            )  # fmt: skip
+            compute, memory, launch = compute + one.compute, memory + one.memory, launch + one.launch
         return Parts(compute, memory, launch)
 
     def in_fp32(self, factors: Mapping[str, float]) -> StepCosts:
