@@ -35,6 +35,8 @@ BOUNDED = (*OF_TASK, *OF_NODE)
 """Quantities whose logarithms have a range in each region."""
 REACH = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)
 """How far beyond a region's range its data still tell, for each of BOUNDED: one standard deviation of a bell."""
+UNKNOWN_DISTANCE = 1.5
+"""Squared distance of a quantity that a task or a node does not tell: it may lie in the range or not."""
 OTHER_FRAMEWORK, NO_FRAMEWORK = 1.5, 0.7
 """Distance of a task of another framework than the region's, and of one whose framework is not known."""
 EMULATED_SCALE = 0.1
@@ -74,7 +76,10 @@ class Region(NamedTuple):
         found = 0.0
         for at, value in enumerate(values, first):
             low, high = self.low[at], self.high[at]
-            if value is None or low is None or high is None:
+            if low is None or high is None:
+                continue
+            if value is None:
+                found += UNKNOWN_DISTANCE
                 continue
             gap = low - value if value < low else value - high
             if gap > 0.0:

@@ -99,7 +99,8 @@ def _tdp(frame: pd.DataFrame, name: str) -> list[float | None]:
 @one_thread
 def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     """The corrections of a frame (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS pairs."""
-    known = np.isfinite(log_speedups(frame)) & (frame["flops"].to_numpy(float) > 0)
+    told = (frame["flops"].to_numpy(float) > 0) | (frame[["kernels", "input_bytes"]].to_numpy(float) > 0).all(axis=1)
+    known = np.isfinite(log_speedups(frame)) & told
     if known.sum() < FEWEST_ROWS:
         return None
     frame = frame[known].reset_index(drop=True)
