@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from placement.prediction.estimate import (
+    CLEAR,
     ROOFLINE,
     SELECTOR,
     SURE_POWER,
@@ -31,6 +32,8 @@ from placement.prediction.residual_trees import (
     OF_TASK,
     POWER_STD,
     ROOFLINE_ALONE,
+    UNKNOWN_DISTANCE,
+    Region,
     ResidualTrees,
     log_power_by_tdp,
     support,
@@ -90,9 +93,8 @@ class PreparedResiduals:
         self.power = [log_power_by_tdp(node.cpu_tdp_w, node.gpu_tdp_w) for node in chosen]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         logs = [[math.log(value) if value else None for value in hardware(node, cpus)] for node in chosen]
-        self.far = [[region.distance(row[:2], len(OF_TASK)) for row in logs] for region in model.regions]
-        self.real = [not node.emulated for node in chosen]
-        self.nearest = [min(row, default=FARTHEST) for row in self.far]
+        far = [[region.distance(row[:2], len(OF_TASK)) for row in logs] for region in model.regions]
+        self.regions = list(_nearby(model, far, [node.emulated for node in chosen]))
         forest = model.forest
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(forest.trees)), np.uint32)
@@ -147,22 +149,28 @@ class PreparedResiduals:
     def _supports(self, framework: str | None, values: Sequence[float | None]) -> list[tuple[float, float]]:
         """(support of times, of powers) on each node."""
         logs = [math.log(value) if value else None for value in values]
-        nearest, real = [FARTHEST] * len(self.nodes), self.real
-        powered = [FARTHEST] * len(self.nodes)
-        for region, far, least in zip(self.model.regions, self.far, self.nearest, strict=True):
-            emulated, scale = region.emulated, region.scale
-            strange = region.strangeness(framework)
-            if scale * (strange + least) >= FARTHEST:
-                continue
-            strange += region.distance(logs, 0)
-            for at, of_device in enumerate(far):
-                distance, of_node = scale * strange, scale * of_device
-                if emulated and real[at]:
+        nearest, powered = [FARTHEST] * len(self.nodes), [FARTHEST] * len(self.nodes)
+        for region, far, least, scale in self.regions:
+            most, strange = FARTHEST / scale - least, region.strangeness(framework)
+            for value, low, high in zip(logs, region.low, region.high, strict=False):
+                if strange >= most:
+                    break
+                if low is None or high is None:
                     continue
-                if distance + of_node < nearest[at]:
-                    nearest[at] = distance + of_node
-                if region.energies and distance + of_node < powered[at]:
-                    powered[at] = distance + of_node
+                if value is None:
+                    strange += UNKNOWN_DISTANCE
+                elif value < low:
+                    strange += (low - value) * (low - value)
+                elif value > high:
+                    strange += (value - high) * (value - high)
+            if strange >= most:
+                continue
+            for at, of_node in far:
+                distance = scale * (strange + of_node)
+                if distance < nearest[at]:
+                    nearest[at] = distance
+                if region.energies and distance < powered[at]:
+                    powered[at] = distance
         return [(support(near), support(power)) for near, power in zip(nearest, powered, strict=True)]
 
     def _sums(self, framework: str | None, places: Sequence[int]) -> Any:
@@ -255,5 +263,29 @@ class ResidualEstimates:
 
     def doubts(self, index: int, /) -> str:
         """The doubts about one estimate."""
-        estimate = self[index]
-        return "" if estimate is None else doubts_of(estimate.extrapolating, estimate.energy_decides)
+        p_gpu = self.p_gpu[index]
+        if p_gpu is None:
+            return ""
+        prepared, belief = self._prepared, self.belief(self._prepared.place[index])
+        decides = belief.power_std <= SURE_POWER
+        if not decides:
+            frugal = prepared.most_energy - belief.power + belief.speedup
+            decides = abs(frugal) >= CLEAR * math.hypot(belief.std, belief.power_std)
+        return doubts_of(belief.support < ROOFLINE_ALONE and unsettled(p_gpu), decides)
+
+
+def _nearby(
+    model: ResidualTrees, far: Sequence[Sequence[float]], emulated: Sequence[bool]
+) -> Iterator[tuple[Region, list[tuple[int, float]], float, float]]:
+    """(region, [(place of a node, its squared distance)], the least of these, scale) of each region near any node.
+
+    far: squared distances of the nodes from each region.  emulated: whether each node is.
+    """
+    for region, distances in zip(model.regions, far, strict=True):
+        scale = region.scale
+        nodes = [
+            (at, distance) for at, distance in enumerate(distances)
+            if scale * distance < FARTHEST and (emulated[at] or not region.emulated)
+        ]  # fmt: skip
+        if nodes:
+            yield region, nodes, min(distance for _, distance in nodes), scale

@@ -39,7 +39,7 @@ UNKNOWN_DISTANCE = 1.5
 """Squared distance of a quantity that a task or a node does not tell: it may lie in the range or not."""
 OTHER_FRAMEWORK, NO_FRAMEWORK = 1.5, 0.7
 """Distance of a task of another framework than the region's, and of one whose framework is not known."""
-EMULATED_SCALE = 0.1
+EMULATED_SCALE = 0.01
 """Of squared distances from emulated data: an emulator is one model, its departure from a roofline reaches far."""
 CELL = 0.125
 FIRST_CELL, LAST_CELL = -24, 640
