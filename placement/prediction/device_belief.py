@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from placement.prediction.estimate import HISTORY, NO_BASIS, Basis, Estimate, Spread
 from placement.prediction.power_model import NodePower
@@ -42,18 +42,22 @@ def belief_of(
         watts_std = math.hypot(SMALLEST_STD, math.log1p(timed.joules_error))
         basis = basis._replace(joules_std=watts_std, idle_watts=idle, joules_from=HISTORY)
         return DeviceBelief(seconds, timed.joules, watts_std, basis)
-    if seconds is None or watts is None:
+    joules = seconds * watts if _positive(seconds) and watts is not None else None
+    if not _positive(joules):
         return DeviceBelief(seconds, None, watts_std, basis)
     std = math.hypot(watts_std, seconds_std or 0.0)
-    return DeviceBelief(
-        seconds, seconds * watts, watts_std, basis._replace(joules_std=std, idle_watts=idle, joules_from=source)
-    )
+    return DeviceBelief(seconds, joules, watts_std, basis._replace(joules_std=std, idle_watts=idle, joules_from=source))
+
+
+def _positive(value: float | None) -> TypeGuard[float]:
+    """Whether a figure can be computed with: a user's selector may tell any."""
+    return value is not None and 0 < value < math.inf
 
 
 def _watts(prior: Estimate | None, device: Device, basis: Basis, power: NodePower) -> tuple[float | None, float, str]:
     """(watts, standard deviation of their log, provenance) of an estimate; of the power model where it tells none."""
     seconds, joules = (prior.seconds_on(device), prior.joules_on(device)) if prior else (None, None)
-    if seconds and joules:
+    if _positive(seconds) and _positive(joules) and _positive(joules / seconds):
         std = math.sqrt(max(0.0, (basis.joules_std or 0.0) ** 2 - (basis.seconds_std or 0.0) ** 2))
         return joules / seconds, std, basis.joules_from
     return power.on(device), power.std_on(device), power.source
@@ -62,7 +66,8 @@ def _watts(prior: Estimate | None, device: Device, basis: Basis, power: NodePowe
 def completed(estimate: Estimate, power: NodePower) -> Estimate:
     """The estimate with joules of its seconds, where it tells none."""
     missing = any(
-        estimate.seconds_on(device) and estimate.joules_on(device) is None and power.on(device) for device in DEVICES
+        _positive(estimate.seconds_on(device)) and estimate.joules_on(device) is None and power.on(device)
+        for device in DEVICES
     )
     if not missing:
         return estimate

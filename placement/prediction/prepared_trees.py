@@ -79,7 +79,7 @@ class PreparedTrees:
         self.sums, self.frombuffer, self.size = forest.sums, np.frombuffer, 4 * len(whole)
         self.steps, self.frameworks = model.steps, model.framework_masks
         self.edges = tuple(one.edges for one in self.steps)
-        self.nothing = TreeCell([None] * self.count, [], False)
+        self.nothing = TreeCell([None] * self.count, [], False, {})
         self.cells: dict[tuple[Any, ...], TreeCell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
@@ -128,7 +128,7 @@ class PreparedTrees:
             p_gpu[at] = self._worth(speedup, power, stds[strange or beyond])
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
-        found = self.cells[cell] = TreeCell(p_gpu, told, strange)
+        found = self.cells[cell] = TreeCell(p_gpu, told, strange, {})
         return found
 
     def _worth(self, speedup: float, power: float, stds: tuple[float, float | None]) -> float:
@@ -153,11 +153,13 @@ class TreeCell(NamedTuple):
     """The answer of the trees for all tasks of a cell. p_gpu: of each node.  strange: outside the training data.
 
     told: (log speed-up, log power ratio, log of the CPU's shortfall) on each node that has a GPU.
+    choices: what policies chose that look at nothing but the ratios between the nodes, which are the whole cell's.
     """
 
     p_gpu: Sequence[float | None]
     told: Sequence[tuple[float, float, float]]
     strange: bool
+    choices: dict[Any, Any]
 
 
 class TreeEstimates:
@@ -167,6 +169,11 @@ class TreeEstimates:
 
     def __init__(self, trees: PreparedTrees, cell: TreeCell, task: TaskSpec) -> None:
         self._trees, self._cell, self._task, self.p_gpu = trees, cell, task, cell.p_gpu
+
+    @property
+    def choices(self) -> dict[Any, Any] | None:
+        """The cell's; None where nothing is known of the task."""
+        return self._cell.choices if self._cell.told else None
 
     def of(self, at: int) -> tuple[float, float, float]:
         """The entry of `TreeCell.told` at a place among the nodes with a GPU."""

@@ -149,10 +149,11 @@ class Backlog:
     def enqueue(
         self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0,
         gpu_price: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> float:  # fmt: skip
         """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
 
-        slots may also be those of many tasks alike.  gpu_price: the price that the task's decision moved.
+        Returns the seconds that it is counted with.  slots may also be those of many tasks alike.  gpu_price: the price
+        that the task's decision moved.
         """
         if gpu_price is not None:
             self.gpu_price = gpu_price
@@ -161,6 +162,7 @@ class Backlog:
         now = self._clock()
         self._recent.append((now, queue, expected, slots))
         self._add(queue, expected, slots, now)
+        return expected
 
     def enqueued_since(self, since: float) -> tuple[float, dict[Queue, tuple[float, float]]]:
         """(now, queue -> (slots, slot-seconds) of what was sent after a moment of the clock)."""

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import ray
 
 from placement.errors import OptionError
-from placement.scheduling.candidates import Comparison
+from placement.scheduling.candidates import Comparison, Policy
 from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation, explained
 from placement.scheduling.feasibility import Limits
+from placement.scheduling.policies.registry import POLICIES, name_of
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
 
@@ -64,8 +65,23 @@ def explain(ref: Any) -> Explanation:
         raise OptionError(f"explain: {ref!r} is no ObjectRef of a placed task. For arguments: fn.explain(*args).")
     sent = _newer.get(task_id) or _older.get(task_id)
     if sent is not None:
-        return explained(sent.decision, sent.task, sent.function, sent.limits, sent.snapshot)
+        return explained(sent.decision, sent.task, sent.function, sent.limits, sent.snapshot, _policy_of(sent))
     return _from_log(task_id.hex())
+
+
+def decision_of(ref: Any) -> Decision | None:
+    """The decision for one of the last tasks of this process; None of another. Some microseconds, unlike explain()."""
+    task_id = _task_id(ref)
+    sent = None if task_id is None else _newer.get(task_id) or _older.get(task_id)
+    return None if sent is None else sent.decision
+
+
+def _policy_of(sent: SentTask) -> Policy | None:
+    """The policy that decided; None for a user's own that is not the snapshot's, of which the name alone is kept."""
+    name = sent.decision.policy
+    if name_of(sent.snapshot.policy) == name:
+        return sent.snapshot.policy
+    return POLICIES[name]() if name in POLICIES else None
 
 
 def _from_log(task_id: str) -> Explanation:

@@ -19,7 +19,10 @@ KINDS = (4, 16, 100, 1000)
 
 def simulate_command(
     trace: Annotated[
-        str, typer.Option(help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps.")
+        str,
+        typer.Option(
+            help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps; or Alibaba's."
+        ),
     ] = "saturated",
     nodes: Annotated[int, typer.Option(help="In all.")] = 4,
     configs: Annotated[str, typer.Option(help="How many nodes of each configuration, in shares.")] = "A=1,B=1,C=1,D=1",
@@ -28,6 +31,15 @@ def simulate_command(
     load: Annotated[float | None, typer.Option(help="Arrivals, as a multiple of what the cluster serves.")] = None,
     burst: Annotated[int | None, typer.Option(help="How many arrive together.")] = None,
     noise: Annotated[float, typer.Option(help="Sigma of the factor by which the policies' times are off.")] = 0.0,
+    selector: Annotated[
+        str, typer.Option(help="By what policies decide: perfect times, the shipped selector, or a selector file.")
+    ] = "perfect",
+    history: Annotated[
+        bool, typer.Option("--history", help="The selector's estimates learn from runs that end, as on a cluster.")
+    ] = False,
+    times: Annotated[
+        str | None, typer.Option(help="A log, whose measured times replace the emulator's where it has them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of arrivals, mix, noise and draws.")] = 0,
     growth: Annotated[bool, typer.Option(help="Also time decisions among 4 to 1,000 kinds of node.")] = False,
     live: Annotated[
@@ -48,25 +60,40 @@ def simulate_command(
         return
     from rich.console import Console
 
+    from placement.errors import OptionError
     from placement.scheduling.policies.registry import POLICIES, policy_of
     from profiling.report.console_tables import write_json
     from profiling.simulation.arrivals import trace_of
-    from profiling.simulation.simulator import cluster_of, simulate
+    from profiling.simulation.cluster import cluster_of
+    from profiling.simulation.estimator import Estimator
+    from profiling.simulation.measured_times import MeasuredTimes
+    from profiling.simulation.simulator import simulate
 
     console = Console(stderr=True)
     chosen = [name.strip() for name in policies.split(",") if name.strip()] or list(POLICIES)
-    inventory = cluster_of(nodes, configs)
+    estimator = Estimator.of(selector, history)
+    if estimator is not None and noise:
+        raise OptionError("--noise is on the true times, by which --selector perfect decides; leave one of them out.")
+    measured = None if times is None else MeasuredTimes.of(times)
+    inventory = cluster_of(nodes, configs, None if measured is None else measured.nodes)
     for name in chosen:
         policy_of(name)  # a misuse is reported before the trace is made
+    arriving = trace_of(trace, tasks, seed=seed, load=load, burst=burst)
     found = simulate(
-        trace_of(trace, tasks, seed=seed, load=load, burst=burst),
+        arriving,
         inventory,
         chosen,
         noise=noise,
         seed=seed,
+        estimator=estimator,
+        measured=measured,
         advance=lambda name: console.print(f"{name} ...", style="dim"),
     )
     report = as_dict(found) | ({"decide_us_by_kinds": decide_us_by_kinds()} if growth else {})
+    report["selector"] = "perfect" if estimator is None else estimator.selector.version
+    report["history"] = history
+    if measured is not None:
+        report["times"] = f"{measured.share(arriving, inventory):.0%} of the log {times}, the rest emulated"
     show(found, report)
     if json_file is not None:
         write_json(json_file, report)
@@ -83,7 +110,12 @@ def show(found: Simulation, report: dict[str, Any]) -> None:
 
     from profiling.terminal import TerminalConsole
 
-    title = f"{found.trace}: {found.tasks:,} tasks on {found.nodes:,} nodes, times emulated; no schedule ends before "
+    by = "true times" if report["selector"] == "perfect" else f"selector {report['selector']}"
+    by += " and history" if report["history"] else ""
+    title = (
+        f"{found.trace}: {found.tasks:,} tasks on {found.nodes:,} nodes, decided by {by}, times {report['times']}; "
+        "no schedule ends before "
+    )
     speed = Table(title=f"{title}{found.bound_seconds:,.0f} s", title_justify="left")
     cost = Table(title="What they cost; regret: seconds over the oracle's devices", title_justify="left")
     for table, heads in (

@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 
+from placement.scheduling.considered import Considered
 from placement.scheduling.explanation import Explanation
+from placement.scheduling.explanation_text import NOTE, cells
 from placement.spec.node import Inventory, NodeSpec
 from profiling.terminal import TerminalConsole
 
@@ -63,20 +65,37 @@ def origin(spec: NodeSpec) -> str:
     return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
 
 
-def explanation(found: Explanation) -> Table:
-    """Every candidate of a task, with the reason why it was or was not taken."""
+COLUMNS = {"cpus": "CPUs", "p_gpu": "P(GPU)", "takes": "seconds", "GB": "GPU GB"}
+NUMBERS = ("cpus", "p_gpu", "takes", "joules", "wait", "GB")
+
+
+def explanation(found: Explanation) -> RenderableType:
+    """Every candidate of a task, with the reason why it was or was not taken, the tests and what would turn it."""
     d = found.decision
     table = Table(
         title=f"{d.device.upper()}: {d.reason}",
-        caption=f"policy {d.policy}, selector {d.selector_version}, snapshot {d.snapshot_version}",
+        caption=f"policy {d.policy}, selector {d.selector_version}, snapshot {d.snapshot_version}; {NOTE}",
         title_justify="left", caption_justify="left", header_style="bold",
     )  # fmt: skip
-    for name in ("config", "device", "CPUs", "P(GPU)", "taken", "reason"):
-        table.add_column(name, justify="right" if name in ("CPUs", "P(GPU)") else "left")
+    for name in (
+        "config",
+        "device",
+        "CPUs",
+        "P(GPU)",
+        "seconds",
+        "joules",
+        "from",
+        "wait",
+        "memory",
+        "taken",
+        "reason",
+    ):
+        numbers = name in ("CPUs", "P(GPU)", "seconds", "joules", "wait", "GB")
+        table.add_column(name, justify="right" if numbers else "left")
     for c in found.considered:
-        p_gpu = "–" if c.estimate is None else f"{c.estimate.p_gpu:.3f}"
-        table.add_row(c.config, c.device, f"{c.cpus:g}", p_gpu, "yes" if c.taken else "", c.reason)
-    return table
+        table.add_row(*(("–" if cell == "-" else cell) for cell in cells(c)))
+    lines = [*(f"test: {tests}" for tests in found.tests), *(f"turns: {turn}" for turn in found.turns)]
+    return Group(table, *lines)
 
 
 def explanation_data(found: Explanation) -> dict[str, Any]:
@@ -84,8 +103,18 @@ def explanation_data(found: Explanation) -> dict[str, Any]:
     return {
         "task": {name: value for name, value in asdict(found.task).items() if name != "operations"},
         "decision": asdict(found.decision),
-        "candidates": [asdict(considered) for considered in found.considered],
+        "candidates": [_candidate_data(considered) for considered in found.considered],
+        "tests": [{**asdict(tests), "speed": tests.speed, "energy": tests.energy} for tests in found.tests],
+        "turns": list(found.turns),
     }
+
+
+def _candidate_data(considered: Considered) -> dict[str, Any]:
+    found = {**asdict(considered), "basis": considered.basis._asdict(), "provenance": considered.provenance}
+    if considered.estimate is not None:
+        bases = {name: getattr(considered.estimate, name)._asdict() for name in ("cpu_basis", "gpu_basis")}
+        found["estimate"] |= bases
+    return found
 
 
 def facts(title: str, values: Mapping[str, Any]) -> Table:

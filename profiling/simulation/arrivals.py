@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 import workloads
 from placement.errors import LogError, OptionError
@@ -21,6 +22,8 @@ from profiling.dataset.table_file import read_table_file
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LONGEST_QUANTILE = 0.99
 """Durations of Alibaba's trace are cut here: the longest task lasts 26 days, and would be the makespan by itself."""
+ALIBABA = "alibaba"
+ALIBABA_COLUMNS = ("arrival_s", "duration_s", "num_gpu")
 REFERENCE = "B"
 """The config on whose devices Alibaba's durations are assumed to have been measured."""
 
@@ -77,7 +80,8 @@ def mixes() -> dict[str, dict[str, Any]]:
 def trace_of(
     name: str, tasks: int, *, seed: int = 0, load: float | None = None, burst: int | None = None
 ) -> ArrivalTrace:
-    """The trace of a mix's name, or of a file with columns arrival_s, preset and steps (.parquet or .csv).
+    """The trace of a mix's name, or of a file (.parquet or .csv): with columns arrival_s, preset and steps, or with
+    those of Alibaba's trace: arrival_s, duration_s and num_gpu.
 
     load, burst: replace the mix's. Raises OptionError on an unknown name, LogError on a file that is no trace.
     """
@@ -86,13 +90,15 @@ def trace_of(
     if name not in mixes():
         if not Path(name).is_file():
             raise OptionError(f"simulate: trace {name!r} is neither a file nor one of {sorted(mixes())}.")
-        return trace_of_file(Path(name), tasks)
-    mix = {**mixes()[name]}
+        if not is_alibaba(Path(name)):
+            return trace_of_file(Path(name), tasks)
+    mix = {**mixes()[name if name in mixes() else ALIBABA]}
     mix |= {} if load is None else {"load": load}
     mix |= {} if burst is None else {"burst": burst}
     rng = np.random.default_rng(seed)
     if "arrivals" in mix:
-        return alibaba(name, mix, tasks, rng)
+        path = DATA / mix["arrivals"] if name in mixes() else Path(name)
+        return alibaba(name if name in mixes() else path.stem, mix, tasks, rng, path)
     types, weights = types_of(mix)
     type_of = rng.choice(len(types), size=tasks, p=weights / weights.sum()).astype(np.int32)
     return ArrivalTrace(name, types, arrivals(tasks, mix, rng), type_of, mix["cpus"], mix["load"])
@@ -120,20 +126,26 @@ def arrivals(tasks: int, mix: Mapping[str, Any], rng: np.random.Generator) -> np
     return np.repeat(at - at[0], burst)[:tasks]
 
 
-def alibaba(name: str, mix: Mapping[str, Any], tasks: int, rng: np.random.Generator) -> ArrivalTrace:
+def is_alibaba(path: Path) -> bool:
+    """Whether a file has the columns of Alibaba's trace, and no presets."""
+    types = {"preset": pa.string(), "arrival_s": pa.float64()}
+    names = set(read_table_file(path, "trace", types, ()).column_names)
+    return "preset" not in names and names >= set(ALIBABA_COLUMNS)
+
+
+def alibaba(name: str, mix: Mapping[str, Any], tasks: int, rng: np.random.Generator, path: Path) -> ArrivalTrace:
     """Alibaba's tasks in their order, over again where more are asked for; a task's duration gives its steps.
 
     A task that asked for a GPU becomes one of the mix's that a GPU is worth; one that asked for none, one without a GPU
     implementation. Steps are those that last the duration on REFERENCE, to two digits.
     """
-    import pyarrow.parquet as pq
-
-    path = DATA / mix["arrivals"]
     if not path.is_file():
         raise OptionError(f"simulate: {path} is missing; set PLACEMENT_DATA to the folder that holds {path.name}.")
-    columns = ["arrival_s", "duration_s", "num_gpu"]
-    rows = pq.read_table(path, columns=columns).sort_by("arrival_s").to_pydict()
-    arrival, duration, gpus = (np.array(rows[column]) for column in columns)
+    types_read = dict.fromkeys(ALIBABA_COLUMNS, pa.float64())
+    rows = read_table_file(path, "trace of Alibaba's", types_read, ALIBABA_COLUMNS).sort_by("arrival_s").to_pydict()
+    arrival, duration, gpus = (np.array(rows[column], dtype=float) for column in ALIBABA_COLUMNS)
+    if not len(arrival) or not (np.isfinite(arrival).all() and np.isfinite(duration).all() and np.isfinite(gpus).all()):
+        raise LogError(f"simulate: {path} has no rows, or arrivals, durations or GPUs that are no numbers.")
     duration = np.minimum(duration, np.quantile(duration, LONGEST_QUANTILE))
     types, index = alibaba_types(mix, duration, gpus > 0, rng)
     period = float(arrival[-1] - arrival[0]) * (1 + 1 / len(arrival))
@@ -171,8 +183,6 @@ def alibaba_types(
 
 def trace_of_file(path: Path, tasks: int) -> ArrivalTrace:
     """The first `tasks` rows of a file with columns arrival_s (s), preset (a name of `workloads`) and steps."""
-    import pyarrow as pa
-
     types = {"arrival_s": pa.float64(), "preset": pa.string(), "steps": pa.int64()}
     table = read_table_file(path, "trace", types, ("arrival_s", "preset"))
     rows = table.sort_by("arrival_s").slice(0, tasks).to_pydict()

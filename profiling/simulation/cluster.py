@@ -8,10 +8,12 @@ kind keeps a stack of nodes that have room.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from placement.spec.node import Inventory
+from placement.errors import OptionError
+from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
 from placement.spec.task import DEVICES, Device
 
 Demand = tuple[Device, tuple[str, ...]]
@@ -134,3 +136,30 @@ class Cluster:
 
 def _head(line: Line) -> int:
     return line.tasks[0]
+
+
+def cluster_of(
+    nodes: int, shares: str = "A=1,B=1,C=1,D=1", measured: Mapping[str, NodeSpec] | None = None
+) -> Inventory:
+    """An inventory of the paper's configurations with so many nodes in all, shared out as "A=2,D=1" says.
+
+    measured: more configs that may be named; one with the name of a configuration of the paper stays the paper's.
+    """
+    known = {**(measured or {}), **paper_configs()}
+    try:
+        parts = dict(part.split("=") for part in shares.split(","))
+        weights = {name.strip(): float(weight) for name, weight in parts.items()}
+        specs = {name: known[name] for name in weights}
+    except (ValueError, KeyError):
+        raise OptionError(
+            f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1; configs are {sorted(known)}."
+        ) from None
+    total = sum(weights.values())
+    if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
+        raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
+    counts = {name: max(1, math.floor(nodes * weight / total)) for name, weight in weights.items()}
+    first = next(iter(counts))
+    counts[first] += nodes - sum(counts.values())
+    return Inventory(tuple(
+        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+    ))  # fmt: skip

@@ -165,7 +165,7 @@ def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
     """Sends each task when it arrives, from this one driver; the end of a task is the arrival of its result."""
     import ray
 
-    import placement
+    from placement.submission.recent_decisions import decision_of
 
     either = work.options(policy=policy)
     on_cpu = work.options(policy=policy, device="cpu")
@@ -181,7 +181,8 @@ def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
         function = either if trace.types[int(trace.type_of[task])].has_gpu else on_cpu
         ref = function.remote(task)
         sent[ref] = task
-        on_gpu[task] = placement.explain(ref).decision.device == "gpu"
+        decision = decision_of(ref)
+        on_gpu[task] = decision is not None and decision.device == "gpu"
         waiting.append(ref)
     while waiting:
         waiting = _collect(waiting, sent, ended, began, 10.0)

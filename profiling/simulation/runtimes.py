@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from placement.prediction.estimate import Estimate, EstimateList, Spread
+from placement.prediction.estimate import EMULATED, Basis, Estimate, EstimateList, Spread
 from placement.spec.joint_threshold import DeviceRun, JointThreshold, run_joules
 from placement.spec.node import Inventory, NodeSpec
 from placement.spec.task import DEVICES, TaskSpec
@@ -20,6 +20,7 @@ from profiling.emulation.emulator import emulate
 from profiling.simulation.arrivals import ArrivalTrace
 
 CPU, GPU = 0, 1
+CERTAIN = Basis(0.0, 0.0, None, EMULATED, EMULATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Times:
                 for device, pair in enumerate(known[key]):
                     if pair is not None:
                         seconds[t, k, device], joules[t, k, device] = pair
-                right[t, k] = _gpu_is_right(seconds[t, k], joules[t, k], thresholds)
+                right[t, k] = gpu_is_right(seconds[t, k], joules[t, k], thresholds)
         return cls(seconds, joules, right)
 
     def noisy(self, sigma: float, seed: int, thresholds: JointThreshold) -> Times:
@@ -61,7 +62,7 @@ class Times:
         joules = self.joules * np.exp(sigma * rng.normal(size=self.joules.shape))
         right = np.array(
             [
-                [_gpu_is_right(s, j, thresholds) for s, j in zip(*row, strict=True)]
+                [gpu_is_right(s, j, thresholds) for s, j in zip(*row, strict=True)]
                 for row in zip(seconds, joules, strict=True)
             ]
         )
@@ -81,7 +82,8 @@ def _emulated(
     return out.seconds, math.nan if joules is None else joules
 
 
-def _gpu_is_right(seconds: np.ndarray, joules: np.ndarray, thresholds: JointThreshold) -> bool:
+def gpu_is_right(seconds: np.ndarray, joules: np.ndarray, thresholds: JointThreshold) -> bool:
+    """Whether the rule on a pair of (CPU, GPU) says GPU; a device of infinite seconds cannot run the task."""
     if not math.isfinite(seconds[GPU]):
         return False
     if not math.isfinite(seconds[CPU]):
@@ -115,7 +117,8 @@ class TimesSelector:
             None,
             *(s if math.isfinite(s) else None for s in (cpu_s, gpu_s)),
             *(None if math.isnan(j) else j for j in (cpu_j, gpu_j)),
-        )
+            source=EMULATED, cpu_basis=CERTAIN, gpu_basis=CERTAIN,
+        )  # fmt: skip
 
     def prepare(self, nodes: Sequence[NodeSpec], cpus: float) -> Any:
         """A function task -> estimates on these nodes, for `placement.prediction.one_by_one.prepared`."""

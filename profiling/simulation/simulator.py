@@ -15,12 +15,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision import Decision, preferred
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
@@ -28,12 +29,14 @@ from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.node import Inventory
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
 from profiling.simulation.cluster import Cluster, Demand
+from profiling.simulation.estimator import Estimator, expected_seconds, observe
 from profiling.simulation.lp_bound import bound_seconds, fractional_seconds
+from profiling.simulation.measured_times import MeasuredTimes
 from profiling.simulation.runtimes import CPU, GPU, Times, TimesSelector
 
 TIMED = 64
@@ -83,25 +86,6 @@ class Simulation:
         return (slow - self.policies[name].makespan_seconds) / possible if possible > 0 else None
 
 
-def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
-    """An inventory of the paper's configurations with so many nodes in all, shared out as "A=2,D=1" says."""
-    try:
-        parts = dict(part.split("=") for part in shares.split(","))
-        weights = {name.strip(): float(weight) for name, weight in parts.items()}
-        specs = {name: paper_configs()[name] for name in weights}
-    except (ValueError, KeyError):
-        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1.") from None
-    total = sum(weights.values())
-    if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
-        raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
-    counts = {name: max(1, math.floor(nodes * weight / total)) for name, weight in weights.items()}
-    first = next(iter(counts))
-    counts[first] += nodes - sum(counts.values())
-    return Inventory(tuple(
-        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
-    ))  # fmt: skip
-
-
 def simulate(
     trace: ArrivalTrace,
     inventory: Inventory,
@@ -109,15 +93,20 @@ def simulate(
     *,
     noise: float = 0.0,
     seed: int = 0,
+    estimator: Estimator | None = None,
+    measured: MeasuredTimes | None = None,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Simulation:
     """Each policy on the same tasks. noise: sigma of the log-normal factor of the times that policies see.
 
-    advance: called with the policy's name before each. Raises OptionError on an unknown policy.
+    estimator: policies decide by its estimates instead of the true times.  measured: times of a log, which replace the
+    emulator's where it has them.  advance: called with the policy's name before each. Raises OptionError on an
+    unknown policy.
     """
     chosen = {name: _seeded(name, seed) for name in policies}
     thresholds = JointThreshold()
     times = Times.of(trace, inventory, thresholds)
+    times = times if measured is None else measured.over(times, trace, inventory, thresholds)
     each = len(trace) / fractional_seconds(trace.counts(), inventory, times, trace.cpus)
     trace = trace.scaled(each)
     bound = bound_seconds(trace, inventory, times)
@@ -127,7 +116,7 @@ def simulate(
     devices: dict[str, np.ndarray] = {}
     for name, policy in chosen.items():
         advance(name)
-        run = SimulationRun(trace, inventory, times, seen, policy)
+        run = SimulationRun(trace, inventory, times, seen, policy, estimator)
         run.go()
         devices[name] = run.on_gpu
         same = devices.get("selector")
@@ -143,7 +132,11 @@ def _seeded(name: str, seed: int) -> Policy:
 class SimulationRun:
     """One policy on a trace. Memory: some bytes for each task, and what waits."""
 
-    def __init__(self, trace: ArrivalTrace, inventory: Inventory, times: Times, seen: Times, policy: Policy) -> None:
+    def __init__(
+        self, trace: ArrivalTrace, inventory: Inventory, times: Times, seen: Times, policy: Policy,
+        estimator: Estimator | None = None,
+    ) -> None:  # fmt: skip
+        self.estimator = estimator
         self.trace, self.inventory, self.times, self.seen, self.policy = trace, inventory, times, seen, policy
         self.now = 0.0
         self.cluster = Cluster(inventory, trace.cpus)
@@ -151,7 +144,7 @@ class SimulationRun:
         self.backlog.merge(_loads(inventory, trace), 0.0)
         self.counts_queues = isinstance(policy, MinScorePolicy)
         self.snapshot = Snapshot(
-            1, inventory, TimesSelector(trace, inventory, seen), policy,
+            1, inventory, estimator.selector if estimator else TimesSelector(trace, inventory, seen), policy,
             backlog=self.backlog if self.counts_queues else None,
         )  # fmt: skip
         limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
@@ -161,7 +154,7 @@ class SimulationRun:
         self.on_gpu = np.zeros(len(trace), dtype=bool)
         self.seconds = np.zeros((len(inventory.kinds), 2))
         self.joules = self.regret = 0.0
-        self.sent_to: dict[int, str] = {}
+        self.sent_to: dict[int, tuple[str, float]] = {}
         self._demands: dict[tuple[int, Device, tuple[str, ...]], Demand] = {}
         self.timed_ns: list[int] = []
         self._seconds = times.seconds.tolist()
@@ -199,32 +192,34 @@ class SimulationRun:
         self._place(task, decision)
 
     def _demand(self, task: int, decision: Decision) -> Demand:
-        """The configs decided for and the spare one, in the form of `placement.submission.placer`."""
+        """The configs decided for, the best first, and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
         if demand is None:
-            other = spare(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
-            demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
+            tiers = preferred(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
+            demand = self._demands[key] = (decision.device, tuple(chain.from_iterable(tiers)))
         return demand
 
     def _place(self, task: int, decision: Decision) -> None:
         demand = self._demand(task, decision)
         if self.counts_queues:
-            self.sent_to[task] = decision.configs[0]
-            self.backlog.enqueue(
-                decision.configs[0],
-                decision.device,
-                self._expects(task, decision.configs[0], decision.device),
-                gpu_price=decision.gpu_price,
-            )
+            self._enqueue(task, decision.configs[0], decision.device, decision.gpu_price)
         node = self.cluster.take(demand)
         if node is None:
             self.cluster.wait(task, demand)
         else:
             self._start(task, node, decision.device)
 
-    def _expects(self, task: int, config: str, device: Device) -> float:
+    def _enqueue(self, task: int, config: str, device: Device, gpu_price: float | None = None) -> None:
+        expected = self.backlog.enqueue(config, device, self._expects(task, config, device), gpu_price=gpu_price)
+        self.sent_to[task] = (config, expected)
+
+    def _expects(self, task: int, config: str, device: Device) -> float | None:
+        """Seconds as the policies know them; None = not known."""
+        if self.estimator is not None:
+            type_at = self.type_of[task]
+            return expected_seconds(self.tables[type_at].candidates(self.trace.types[type_at].spec), config, device)
         seconds = self._expected[self.type_of[task]][self.cluster.kind_at[config]]
         expected: float = seconds[GPU if device == "gpu" else CPU]
         return expected if expected < math.inf else seconds[CPU]
@@ -232,11 +227,10 @@ class SimulationRun:
     def _start(self, task: int, node: int, device: Device) -> None:
         kind, type_at = self.cluster.kind_of[node], self.type_of[task]
         if self.counts_queues:
-            config, sent = self.inventory.kinds[kind].spec.config, self.sent_to[task]
+            config, (sent, expected) = self.inventory.kinds[kind].spec.config, self.sent_to[task]
             if config != sent:
-                self.backlog.cancel(sent, device, self._expects(task, sent, device))
-                self.backlog.enqueue(config, device, self._expects(task, config, device))
-                self.sent_to[task] = config
+                self.backlog.cancel(sent, device, expected)
+                self._enqueue(task, config, device)
         at = GPU if device == "gpu" else CPU
         seconds = self._seconds[type_at][kind]
         ran_on = at if seconds[at] < math.inf else CPU  # memory ran out: the second run is on the CPU
@@ -248,10 +242,15 @@ class SimulationRun:
 
     def _end(self, task: int, node: int, device: Device) -> None:
         self.ended[task] = self.now
+        if self.estimator is not None and self.estimator.learns:
+            type_at, kind, on = self.type_of[task], self.cluster.kind_of[node], GPU if device == "gpu" else CPU
+            seconds = self._seconds[type_at][kind][on]
+            if seconds < math.inf:
+                one, joules = self.trace.types[type_at], self._joules[type_at][kind][on]
+                observe(self.snapshot.history, one, self.inventory, self.trace, kind, on, seconds, joules)
         if self.counts_queues:
-            config = self.sent_to.pop(task)
+            config, expected = self.sent_to.pop(task)
             took = self._seconds[self.type_of[task]][self.cluster.kind_of[node]][GPU if device == "gpu" else CPU]
-            expected = self._expects(task, config, device)
             self.backlog.complete(config, device, expected, took if took < math.inf else expected)
         for started, on in self.cluster.release(node, device):
             self._start(started, node, on)

@@ -341,7 +341,10 @@ def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[Task
     assert all(row.reason for row in rows)
     assert all((row.reason == decision.reason) == row.taken for row in rows)
     text = str(explained)
-    assert len(text.splitlines()) == (len(rows) + 2 if rows else 1)
+    lines = text.splitlines()
+    table = lines[1 + (decision.weighed is not None) :]
+    said = any(row.provenance for row in rows) + len(explained.tests) + bool(explained.turns)
+    assert len(table) == (1 + len(rows) + said if rows else 0)
     assert decision.selector_version in text
 
 
@@ -397,24 +400,41 @@ def test_the_table_reads() -> None:
     snap = snapshot(Told({"A": 0.25, "B": 0.75}), inventory=cluster(CPU_NODE, configs="AB"))
     lines = str(explain(TASK, "f", limits(), snap)).splitlines()
     assert lines[0] == "gpu (gpu_worth_it) by policy selector, selector told, snapshot 7, queues not known"
-    assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "taken", "reason"]
-    assert [line.split(maxsplit=4) for line in lines[2:]] == [
-        ["B", "cpu", "1", "0.750", "the gpu was taken: gpu_worth_it"],
-        ["B", "gpu", "1", "0.750", "yes    gpu_worth_it"],
-        ["A", "cpu", "1", "0.250", "the gpu was taken: gpu_worth_it"],
-        ["A", "gpu", "1", "0.250", "another config promises more"],
-        ["cpu-only", "cpu", "1", "-", "the gpu was taken: gpu_worth_it"],
-        ["cpu-only", "gpu", "1", "-", "no GPU"],
+    assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "GB", "taken", "reason"]
+    assert [line.split(maxsplit=5) for line in lines[2:]] == [
+        ["B", "cpu", "1", "0.750", "-", "the gpu was taken: gpu_worth_it"],
+        ["B", "gpu", "1", "0.750", "2/24", "yes    gpu_worth_it"],
+        ["A", "cpu", "1", "0.250", "-", "the gpu was taken: gpu_worth_it"],
+        ["A", "gpu", "1", "0.250", "2/12", "another config promises more"],
+        ["cpu-only", "cpu", "1", "-", "-", "the gpu was taken: gpu_worth_it"],
+        ["cpu-only", "gpu", "1", "-", "-", "no GPU"],
+        [
+            "test:",
+            "B:",
+            "the",
+            "speed-up",
+            "is",
+            "unknown, P(GPU) is 0.75; the energy is not known: time alone decides",
+        ],
+        [
+            "test:",
+            "A:",
+            "the",
+            "speed-up",
+            "is",
+            "unknown, P(GPU) is 0.25; the energy is not known: time alone decides",
+        ],
     ]
 
 
 def test_the_table_tells_the_seconds_where_they_are_known() -> None:
     snap = snapshot(shipped_selector())
     lines = str(explain(TASK, "f", limits(), snap)).splitlines()
-    assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "takes", "taken", "reason"]
+    assert lines[1].split() == ["config", "device", "cpus", "p_gpu", "takes", "joules", "GB", "taken", "reason"]
     rows = explain(TASK, "f", limits(), snap).considered
-    assert all(row.seconds and f"{row.seconds:.3g} s" in line for row, line in zip(rows, lines[2:], strict=True))
-    assert max(len(line) for line in lines[1:]) <= 100
+    assert all(row.seconds and f"{row.seconds:.3g} s" in line for row, line in zip(rows, lines[2:], strict=False))
+    assert max(len(line) for line in lines[1 : 2 + len(rows)]) <= 100
+    assert lines[2 + len(rows)].startswith("estimates: selector; emulated")
     for row in explain(TASK, "f", limits(64.0), snap).considered:
         assert (row.seconds is None) == (row.device == "cpu"), "of what cannot run there no seconds are told"
 

@@ -12,15 +12,19 @@ import typer
 from typer.testing import CliRunner
 
 from placement.errors import LogError, OptionError
+from placement.log import LogWriter
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.task_record import TaskRecord
 from profiling.cli.simulate import simulate_command
 from profiling.simulation.arrivals import DATA, ArrivalTrace, mixes, task_type, trace_of
-from profiling.simulation.cluster import Cluster
+from profiling.simulation.cluster import Cluster, cluster_of
+from profiling.simulation.estimator import Estimator
 from profiling.simulation.lp_bound import bound_seconds, fractional_seconds
+from profiling.simulation.measured_times import MeasuredTimes
 from profiling.simulation.runtimes import Times
-from profiling.simulation.simulator import Simulation, SimulationRun, cluster_of, simulate
+from profiling.simulation.simulator import Simulation, SimulationRun, simulate
 
 ONE_EACH = {"cpu": 1.0, "gpu": 1.0}
 RULE = JointThreshold()
@@ -173,12 +177,12 @@ def test_the_figures_hold_together(saturated: Simulation) -> None:
     assert saturated.policies["cpu_only"].gpu_share == 0.0
 
 
-def test_idle_balanced_takes_the_selectors_devices() -> None:
-    found = simulate(trace_of("idle", 1500), cluster_of(40), ["selector", "balanced"])
-    selector, balanced = found.policies["selector"], found.policies["balanced"]
-    assert balanced.same_as_selector == 1.0
-    assert balanced.gpu_hours == pytest.approx(selector.gpu_hours)
-    assert balanced.mean_completion_seconds == pytest.approx(selector.mean_completion_seconds)
+def test_idle_balanced_uses_what_idles_at_a_fair_price_in_energy() -> None:
+    found = simulate(trace_of("idle", 1500), cluster_of(4), ["selector_per_config", "balanced"])
+    rule, balanced = found.policies["selector_per_config"], found.policies["balanced"]
+    assert balanced.mean_completion_seconds <= 0.55 * rule.mean_completion_seconds
+    assert balanced.p99_completion_seconds <= 0.45 * rule.p99_completion_seconds
+    assert balanced.cluster_joules <= 1.05 * rule.cluster_joules
 
 
 def test_a_run_is_reproduced_by_its_seed() -> None:
@@ -294,3 +298,54 @@ def test_the_command_prints_and_writes_all_of_it(tmp_path: Path) -> None:
         assert all(math.isfinite(figures[name]) for name in wanted)
     assert "selector" in result.output
     assert "emulated" in result.output
+
+
+def test_a_selector_decides_by_its_estimates_while_times_stay_true() -> None:
+    given, inventory = trace_of("saturated", 600), cluster_of(4)
+    perfect = simulate(given, inventory, ["balanced"])
+    shipped = simulate(given, inventory, ["balanced"], estimator=Estimator.of("shipped"))
+    assert shipped.bound_seconds == perfect.bound_seconds
+    assert shipped.policies["balanced"].makespan_seconds > perfect.policies["balanced"].makespan_seconds
+    learned = simulate(given, inventory, ["balanced"], estimator=Estimator.of("shipped", learns=True))
+    assert learned.policies["balanced"].gpu_share != shipped.policies["balanced"].gpu_share
+    assert Estimator.of("perfect") is None
+    for wrong in (lambda: Estimator.of("nonsense"), lambda: Estimator.of("perfect", learns=True)):
+        with pytest.raises(OptionError):
+            wrong()
+
+
+def test_times_of_a_log_replace_the_emulators(tmp_path: Path) -> None:
+    base: Any = {"run_id": "r", "source": "sweep", "function": "f", "config": "Z", "cpus": 1.0, "steps": 10,
+                 "preset": "resnet18_infer_b8_s112_w1.0", "cpu_gflops": 400.0, "gpu_gflops": 9000.0}  # fmt: skip
+    rows = [
+        TaskRecord(device="cpu", compute_s=3.0, cpu_joules=60.0, **base),
+        TaskRecord(device="cpu", compute_s=5.0, cpu_joules=100.0, **base),
+        TaskRecord(device="cpu", compute_s=9e9, censored=True, **base),
+        TaskRecord(device="gpu", transfer_s=0.5, compute_s=0.5, cpu_joules=1.0, gpu_joules=4.0, **base),
+    ]
+    LogWriter(tmp_path / "log").append(rows)
+    measured = MeasuredTimes.of(tmp_path / "log")
+    inventory = cluster_of(2, "Z=1,A=1", measured.nodes)
+    given = trace([0.0], ["resnet18_infer_b8_s112_w1.0"], steps=100)
+    emulated = Times.of(given, inventory, RULE)
+    times = measured.over(emulated, given, inventory, RULE)
+    z, a = (next(k for k, kind in enumerate(inventory.kinds) if kind.spec.config == name) for name in "ZA")
+    assert times.seconds[0, z].tolist() == [40.0, 10.0]
+    assert times.joules[0, z].tolist() == [800.0, 50.0]
+    assert times.gpu_is_right[0, z]
+    assert times.seconds[0, a].tolist() == emulated.seconds[0, a].tolist()
+    assert measured.share(given, inventory) == 0.5
+    with pytest.raises(OptionError, match="has the configs \\['Z'\\]"):
+        measured.over(emulated, trace([0.0], ["parse_table_b10000"]), inventory, RULE)
+
+
+def test_the_columns_of_alibabas_trace_are_taken_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.csv"
+    path.write_text("name,arrival_s,duration_s,num_gpu\np,5,30,1\nq,2,60,0\nr,9,30,0\n")
+    given = trace_of(str(path), 4, load=2.0)
+    assert (given.name, given.load, len(given)) == ("tasks", 2.0, 4)  # the fourth is the first one again
+    assert given.arrival_s.tolist()[:3] == [0.0, 3.0, 7.0]
+    assert [given.types[t].has_gpu for t in given.type_of] == [False, True, False, False]
+    path.write_text("arrival_s,duration_s,num_gpu\n1,nan,1\n")
+    with pytest.raises(LogError, match="no numbers"):
+        trace_of(str(path), 4)

@@ -14,9 +14,10 @@ import pytest
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.node import Inventory
 from profiling.simulation.arrivals import trace_of_file
+from profiling.simulation.cluster import cluster_of
 from profiling.simulation.live_replay import COMPRESSION, CPUS_PER_NODE, SHORTEST_S, TARGET, TRACE
 from profiling.simulation.runtimes import Times
-from profiling.simulation.simulator import SimulationRun, cluster_of
+from profiling.simulation.simulator import SimulationRun
 
 COMMITTED = Path(__file__).parents[2] / TRACE
 
