@@ -35,7 +35,7 @@ BOUNDED = (*OF_TASK, *OF_NODE)
 """Quantities whose logarithms have a range in each region."""
 REACH = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)
 """How far beyond a region's range its data still tell, for each of BOUNDED: one standard deviation of a bell."""
-UNKNOWN_DISTANCE = 1.5
+UNKNOWN_DISTANCE = 3.0
 """Squared distance of a quantity that a task or a node does not tell: it may lie in the range or not."""
 OTHER_FRAMEWORK, NO_FRAMEWORK = 1.5, 0.7
 """Distance of a task of another framework than the region's, and of one whose framework is not known."""

@@ -46,11 +46,11 @@ class StepCosts:
         """The seconds of a step's operations; peak in FLOP/s, bandwidth in B/s."""
         compute = memory = launch = 0.0
         for operation in operations:
-            one = parts(
+            one_compute, one_memory, one_launch = parts(
                 operation.flops, operation.bytes, operation.launches, self.compute.get(operation.kind, 0.0) / peak,
                 self.memory.get(operation.kind, 0.0) / bandwidth, self.launch_s,
             )  # fmt: skip
-            compute, memory, launch = compute + one.compute, memory + one.memory, launch + one.launch
+            compute, memory, launch = compute + one_compute, memory + one_memory, launch + one_launch
         return Parts(compute, memory, launch)
 
     def in_fp32(self, factors: Mapping[str, float]) -> StepCosts:
