@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "PLACEMENT_DATA"
 FILES = ("pairs.parquet", "more_pairs.parquet")
+ENERGIES = "slm_energy.csv"  # joules of the source gaissa
 ON_DEVICE = ("mlxops", "starpu")
 """Sources that timed kernels on data that lay on the device already, in tables that have no column for it."""
 SHARED_WORK: Mapping[str, tuple[str, ...]] = {"help": ("nnmeter",), "nnmeter": ("help",)}
@@ -45,7 +46,24 @@ def published_frame(rule: JointThreshold | None = None, folder: Path | None = No
 
     folder = folder or data_folder()
     frame = pd.concat([published(folder / name, rule) for name in FILES], ignore_index=True)
-    return sustained(with_location(frame))
+    return sustained(with_location(_with_joules(frame, folder / ENERGIES)))
+
+
+def _with_joules(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The frame with the joules of gaissa's runs, where their file is there; a GPU run's with the CPU's."""
+    import pandas as pd
+
+    if not path.exists():
+        return frame
+    table = pd.read_csv(path)
+    runs = table.set_index([table["model"], table["engine"].str.lower(), table["provider"]])
+    joules: dict[tuple[object, ...], float] = runs["global_energy_J"].to_dict()
+    of_source = frame["source_name"] == "gaissa"
+    names = list(zip(frame["workload"], frame["framework"], strict=True))
+    for device, provider in (("cpu", "CPU"), ("gpu", "CUDA")):
+        found = pd.Series([joules.get((*name, provider)) for name in names], frame.index, dtype=float)
+        frame[f"{device}_joules"] = frame[f"{device}_joules"].where(~of_source, found)
+    return frame
 
 
 def with_location(frame: pd.DataFrame) -> pd.DataFrame:
