@@ -97,7 +97,11 @@ def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
         return 0.0
     mean, error = np.mean(gaps, axis=0), np.std(gaps, axis=0, ddof=1) / np.sqrt(len(gaps))
     better = np.flatnonzero(mean < -error)
-    return SHARES[better[np.argmin(mean[better])]] if len(better) else 1.0
+    if not len(better):
+        return 1.0
+    best = better[np.argmin(mean[better])]
+    # The one-standard-error rule of Breiman et al.: a mix is taken where curves alone are surely worse than it.
+    return min(SHARES[at] for at in better if mean[at] <= mean[best] + error[best])
 
 
 class SpeedupLearner:
