@@ -13,7 +13,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from placement.errors import OptionError
-from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.node import (
+    Inventory,
+    NodeKind,
+    config_groups,
+    configs_named,
+    emulated_configs,
+)
 from placement.spec.task import DEVICES, Device
 
 Demand = tuple[Device, tuple[str, ...]]
@@ -138,22 +144,14 @@ def _head(line: Line) -> int:
     return line.tasks[0]
 
 
-def cluster_of(
-    nodes: int, shares: str = "A=1,B=1,C=1,D=1", measured: Mapping[str, NodeSpec] | None = None
-) -> Inventory:
-    """An inventory of the paper's configurations with so many nodes in all, shared out as "A=2,D=1" says.
-
-    measured: more configs that may be named; one with the name of a configuration of the paper stays the paper's.
-    """
-    known = {**(measured or {}), **paper_configs()}
+def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
+    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is all of its own."""
     try:
-        parts = dict(part.split("=") for part in shares.split(","))
-        weights = {name.strip(): float(weight) for name, weight in parts.items()}
-        specs = {name: known[name] for name in weights}
-    except (ValueError, KeyError):
-        raise OptionError(
-            f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1; configs are {sorted(known)}."
-        ) from None
+        parts = [part.strip().partition("=") for part in shares.split(",")]
+        given = [(name, share or ("1" if name in config_groups() else "")) for name, _, share in parts]
+        weights = {config: float(share) for name, share in given for config in configs_named(name)}
+    except ValueError as error:
+        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1. ({error})") from None
     total = sum(weights.values())
     if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
         raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
@@ -161,5 +159,5 @@ def cluster_of(
     first = next(iter(counts))
     counts[first] += nodes - sum(counts.values())
     return Inventory(tuple(
-        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+        NodeKind(emulated_configs()[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
     ))  # fmt: skip

@@ -15,7 +15,7 @@ from placement.errors import LogError, OptionError
 from placement.log import LogWriter
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.node import Inventory, NodeKind, config_groups, paper_configs
 from placement.spec.task_record import TaskRecord
 from profiling.cli.simulate import simulate_command
 from profiling.simulation.arrivals import DATA, ArrivalTrace, mixes, task_type, trace_of
@@ -262,6 +262,12 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, text: str, fault: st
     with pytest.raises(LogError) as error:
         trace_of(str(path), 10)
     assert fault in str(error.value)
+
+
+def test_a_group_stands_for_its_configurations() -> None:
+    kinds = cluster_of(7, "servers,A=2").kinds
+    assert sorted(kind.spec.config for kind in kinds) == sorted(["A", *config_groups()["servers"]])
+    assert sum(kind.count for kind in kinds) == 7
 
 
 def test_misuse_is_told() -> None:
