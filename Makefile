@@ -57,11 +57,10 @@ measure: setup
 gpu: setup
 	$(BIN)/python tests/gpu/run.py
 
-# The selector that is shipped: fitted to the full grid of presets on A-D, emulated.
+# The selector that is shipped: fitted to the full grid of presets on A-D, emulated, and to the published measurements in
+# the folder that PLACEMENT_DATA names.
 selector: setup
-	rm -rf out/emulated-full-grid
-	$(BIN)/placement sweep --emulate-only --subset full -o out/emulated-full-grid
-	$(BIN)/placement refit out/emulated-full-grid -o placement/data/selector.json
+	$(BIN)/python -m profiling.learning.fit_shipped -o placement/data/selector.json
 
 soak: setup
 	$(BIN)/python -m pytest -m soak

@@ -6,7 +6,9 @@ selector            the Selector protocol
 selector_file       reads and checks a selector file
 selector_checks     the checks, each with the next step
 speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
-boosted_trees       the trees' model; prepared_trees: made ready for some nodes; tree_ensemble: the trees themselves
+roofline            seconds of any task on any node, before anything is learned
+residual_trees      trees that correct the roofline near their data; prepared_residuals: made ready for some nodes
+boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees
 gaussian_process    seconds on devices of which few timings are known
 power_model         watts of a run on each device of a node, so that seconds give joules
 speedup_model_file  both models as content of a selector file

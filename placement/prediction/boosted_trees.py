@@ -107,13 +107,7 @@ class BoostedTrees:
     @cached_property
     def framework_masks(self) -> dict[str | None, int]:
         """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
-        import numpy as np
-
-        whole, masks = np.full(len(self.forest.trees), 0xFFFFFFFF, np.uint32), dict[str | None, int]()
-        for name in (*self.frameworks, None):
-            ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(self.frameworks)}
-            masks[name] = _whole(self.forest.left(ones) if ones else whole)
-        return masks
+        return framework_masks(self.forest, self.frameworks)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was worked out, as `Forest`."""
@@ -132,6 +126,17 @@ class BoostedTrees:
     def spread(self, outside: bool) -> float:
         """Standard deviation of the log speed-up."""
         return self.beyond if outside else self.within
+
+
+def framework_masks(forest: Forest, frameworks: Sequence[str]) -> dict[str | None, int]:
+    """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
+    import numpy as np
+
+    whole, masks = np.full(len(forest.trees), 0xFFFFFFFF, np.uint32), dict[str | None, int]()
+    for name in (*frameworks, None):
+        ones = {len(NUMBERS) + i: float(name == other) for i, other in enumerate(frameworks)}
+        masks[name] = whole_number(forest.left(ones) if ones else whole)
+    return masks
 
 
 def with_intensities(logs: Any) -> Any:
@@ -183,7 +188,7 @@ class _Steps(NamedTuple):
     def of(cls, thresholds: Sequence[float], masks: Any, low: float, high: float) -> _Steps:
         """thresholds, masks: of `Forest.tables`.  low, high: the logs between which it was seen; NaN: never."""
         cuts = sorted({UNKNOWN, *(cut for cut in (*thresholds, low, high) if cut > UNKNOWN)})  # NaN is not
-        whole = [_whole(row) for row in masks]
+        whole = [whole_number(row) for row in masks]
         above = [whole[bisect_right(thresholds, cut)] for cut in cuts]
         return cls(
             [0.0 if cut == UNKNOWN else math.exp(min(cut, LARGEST_LOG)) for cut in cuts],
@@ -192,6 +197,6 @@ class _Steps(NamedTuple):
         )
 
 
-def _whole(masks: Any) -> int:
+def whole_number(masks: Any) -> int:
     """(trees,) masks as one number."""
     return int.from_bytes(masks.astype("<u4").tobytes(), "little")

@@ -38,7 +38,7 @@ class Basis(NamedTuple):
 
     seconds_std, joules_std: standard deviations of the natural logarithms: exp(0.5) is a factor of 1.6 either way.
     idle_watts: power at rest of the CPUs and GPUs that the task holds; idle_watts * seconds of its joules are idle.
-    seconds_from, joules_from: where they come from: HISTORY, SELECTOR, POWER_MODEL or EMULATED.
+    seconds_from, joules_from: where they come from: HISTORY, SELECTOR, ROOFLINE, POWER_MODEL or EMULATED.
     runs: warm runs that the seconds are the mean of; 0 where they come from no runs.
     """
 
@@ -50,7 +50,7 @@ class Basis(NamedTuple):
     runs: int = 0
 
 
-HISTORY, SELECTOR, POWER_MODEL, EMULATED = "history", "selector", "power model", "emulated"
+HISTORY, SELECTOR, ROOFLINE, POWER_MODEL, EMULATED = "history", "selector", "roofline", "power model", "emulated"
 NO_BASIS = Basis()
 
 

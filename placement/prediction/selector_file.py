@@ -16,14 +16,15 @@ from placement.prediction.selector_checks import (
     SCHEMA_VERSION,
     shortened,
 )
-from placement.prediction.speedup_selector import speedup_selector_of
+from placement.prediction.speedup_selector import RATIO, ROOFLINE, speedup_selector_of
 
 LARGEST_FILE_BYTES = 16 * 2**20
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {
     "classifier": classifier_of,
-    "ratio": speedup_selector_of,
+    RATIO: speedup_selector_of,
+    ROOFLINE: speedup_selector_of,
 }
 """Kind of selector -> the function that makes it of a file's content."""
 
@@ -58,7 +59,7 @@ def parse_selector(text: str | bytes, name: str = "selector file") -> Selector:
 
 
 def shipped_selector() -> Selector:
-    """The selector that serves where none is given: fitted on emulated A-D data, as its file says."""
+    """The selector that serves where none is given: fitted on emulated and published pairs, as its file says."""
     return parse_selector(resources.files("placement").joinpath("data/selector.json").read_bytes(), "shipped selector")
 
 

@@ -14,6 +14,7 @@ from placement.prediction.gaussian_process import (
     PowerRatio,
     TrainingPoints,
 )
+from placement.prediction.residual_trees import BOUNDED, SUMS, Region, ResidualTrees
 from placement.prediction.selector_checks import (
     REFIT,
     SMALLEST_STD,
@@ -25,6 +26,7 @@ from placement.prediction.tree_ensemble import forest_of
 MOST_POINTS = 2000  # of a file: each prediction costs as much
 
 
+MOST_REGIONS = 200  # each costs a decision for a new size some 0.5 us
 DIGITS = 7
 
 
@@ -62,8 +64,10 @@ def _rounded(array: Any) -> Any:
     return np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])(array).tolist()
 
 
-def trees_to_dict(model: BoostedTrees) -> dict[str, Any]:
+def trees_to_dict(model: BoostedTrees | ResidualTrees) -> dict[str, Any]:
     """JSON-able; an input that was never known has None in its place."""
+    if isinstance(model, ResidualTrees):
+        return residual_trees_to_dict(model)
     return {
         "frameworks": list(model.frameworks),
         "inputs": list(NUMBERS),
@@ -93,6 +97,54 @@ def boosted_trees_of(data: Mapping[str, Any]) -> BoostedTrees:
     except ValueError as error:
         raise SelectorError(f"selector file: {str(error)[:300]}. {REFIT}") from None
     return BoostedTrees(frameworks, forest, arrays[0], arrays[1], arrays[2], arrays[3], within, beyond, power, times)
+
+
+def residual_trees_to_dict(model: ResidualTrees) -> dict[str, Any]:
+    """JSON-able."""
+    return {
+        "frameworks": list(model.frameworks),
+        "inputs": list(NUMBERS),
+        "bounded": list(BOUNDED),
+        "regions": [
+            {"framework": one.framework, "low": list(one.low), "high": list(one.high), "energies": one.energies,
+             "emulated": one.emulated}
+            for one in model.regions
+        ],
+        "power_std": model.power_std,
+        **model.forest.to_dict(),
+    }  # fmt: skip
+
+
+def residual_trees_of(data: Mapping[str, Any]) -> ResidualTrees:
+    """The ResidualTrees of `residual_trees_to_dict`'s content; SelectorError names the first fault."""
+    frameworks = _names(data, "frameworks")
+    if data.get("inputs") != list(NUMBERS) or data.get("bounded") != list(BOUNDED):
+        raise SelectorError(f"selector file: its trees' inputs are not {list(NUMBERS)}, {list(BOUNDED)}. {REFIT}")
+    power = None if data.get("power_std") is None else float(array_of(data["power_std"], (), "power_std"))
+    if power is not None and power < SMALLEST_STD:
+        raise SelectorError(f"selector file: power_std must be positive. {REFIT}")
+    try:
+        forest = forest_of(data, len(NUMBERS) + len(frameworks), (len(SUMS),))
+    except ValueError as error:
+        raise SelectorError(f"selector file: {str(error)[:300]}. {REFIT}") from None
+    return ResidualTrees(frameworks, forest, _regions(data), power)
+
+
+def _regions(data: Mapping[str, Any]) -> tuple[Region, ...]:
+    given = data.get("regions")
+    if not isinstance(given, list) or len(given) > MOST_REGIONS or not all(isinstance(one, Mapping) for one in given):
+        raise SelectorError(f"selector file: regions must be a list of at most {MOST_REGIONS} objects. {REFIT}")
+    found = []
+    for one in given:
+        low, high = (_with_gaps(one, name, len(BOUNDED)).tolist() for name in ("low", "high"))
+        framework, flags = one.get("framework"), (one.get("energies"), one.get("emulated"))
+        if not (framework is None or isinstance(framework, str)) or not all(isinstance(one, bool) for one in flags):
+            raise SelectorError(
+                f"selector file: a region's framework must be a name, energies and emulated truth values. {REFIT}"
+            )
+        ends = [[None if value != value else value for value in side] for side in (low, high)]
+        found.append(Region(framework, tuple(ends[0]), tuple(ends[1]), *flags))
+    return tuple(found)
 
 
 def _times(data: Mapping[str, Any]) -> Times | None:

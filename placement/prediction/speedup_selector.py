@@ -31,7 +31,9 @@ from placement.prediction.gaussian_process import (
     gpu_device,
 )
 from placement.prediction.power_model import PowerModel, power_model_of
+from placement.prediction.prepared_residuals import PreparedResiduals
 from placement.prediction.prepared_trees import PreparedTrees
+from placement.prediction.residual_trees import ResidualTrees
 from placement.prediction.selector_checks import (
     REFIT,
     SCHEMA_VERSION,
@@ -46,6 +48,7 @@ from placement.prediction.speedup_model_file import (
     boosted_trees_of,
     gaussian_process_of,
     gaussian_process_to_dict,
+    residual_trees_of,
     trees_to_dict,
 )
 from placement.spec.features import granted_gflops
@@ -53,6 +56,8 @@ from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 
+RATIO, ROOFLINE = "ratio", "roofline"
+"""Kinds of file: ROOFLINE where its trees correct the roofline, RATIO where they tell the speed-up, as all did."""
 OTHER_FRAMEWORK = ""  # stands for every framework that was not among those fitted on
 
 
@@ -70,27 +75,27 @@ class SpeedupSelector:
     thresholds: JointThreshold = field(default_factory=JointThreshold)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    trees: BoostedTrees | None = None
+    trees: BoostedTrees | ResidualTrees | None = None
     share: float = 0.0
     power: PowerModel = field(default_factory=PowerModel)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
-        """None where the FLOPs are unknown (0 counts as unknown), or the node has no GPU."""
+        """None where the node has no GPU, or the spec tells neither FLOPs (0 counts as unknown) nor launches."""
         return self.prepare((node,), cpus)(task)[0]
 
     def prepare(self, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:
-        """PreparedTrees for all these nodes, each with so many CPUs granted; 0.05 ms for trees alone."""
+        """Trees prepared for all these nodes, each with so many CPUs granted; 0.05 ms for trees alone."""
         if self.model is None:
             if self.trees is None:
                 raise SelectorError(f"this selector has neither curves nor trees. {REFIT}")
-            return PreparedTrees(self.trees, nodes, cpus, self.thresholds, self.power)
+            return prepared_trees(self.trees, nodes, cpus, self.thresholds, self.power)
         return PreparedGaussianProcess(self, self.model, nodes, cpus)
 
     def to_dict(self) -> dict[str, Any]:
         """The selector file's content."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "kind": "ratio",
+            "kind": ROOFLINE if isinstance(self.trees, ResidualTrees) else RATIO,
             "version": self.version,
             "inputs": list(INPUTS),
             "model": None if self.model is None else gaussian_process_to_dict(self.model),
@@ -119,7 +124,7 @@ class PreparedGaussianProcess:
         self._trees = [
             None
             if selector.trees is None
-            else PreparedTrees(selector.trees, (node,), cpus, selector.thresholds, selector.power)
+            else prepared_trees(selector.trees, (node,), cpus, selector.thresholds, selector.power)
             for node in nodes
         ]
         self._watts = [selector.power.of(node, cpus) for node in nodes]
@@ -162,13 +167,24 @@ class PreparedGaussianProcess:
         )  # fmt: skip
 
 
+def prepared_trees(
+    trees: BoostedTrees | ResidualTrees, nodes: tuple[NodeSpec, ...], cpus: float, thresholds: JointThreshold,
+    watts: PowerModel,
+) -> PreparedTrees | PreparedResiduals:  # fmt: skip
+    """Trees of either kind, prepared for some nodes."""
+    if isinstance(trees, ResidualTrees):
+        return PreparedResiduals(trees, nodes, cpus, thresholds, watts)
+    return PreparedTrees(trees, nodes, cpus, thresholds, watts)
+
+
 def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
     """The SpeedupSelector of a selector file; SelectorError names the first fault."""
     if data.get("inputs") != list(INPUTS):
         raise SelectorError(
             f"selector file: its inputs {shortened(data.get('inputs'))} are not {list(INPUTS)}. {REFIT}"
         )
-    trees = None if data.get("trees") is None else boosted_trees_of(mapping_of(data, "trees"))
+    read = residual_trees_of if data.get("kind") == ROOFLINE else boosted_trees_of
+    trees = None if data.get("trees") is None else read(mapping_of(data, "trees"))
     model = None if data.get("model") is None and trees is not None else gaussian_process_of(mapping_of(data, "model"))
     share = float(array_of(data.get("share", 0.0), (), "share"))
     if not 0 <= share <= 1 or (share < 1 and model is None):

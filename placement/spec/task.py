@@ -50,6 +50,8 @@ class TaskSpec:
     memory_bytes: device memory needed.  kernels: launches of one step.  framework: what runs it ("torch", "xgboost").
     kind: "train", "infer", "preprocess" or "other".
     operations: one step's work by kind, for time models; its flops add up to `flops`.
+    inputs_on_device: True where the inputs are made or kept on the device that runs the task, so that nothing is copied
+    to a GPU.
     execution: "eager" or "compiled" (torch.compile).  memory_format: "channels_first" or "channels_last", of images.
 
     Numbers of other libraries (NumPy, torch, Decimal, Fraction, IntEnum) and strings of other classes (StrEnum,
@@ -66,6 +68,7 @@ class TaskSpec:
     framework: str | None = None
     kind: TaskKind | None = None
     operations: tuple[Operation, ...] | None = None
+    inputs_on_device: bool | None = None
     execution: Execution | None = None
     memory_format: MemoryFormat | None = None
 
@@ -82,6 +85,8 @@ class TaskSpec:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value in valid):
                 faults.append(f"{name}={value!r} must be one of {valid} or None")
+        if not (self.inputs_on_device is None or isinstance(self.inputs_on_device, bool)):
+            faults.append(f"inputs_on_device={self.inputs_on_device!r} must be True, False or None")
         faults += operations_faults(self.operations)
         if faults:
             raise SpecError(

@@ -68,6 +68,7 @@ class TaskRecord:
     ram_gb: float | None = _col("the node's memory, 1e9 bytes", "GB")
     memory_bytes: float | None = _col("device memory the task said it needs", "B")
     kernels: int | None = _col("kernel launches of one step", "1")
+    inputs_on_device: bool | None = _col("its inputs lay on the device already: its seconds hold no transfer")
     steps: int | None = _col("steps in one run", "1")
     repeats: int | None = _col("runs this row is the mean of", "1")
     startup_s: float | None = _col("worker start and CUDA initialisation; no part of the label", "s")

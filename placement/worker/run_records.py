@@ -98,6 +98,7 @@ def _decided(envelope: Envelope, context: NodeContext) -> dict[str, Any]:
         "kind": spec.kind or "other", "framework": spec.framework, "cpus": decision.cpus, "gpus": decision.gpus,
         "flops": spec.flops, "batch_size": spec.batch_size, "parameters": spec.parameters,
         "input_bytes": spec.input_bytes, "memory_bytes": spec.memory_bytes, "kernels": spec.kernels,
+        "inputs_on_device": spec.inputs_on_device,
         "steps": spec.steps, "probability": decision.probability, "propensity": decision.propensity,
         "policy": decision.policy, "selector_version": decision.selector_version,
         "snapshot_version": str(decision.snapshot_version), "reason": decision.reason,

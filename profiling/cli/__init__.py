@@ -6,7 +6,8 @@ deploy                        node-args, start
 status                        status
 explain, task_explanation     explain
 sweep                         sweep, import
-learn, evaluate_holdout       refit, evaluate
+learn, evaluate_holdout,
+evaluate_published            refit, evaluate
 simulate                      simulate
 paper                         paper
 report                        report

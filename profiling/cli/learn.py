@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,7 +47,24 @@ def refit_command(
 
 
 def evaluate_command(
-    log: Log,
+    log: Annotated[
+        str | None, typer.Argument(help="The log: a folder, or a URI that pyarrow knows (s3://bucket/log).")
+    ] = None,
+    out_of_the_box: Annotated[
+        bool,
+        typer.Option(
+            "--out-of-the-box", help="The shipped selector on published pairs (PLACEMENT_DATA); takes no log."
+        ),
+    ] = False,
+    pairs: Annotated[
+        Path | None, typer.Option(help="With --out-of-the-box: a table of other pairs, Parquet or CSV.")
+    ] = None,
+    shipped_only: Annotated[
+        bool,
+        typer.Option(
+            "--shipped-only", help="With --out-of-the-box: nothing is fitted again; seconds in place of minutes."
+        ),
+    ] = False,
     holdout: Annotated[
         str | None,
         typer.Option(help="Every learner on an unseen gpu, cpu, config, workload, family, source, or random pairs."),
@@ -61,6 +79,13 @@ def evaluate_command(
     json: Json = None,
 ) -> None:
     """The policies side by side (Table 5), and held-out accuracies beside the majority class."""
+    if out_of_the_box:
+        from profiling.cli.evaluate_published import evaluate_published
+
+        evaluate_published(pairs, json, refit=not shipped_only)
+        return
+    if log is None or pairs is not None or shipped_only:
+        raise OptionError("give a LOG, or --out-of-the-box, which alone takes --pairs and --shipped-only.")
     if holdout is not None:
         from profiling.cli.evaluate_holdout import evaluate_holdout
 

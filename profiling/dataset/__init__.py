@@ -4,4 +4,6 @@ pairs         pairs of a CPU and a GPU run of the same work, from the log
 import_pairs  foreign measurements as rows of the log
 table_file    tables that other programs wrote
 frames        the frame that learners take
+pair_specs    TaskSpecs and NodeSpecs of its rows
+published_pairs  the frame of the published measurements
 """

@@ -57,7 +57,7 @@ def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) 
     frame["input_bytes"] = frame.pop("input_elements") * BYTES_AN_ELEMENT if "input_elements" in frame else np.nan
     for name in _NUMBERS:
         frame[name] = frame[name].astype(float) if name in frame else np.nan
-    for name in ("source_name", "family", "framework"):
+    for name in ("source_name", "family", "framework", "inputs_on_device"):
         frame[name] = frame.get(name)
     frame["config"] = frame["cpu_name"] + " + " + frame["gpu_name"]
     frame["cpu_censored"] = frame["gpu_censored"] = False

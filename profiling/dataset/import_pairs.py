@@ -12,6 +12,7 @@
 | flops, batch_size, parameters       | the same                           | of the run, which is taken as 1 step |
 | input_elements                      | input_bytes                        | taken as 4 bytes each (FP32)        |
 | kernels                             | the same                           | launches of the run                 |
+| inputs_on_device                    | the same                           | the times hold no transfer          |
 | energy_ratio                        | pair_energy_ratio of the GPU row   | E_gpu / E_cpu, measured             |
 | cpu_joules, gpu_joules              | cpu_joules of the CPU row,         | J, measured: the energy of each run |
 |                                     | gpu_joules of the GPU row          | whole, a GPU run's CPU in it (Eq. 2) |
@@ -39,8 +40,9 @@ TEXT = ("task", "cpu", "gpu", "source", "family", "framework")
 NUMBERS = ("cpu_seconds", "gpu_seconds", "cpu_peak_gflops", "gpu_peak_gflops", "gpu_memory_gb", "cpu_tdp_w",
            "gpu_tdp_w", "flops", "batch_size", "parameters", "input_elements", "kernels", "energy_ratio",
            "cpu_joules", "gpu_joules")  # fmt: skip
-TYPES = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64())
-_SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops")
+FLAGS = ("inputs_on_device",)
+TYPES = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(FLAGS, pa.bool_())
+_SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops", "inputs_on_device")
 _WHOLE = ("batch_size", "parameters", "kernels")
 _BYTES_AN_ELEMENT = 4.0
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ __all__ = ["Pair", "import_pairs", "labelled", "pairs"]
 
 IDENTITY = ("source", "source_name", "function", "workload", "family", "preset", "kind", "framework", "config", "cpus",
             "emulated", "synthetic", "cpu_name", "gpu_name", "gflops_basis", "flops", "batch_size", "parameters",
-            "input_bytes", "steps", "kernels", "memory_bytes")  # fmt: skip
+            "input_bytes", "steps", "kernels", "memory_bytes", "inputs_on_device")  # fmt: skip
 """Columns in which a CPU row and a GPU row are equal if they are a pair (null equals null)."""
 
 HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb")
@@ -67,6 +67,7 @@ class Pair:
     steps: int | None
     kernels: int | None
     memory_bytes: float | None
+    inputs_on_device: bool | None
     cpu_gflops: float | None
     gpu_gflops: float | None
     gpu_memory_gb: float | None

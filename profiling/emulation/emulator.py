@@ -231,10 +231,10 @@ def loader_seconds(operations: tuple[Operation, ...], node: NodeSpec) -> float:
 
 
 def transfer_seconds(task: TaskSpec, node: NodeSpec, device: Device) -> tuple[float, float]:
-    """Seconds of host to device copies: of a step's input, and once of the parameters. 0 on a CPU, and where
-    the GPU works in the CPU's memory.
+    """Seconds of host to device copies: of a step's input, and once of the parameters. 0 on a CPU, where the inputs lie
+    on the device already, and where the GPU works in the CPU's memory.
     """
-    if device == "cpu" or gpu_of(node).shared_memory:
+    if device == "cpu" or task.inputs_on_device or gpu_of(node).shared_memory:
         return 0.0, 0.0
     assumed = calibration()["assumed"]
     bus = gpu_of(node).bus * assumed["bus_share"]

@@ -13,11 +13,9 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
+from placement.prediction.roofline import guessed_cpu_bandwidth, guessed_gpu_bandwidth
 from placement.spec.node import NodeSpec
 
-GUESSED_BYTES_PER_FLOP = 0.025
-"""Memory bandwidth over sustained FP32 throughput; the table's GPUs lie between 0.015 (RTX 4090) and 0.09 (H200)."""
-GUESSED_CPU_BANDWIDTH = 60e9
 GUESSED_BUS = 15.75e9  # PCIe 3.0 x16
 GUESSED_BOOST_GHZ = 3.5
 SUSTAINED_SHARE = 0.8
@@ -81,7 +79,8 @@ def gpu_of(node: NodeSpec) -> GpuFigures:
             facts["bandwidth_gb_s"] * 1e9, facts["bus_gb_s"] * 1e9, facts["amp_ratio"], True,
             facts.get("shared_memory", False), facts.get("runtime", "torch"),
         )  # fmt: skip
-    return GpuFigures((node.gpu_gflops or 0.0) * 1e9 * GUESSED_BYTES_PER_FLOP or 1e9, GUESSED_BUS, 1.0, False)
+    bandwidth = guessed_gpu_bandwidth(node.gpu_gflops, node.gpu_memory_gb, node.gpu_tdp_w)
+    return GpuFigures(bandwidth, GUESSED_BUS, 1.0, False)
 
 
 def cpu_of(node: NodeSpec) -> Cpu:
@@ -89,7 +88,7 @@ def cpu_of(node: NodeSpec) -> Cpu:
     facts = row("cpus", node.cpu_name)
     if facts:
         return Cpu(facts["bandwidth_gb_s"] * 1e9, facts["boost_ghz"], True, facts.get("runtime", "torch"))
-    return Cpu(GUESSED_CPU_BANDWIDTH, GUESSED_BOOST_GHZ, False)
+    return Cpu(guessed_cpu_bandwidth(node.cpu_gflops), GUESSED_BOOST_GHZ, False)
 
 
 def gpu_node(name: str) -> NodeSpec:

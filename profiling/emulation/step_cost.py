@@ -17,25 +17,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from placement.prediction.roofline import Parts, parts
 from placement.spec.task import Operation
 
 KINDS = ("matmul", "conv", "grouped_conv", "memory")
 """The kinds that the calibrated sets cost; `tree` has a set of its own, `pipeline` is `emulator.loader_seconds`."""
-
-
-class Parts(NamedTuple):
-    """Seconds of a step on a device: compute, memory and launches."""
-
-    compute: float = 0.0
-    memory: float = 0.0
-    launch: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of the whole step."""
-        return self.compute + self.memory + self.launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +51,14 @@ class StepCosts:
         seconds: dict[str, list[float]] = {}
         launch = 0.0
         for operation in operations:
+            one_compute, one_memory, one_launch = parts(
+                operation.flops, operation.bytes, operation.launches, self.compute.get(operation.kind, 0.0) / peak,
+                self.memory.get(operation.kind, 0.0) / bandwidth, self.launch_s,
+            )  # fmt: skip
             of_kind = seconds.setdefault(operation.kind, [0.0, 0.0])
-            of_kind[0] += self.compute.get(operation.kind, 0.0) * operation.flops / peak
-            of_kind[1] += self.memory.get(operation.kind, 0.0) * operation.bytes / bandwidth
-            launch += self.launch_s * operation.launches
+            of_kind[0] += one_compute
+            of_kind[1] += one_memory
+            launch += one_launch
         shares = [overlapped(compute, memory, self.overlap) for compute, memory in seconds.values()]
         return Parts(sum(compute for compute, _ in shares), sum(memory for _, memory in shares), launch)
 

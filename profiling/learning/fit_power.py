@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from placement.prediction.power_model import HARDWARE, PowerLine, PowerModel
-from profiling.learning.fit_boosted_trees import FEWEST_ENERGIES, LEAST_SPREAD, RIDGE, held_out_work, logs_of
+from profiling.learning.pair_targets import logs_of, parts_of_work
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_ENERGIES = 40  # below it the power is assumed
+RIDGE = 1.0
+LEAST_SPREAD = 0.02
 SLOPES = {"cpu": {"cpu_gflops": 1.0}, "gpu": {"gpu_tdp_w": 1.0}}
 
 
@@ -37,7 +40,7 @@ def _line(frame: pd.DataFrame, device: str, seed: int) -> PowerLine | None:
     centre = np.nan_to_num(np.where(np.isfinite(logs), logs, 0.0).sum(0) / np.maximum(np.isfinite(logs).sum(0), 1))
     centred = np.nan_to_num(logs - centre)
     prior = np.array([SLOPES[device].get(name, 0.0) for name in HARDWARE])
-    held = held_out_work(frame, seed)
+    held = parts_of_work(frame, seed)[0]
     if held.any() and not held.all():
         level, slopes = _fitted(centred[~held], target[~held], prior)
         error = target[held] - level - centred[held] @ slopes

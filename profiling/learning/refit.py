@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "paper": (*FEATURES, "label"),
-    "ratio": (*dict.fromkeys((*INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label",
-                              "cpu_seconds", "gpu_seconds", "cpu_censored", "gpu_censored", "steps", "energy_ratio",
-                              "cpu_joules", "gpu_joules")),),
+    "ratio": (*dict.fromkeys((
+        *INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label", "cpu_seconds", "gpu_seconds",
+        "cpu_censored", "gpu_censored", "steps", "energy_ratio", "cpu_joules", "gpu_joules", "source_name", "family",
+        "emulated", "inputs_on_device",
+    )),),
 }  # fmt: skip
 """Learner -> columns of a frame that its fit uses."""
 START_TIMEOUT_S = 60.0

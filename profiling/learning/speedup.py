@@ -1,8 +1,8 @@
 """The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
-curves (`fit_gaussian_process`) and trees (`fit_boosted_trees`), and the share of the trees: 1, unless another of SHARES
-errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens of times faster to
-ask. Each part of the work is held out once: one part alone tells too little.
+curves (`fit_gaussian_process`) and the roofline with trees (`fit_residuals`), and the share of the trees: 1, unless
+another of SHARES errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens
+of times faster to ask. Each part of the work is held out once: one part alone tells too little.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from placement.errors import LogError
-from placement.prediction.boosted_trees import BoostedTrees, mixed
+from placement.prediction.boosted_trees import mixed
 from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import INPUTS, GaussianProcess, Prediction
-from profiling.learning.fit_boosted_trees import (
-    fit_trees,
-    log_speedups,
-    logs_of,
-    parts_of_work,
-    speedups_by_trees,
-    work_of,
-)
+from placement.prediction.residual_trees import ResidualTrees
 from profiling.learning.fit_gaussian_process import fit_ratio
 from profiling.learning.fit_power import fit_power
+from profiling.learning.fit_residuals import fit_residuals, predict, speedups_by_trees
 from profiling.learning.learner import Fold
+from profiling.learning.pair_targets import log_speedups, parts_of_work, work_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +39,7 @@ class Fitted:
     """The fitted parts of a selector. curves: None where the trees have it all.  share: of the trees."""
 
     curves: GaussianProcess | None
-    trees: BoostedTrees | None
+    trees: ResidualTrees | None
     share: float
 
     def p_gpu(self, frame: pd.DataFrame, rule: JointThreshold) -> np.ndarray:
@@ -54,21 +49,20 @@ class Fitted:
             assert self.curves is not None
             assert curves is not None
             return np.array([self.curves.p_gpu(each, rule)[0] for each in curves])
-        speedups, powers, outside = self.trees.predict(logs_of(frame), frame["framework"].to_list())
+        by_trees = predict(self.trees, frame)
         found = []
-        for row, (speedup, power, beyond) in enumerate(zip(speedups, powers, outside, strict=True)):
-            told = Spread(float(speedup), self.trees.spread(bool(beyond)))
+        for row, (speedup, std, power, power_std) in enumerate(zip(*by_trees[:4], strict=True)):
+            told = Spread(float(speedup), float(std))
             if curves is not None:
                 told = mixed(curves[row], told, self.share)
-            known = None if self.trees.power_std is None else Spread(float(power), self.trees.power_std)
-            power_std = self.trees.power_std or 0.0
-            found.append(probability_worth(told, energy_of(told, known), power_std, rule)[0])
+            energy = energy_of(told, Spread(float(power), float(power_std)))
+            found.append(probability_worth(told, energy, float(power_std), rule)[0])
         return np.array(found)
 
 
 def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
     """Curves, trees and their share. Raises LogError where there is too little to learn from."""
-    trees = fit_trees(frame, seed)
+    trees = fit_residuals(frame, seed)
     try:
         curves = fit_ratio(frame, seed)
     except LogError:
@@ -103,11 +97,15 @@ def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
         return 0.0
     mean, error = np.mean(gaps, axis=0), np.std(gaps, axis=0, ddof=1) / np.sqrt(len(gaps))
     better = np.flatnonzero(mean < -error)
-    return SHARES[better[np.argmin(mean[better])]] if len(better) else 1.0
+    if not len(better):
+        return 1.0
+    best = better[np.argmin(mean[better])]
+    # The one-standard-error rule of Breiman et al.: a mix is taken where curves alone are surely worse than it.
+    return min(SHARES[at] for at in better if mean[at] <= mean[best] + error[best])
 
 
 class SpeedupLearner:
-    """The learner "ratio". See `placement.prediction.gaussian_process` and `placement.prediction.boosted_trees`."""
+    """The learner "ratio". See `placement.prediction.gaussian_process` and `placement.prediction.residual_trees`."""
 
     name = "ratio"
 

@@ -159,7 +159,17 @@ def _common(cell: SweepCell, work: Work, node: NodeSpec, run_id: str) -> dict[st
     hardware["probes"] = node.probes_json
     described = {
         name: getattr(spec, name)
-        for name in ("flops", "batch_size", "parameters", "input_bytes", "memory_bytes", "kernels", "steps", "kind")
+        for name in (
+            "flops",
+            "batch_size",
+            "parameters",
+            "input_bytes",
+            "memory_bytes",
+            "kernels",
+            "steps",
+            "kind",
+            "inputs_on_device",
+        )
     }
     return {
         "run_id": run_id,

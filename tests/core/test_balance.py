@@ -356,7 +356,7 @@ def test_tasks_of_sizes_never_seen_look_at_the_queues_by_the_shipped_selector() 
     backlog.merge(loads, 0.0)  # type: ignore[arg-type]
     snap, policy, taken = snapshot(shipped_selector(), backlog=backlog), Balanced(seed=0), Counter[str]()
     for i in range(300):
-        task = replace(TASK, flops=1e9 * (1 + i / 300), framework="torch", steps=100)
+        task = replace(TASK, flops=3e9 * (1 + i / 300), framework="torch", steps=100)
         decision = decide(task, "f", limits(), snap, policy=policy)
         assert "seconds_unknown" not in decision.reason
         assert decision.config is not None

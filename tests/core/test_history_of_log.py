@@ -21,7 +21,8 @@ from placement.log import LogWriter, compact, table_of
 from placement.log.tail import read_tail
 from placement.messages.envelope import ANOTHERS_CUDA, Envelope, TaskRun
 from placement.messages.node_context import NodeContext
-from placement.prediction.runtime_history import DRIFT_SAMPLES, History, Place, RunHistory, size_of
+from placement.prediction.runtime_history import History, Place, RunHistory, size_of
+from placement.prediction.timings import DRIFT_SAMPLES
 from placement.scheduling.decision import Decision
 from placement.spec.node import NodeKind, NodeSpec
 from placement.spec.task import TaskSpec

@@ -33,9 +33,10 @@ from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
-from profiling.learning.fit_boosted_trees import SPEEDUP_TREES, _boosted, _regressor
+from profiling.learning.fit_boosted_trees import boosted, regressor
 
 INPUTS = len(NUMBERS) + 1
+SPEEDUP_TREES = {"max_iter": 60, "max_leaf_nodes": 31, "learning_rate": 0.15}
 NODE = paper_configs()["B"]
 READY = {}
 
@@ -50,7 +51,7 @@ def made(count=400, inputs=INPUTS):
 @pytest.fixture(scope="module")
 def model():
     x, y = made()
-    trees, base = _boosted(x, y, SPEEDUP_TREES)
+    trees, base = boosted(x, y, SPEEDUP_TREES)
     forest = Forest(x.shape[1], tuple(trees), (len(trees), len(trees)), (base, 1.2))
     line, zeros = np.zeros(len(HARDWARE)), np.zeros(len(NUMBERS))
     return BoostedTrees(("torch",), forest, line, line, zeros + 1.0, zeros + 30.0, 0.3, 0.9, 0.2)
@@ -58,7 +59,7 @@ def model():
 
 def test_scikit_learns_own_answers(model):
     x, y = made()
-    theirs = _regressor(SPEEDUP_TREES).fit(x, y).predict(x)
+    theirs = regressor(SPEEDUP_TREES).fit(x, y).predict(x)
     assert model.forest.predict(x)[:, 0] == pytest.approx(theirs, abs=1e-5)
     assert (model.forest.predict(x)[:, 1] == 1.2).all()
 

@@ -1,0 +1,126 @@
+"""The roofline is right in order of magnitude anywhere, and what is learned corrects it near its data alone."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from placement.prediction.estimate import ROOFLINE, SELECTOR
+from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees
+from placement.prediction.roofline import rates_of, roofline, work_of
+from placement.prediction.selector_file import parse_selector, shipped_selector
+from placement.prediction.speedup_selector import SpeedupSelector
+from placement.prediction.tree_ensemble import Forest, Tree
+from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.task import TaskSpec
+
+NODE = replace(paper_configs()["B"], config="real", emulated=False)
+NETWORK = TaskSpec(flops=1e9, input_bytes=6e5, batch_size=1, parameters=5_000_000, kernels=100, framework="torch")
+
+
+def model(low, high, *, emulated=False):
+    """Trees of one leaf: speed-up doubled, a spread of 0.1."""
+    trees = tuple(Tree((), (value,)) for value in (math.log(2), 0.0, math.log(0.01), 0.0))
+    region = Region(
+        "torch", (low,) + (None,) * (len(BOUNDED) - 1), (high,) + (None,) * (len(BOUNDED) - 1), False, emulated
+    )
+    forest = Forest(13, trees, (1, 2, 3, 4), (0.0, 0.0, 0.0, 0.0))
+    return SpeedupSelector("t", None, trees=ResidualTrees(("torch",), forest, (region,), None), share=1.0)
+
+
+def prior(task, node=NODE, cpus=4.0):
+    return roofline(work_of(task), rates_of(node, cpus))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return shipped_selector()
+
+
+quantity = st.one_of(st.none(), st.floats(1, 1e18))
+count = st.one_of(st.none(), st.integers(1, 10**12))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(1e-3, 1e22), quantity, count, count, count,
+    st.sampled_from([None, "torch", "xgboost", "numpy", "jax", "never heard of"]), st.booleans(),
+    st.floats(0.5, 1e5), st.floats(1, 1e6),
+)  # fmt: skip
+def test_seconds_are_finite_and_near_the_roofline_anywhere(
+    shipped, flops, input_bytes, batch, parameters, kernels, framework, on_device, cpu_gflops, gpu_gflops
+):
+    node = NodeSpec("n", cpus=1, gpus=1, cpu_gflops=cpu_gflops, gpu_gflops=gpu_gflops)
+    task = TaskSpec(flops, input_bytes, batch, parameters, 1, None, kernels, framework, inputs_on_device=on_device)
+    found, plain = shipped.estimate(task, node, 1.0), prior(task, node, 1.0)
+    assert 0.0 <= found.p_gpu <= 1.0
+    assert math.isfinite(found.speedup.mean)
+    assert 0 < found.speedup.std < 100
+    if 1e-6 < math.exp(min(plain.log_cpu, 50)) < 1e6:
+        assert abs(math.log(found.cpu_seconds) - plain.log_cpu) < math.log(100)
+
+
+def test_more_flops_take_longer_on_both_devices():
+    times = [prior(replace(NETWORK, flops=10.0**power)) for power in range(6, 16)]
+    cpu = [one.log_cpu for one in times]
+    gpu = [one.log_cpu - one.log_speedup for one in times]
+    assert cpu == sorted(cpu)
+    assert gpu == sorted(gpu)
+
+
+def test_outside_of_its_data_a_correction_fades_and_the_spread_widens():
+    log = math.log(NETWORK.flops)
+    found = [model(log - far - 5, log - far).estimate(NETWORK, NODE, 4.0) for far in (-1.0, 1.0, 2.0, 8.0)]
+    plain = prior(NETWORK)
+    shifts = [one.speedup.mean - plain.log_speedup for one in found]
+    assert shifts[0] == pytest.approx(math.log(2))
+    assert shifts == sorted(shifts, reverse=True)
+    assert shifts[-1] == pytest.approx(0.0, abs=1e-9)
+    stds = [one.speedup.std for one in found]
+    assert stds[0] == pytest.approx(0.1)
+    assert stds == sorted(stds)
+    assert stds[-1] == pytest.approx(plain.std, rel=0.1)
+    assert (found[0].source, found[-1].source) == (SELECTOR, ROOFLINE)
+
+
+def test_emulated_data_correct_no_answer_about_real_hardware():
+    log = math.log(NETWORK.flops)
+    learned = model(log - 1, log + 1, emulated=True)
+    on_real, on_emulated = (learned.estimate(NETWORK, node, 4.0) for node in (NODE, paper_configs()["B"]))
+    assert on_emulated.speedup.mean - on_real.speedup.mean == pytest.approx(math.log(2))
+
+
+def test_an_unknown_part_widens_the_spread_and_does_not_change_the_order_of_magnitude():
+    known, unknown = prior(NETWORK), prior(replace(NETWORK, kernels=None))
+    assert unknown.std > known.std
+    assert abs(unknown.log_speedup - known.log_speedup) < math.log(2)
+    flops_and_bytes = prior(TaskSpec(flops=1e9, input_bytes=6e5 / 5))
+    assert abs(flops_and_bytes.log_speedup - known.log_speedup) < math.log(3)
+
+
+def test_what_lies_on_the_device_is_not_charged_for_transfer():
+    task = TaskSpec(flops=1e8, input_bytes=4e8, batch_size=1, kernels=1, framework="torch")
+    moved, there = prior(task), prior(replace(task, inputs_on_device=True))
+    assert there.log_cpu == moved.log_cpu
+    assert there.log_speedup > moved.log_speedup + 1
+
+
+def test_a_framework_of_the_cpu_alone_gains_nothing(shipped):
+    task = TaskSpec(flops=1e10, input_bytes=1e8, framework="numpy")
+    assert shipped.estimate(task, NODE, 4.0).speedup.mean == pytest.approx(0.0)
+
+
+def test_the_file_gives_the_same_answers(shipped):
+    again = parse_selector(json.dumps(shipped.to_dict()))
+    assert again.estimate(NETWORK, NODE, 4.0) == shipped.estimate(NETWORK, NODE, 4.0)
+    assert again.version == shipped.version
+
+
+def test_many_nodes_are_answered_as_each_alone(shipped):
+    nodes = (*paper_configs().values(), NODE)
+    together, alone = shipped.prepare(nodes, 4.0)(NETWORK), [shipped.estimate(NETWORK, node, 4.0) for node in nodes]
+    assert together.p_gpu == pytest.approx([one.p_gpu for one in alone])
+    assert [together[i].gpu_seconds for i in range(len(nodes))] == pytest.approx([one.gpu_seconds for one in alone])
