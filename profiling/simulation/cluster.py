@@ -164,5 +164,5 @@ def cluster_of(
     first = next(iter(counts))
     counts[first] += nodes - sum(counts.values())
     return Inventory(tuple(
-        NodeKind(emulated_configs()[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
     ))  # fmt: skip
