@@ -7,6 +7,7 @@ its workers with it, once no router of the stage has been heard of for some seco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from placement.stages.stage import Stage
 
 TICK_S = 0.25
 ROUTER_LOST_S = 5.0
+LAST_S = 3.0
 STARVED_S = 10.0
 """Without any worker for so long a stage computes on a CPU that others hold: they may be waiting for this stage."""
 
@@ -68,7 +70,7 @@ class Broker:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._queue = BatchQueue()
-        self._pools: dict[Device, WorkerPool] = {d: WorkerPool(stage, d, self._own_handle) for d in DEVICES}
+        self._pools: dict[Device, WorkerPool] = {d: WorkerPool(stage, d, self._own_handle, self._end) for d in DEVICES}
         self._batches: dict[int, _Batch] = {}
         self._tickets: dict[int, int] = {}  # ticket -> number of its batch
         self._routers: dict[str, float] = {}
@@ -234,10 +236,21 @@ class Broker:
             except Exception:
                 logger.exception("the broker of stage %s failed; it goes on", self._stage.name)
             await asyncio.sleep(TICK_S)
+        ends = [self._last_of(worker) for pool in self._pools.values() for worker in pool.workers.values()]
         for pool in self._pools.values():
-            for worker in list(pool.workers.values()):
-                pool.stop(worker)
+            pool.workers.clear()
+        await asyncio.gather(*ends)
         ray.actor.exit_actor()
+
+    def _end(self, worker: Worker) -> None:
+        self._spawn(self._last_of(worker))
+
+    async def _last_of(self, worker: Worker) -> None:
+        """Ends a worker once its rows are in the log, or after a moment."""
+        with contextlib.suppress(Exception):
+            if worker.setup_s is not None:
+                await asyncio.wait_for(worker.handle.leave.remote(), LAST_S)
+        ray.kill(worker.handle)
 
     def _forget_routers(self) -> None:
         now = time.monotonic()

@@ -14,7 +14,7 @@ from placement.stages.batches import described, rows_of, slices, writable
 from placement.stages.requests import spec_of, spec_reader
 from placement.stages.stage import Stage
 from placement.stages.user_function import instantiate, outputs
-from placement.worker import device
+from placement.worker import device, outbox
 from placement.worker.actor_entry import enter_actor
 from placement.worker.batch_run import BatchRun
 from placement.worker.gpu_errors import is_gpu_failure
@@ -60,6 +60,10 @@ class DeviceWorker:
     def wait(self) -> None:
         """Never returns: a call of it that fails tells that this worker has gone."""
         threading.Event().wait()
+
+    def leave(self) -> None:
+        """Sends the rows of the log that are still here. The broker ends the worker next."""
+        outbox.send_last()
 
     def run(self, ticket: int, packed: bytes, largest: int | None, batch: Any) -> Ran | GpuFailure:
         """Computes a batch, in parts of at most `largest` rows. Raises what the user's code raises."""

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
-
 from placement.ray_internals.options import make_remote
 from placement.spec.task import Device
 from placement.stages.device_worker import DeviceWorker
@@ -39,9 +37,9 @@ class Worker:
 class WorkerPool:
     """The workers of one device, and what becomes of them."""
 
-    def __init__(self, stage: Stage, device: Device, broker: Callable[[], Any]) -> None:
+    def __init__(self, stage: Stage, device: Device, broker: Callable[[], Any], end: Callable[[Worker], None]) -> None:
         self.stage, self.device = stage, device
-        self._broker = broker
+        self._broker, self._end = broker, end
         self.workers: dict[int, Worker] = {}
         self.most = float(stage.most.get(device, 10**6))
         self.least = stage.least.get(device, 0)
@@ -72,7 +70,8 @@ class WorkerPool:
         cpus = float(options["num_cpus"] or 1)
         if oversubscribes:
             options["num_cpus"] = 0
-        handle = make_remote(DeviceWorker, {"concurrency_groups": {"watch": 1}}).options(**options, max_restarts=0).remote(self.stage, self.device, cpus, self._broker(), number)  # fmt: skip
+        actor = make_remote(DeviceWorker, {"concurrency_groups": {"watch": 1}}).options(**options, max_restarts=0)
+        handle = actor.remote(self.stage, self.device, cpus, self._broker(), number)
         worker = self.workers[number] = Worker(number, self.device, handle, idle_since=time.monotonic())
         return worker
 
@@ -83,9 +82,9 @@ class WorkerPool:
         return min(able, key=lambda w: len(w.running), default=None)
 
     def stop(self, worker: Worker) -> None:
-        """Ends a worker now."""
+        """Ends a worker, which gets no batch any more."""
         self.workers.pop(worker.number, None)
-        ray.kill(worker.handle)
+        self._end(worker)
 
     def shrink(self, *, crowded: bool) -> None:
         """Ends workers that have long had no work; crowded: one that others wait for, once it has no batch."""

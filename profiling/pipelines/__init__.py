@@ -1,6 +1,7 @@
 """`placement bench-pipeline`: multimodal pipelines on Ray Data, the GPU stage pinned, divided by hand, or placed.
 
-On an emulated A-D cluster stages take the emulator's seconds, compressed, and carry real bytes through the object store.
+On an emulated A-D cluster stages take the emulator's seconds, compressed, and carry real bytes through the object
+store.
 
     shapes      the pipelines: their rows, bytes and the specs of their two stages
     timed_work  the stages' functions, which take their emulated seconds and say what they used

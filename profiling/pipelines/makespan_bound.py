@@ -1,8 +1,8 @@
 """The linear programme that no way to run a pipeline can beat, and the best fixed share of each device.
 
-    minimise T   sum over places of x[half, place] = rows of the half,  x >= 0
-                 sum over halves of x * seconds <= T * slots   on each GPU
-                 the same, and the first stage's seconds, on each node's CPUs
+minimise T   sum over places of x[half, place] = rows of the half,  x >= 0
+             sum over halves of x * seconds <= T * slots   on each GPU
+             the same, and the first stage's seconds, on each node's CPUs
 """
 
 from __future__ import annotations

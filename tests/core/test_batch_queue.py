@@ -97,9 +97,11 @@ BATCHES = [
 def test_batches_are_cut_without_loss(batch: object) -> None:
     parts = list(slices(batch, 4))
     assert [rows_of(part) for part in parts] == [4, 4, 2]
-    assert [int(x) for part in parts for x in part["x"].to_numpy()] == list(range(10)) if not isinstance(
-        batch, dict
-    ) else np.concatenate([part["x"] for part in parts]).tolist() == list(range(10))
+    assert (
+        [int(x) for part in parts for x in part["x"].to_numpy()] == list(range(10))
+        if not isinstance(batch, dict)
+        else np.concatenate([part["x"] for part in parts]).tolist() == list(range(10))
+    )
     assert next(slices(batch, None)) is batch
     assert bytes_of(batch) >= 80
     assert "10 rows" in described(batch)
@@ -122,7 +124,7 @@ def stage(**changes: object) -> Stage:
 
 
 def test_a_gpu_out_of_memory_gets_smaller_batches_and_a_broken_one_rests() -> None:
-    pool = WorkerPool(stage(rows={"gpu": 64}), "gpu", lambda: None)
+    pool = WorkerPool(stage(rows={"gpu": 64}), "gpu", lambda: None, lambda worker: None)
     pool.failed(None, 64, of_memory=True)
     assert (pool.largest, pool.usable) == (32, True)
     for _ in range(3):
