@@ -240,7 +240,7 @@ class Broker:
         for pool in self._pools.values():
             pool.workers.clear()
         await asyncio.gather(*ends)
-        ray.actor.exit_actor()
+        ray.kill(self._own_handle())  # exit_actor() ends an actor from its methods alone
 
     def _end(self, worker: Worker) -> None:
         self._spawn(self._last_of(worker))
