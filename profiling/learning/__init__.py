@@ -5,6 +5,7 @@ baselines                                the majority class, a threshold on FLOP
 mlp, mlp_training, descent               the paper's net
 speedup                                  the selector that ships, as a learner
 fit_boosted_trees, fit_gaussian_process  its two models
+one_thread                               one OpenMP thread for a fit of trees
 timings                                  the timings that these are fitted to
 history_replay                           the posterior after runs of the same task
 refit                                    the Ray Train job, from the log to a selector file

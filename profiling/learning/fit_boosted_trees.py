@@ -29,6 +29,7 @@ from placement.prediction.gaussian_process import INPUTS
 from placement.prediction.prepared_trees import GIGA
 from placement.prediction.tree_ensemble import UNKNOWN, Forest, Tree
 from profiling.learning.fit_gaussian_process import power_of
+from profiling.learning.one_thread import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +85,7 @@ def held_out_work(frame: pd.DataFrame, seed: int) -> np.ndarray:
     return parts_of_work(frame, seed)[0]
 
 
+@one_thread
 def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     """(n,): log speed-ups of the test rows. Raises LogError where the others are too few."""
     target = log_speedups(train)
@@ -96,6 +98,7 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     return found
 
 
+@one_thread
 def fit_trees(frame: pd.DataFrame, seed: int = 0) -> BoostedTrees | None:
     """The trees of a frame of pairs (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS."""
     target = log_speedups(frame)

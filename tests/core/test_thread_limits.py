@@ -84,7 +84,8 @@ def test_the_libraries_get_the_cpus_granted_and_are_left_as_they_were_found(
 def test_what_the_task_itself_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = Torch(17)
     monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # so that the limits' own value does not outlive the test
+    monkeypatch.delenv("OMP_NUM_THREADS")
     limits = ThreadLimits(2.0)
     torch.threads = 5
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
