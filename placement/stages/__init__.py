@@ -8,6 +8,7 @@ broker         Broker: the actor that holds the queue of a stage's batches and i
 broker_link    the way of routers to the broker, which is started anew where it has gone
 batch_queue    BatchQueue: the batches that wait, and which of them a free worker takes (no Ray in it)
 pool           WorkerPool: the workers of one device; it grows and shrinks
+room           how many workers a cluster has room for, and whether others wait (no Ray in it)
 device_worker  DeviceWorker: the actor that holds the user's function or instance on one device
 user_function  the user's function or class, called as Ray Data calls it
 recorded       the stage where there is nothing to choose: Ray Data's own, with a row of the log for each batch
