@@ -51,6 +51,7 @@ class BatchQueue:
 
     waiting: dict[int, Request] = field(default_factory=dict)
     pace: dict[Device, float] = field(default_factory=dict)  # seconds per row
+    off: dict[Device, float] = field(default_factory=dict)  # measured over estimated seconds
     _both: list[tuple[int, int, int]] = field(default_factory=list)  # (gain in steps, -number, number)
 
     def add(self, number: int, request: Request) -> None:
@@ -93,16 +94,23 @@ class BatchQueue:
         return own + len(self._both)
 
     def expected(self, device: Device, request: Request) -> float | None:
-        """Expected seconds of a batch on a device: as measured, else as estimated; None = unknown."""
+        """Expected seconds of a batch on a device; None = unknown.
+
+        As measured, else as estimated, and then by as much longer as the other device's estimates are found to be off:
+        measured and estimated seconds are compared with each other.
+        """
         pace = self.pace.get(device)
         if pace is not None:
             return pace * request.rows
-        return request.gpu_s if device == "gpu" else request.cpu_s
+        estimated = request.gpu_s if device == "gpu" else request.cpu_s
+        return None if estimated is None else estimated * self.off.get("cpu" if device == "gpu" else "gpu", 1.0)
 
-    def measured(self, device: Device, rows: int, seconds: float) -> None:
-        """A batch of so many rows has taken so long on a device."""
-        new, old = seconds / max(rows, 1), self.pace.get(device)
-        self.pace[device] = new if old is None else old + LATEST * (new - old)
+    def measured(self, device: Device, request: Request, seconds: float) -> None:
+        """A batch has taken so long on a device."""
+        _follow(self.pace, device, seconds / max(request.rows, 1))
+        estimated = request.gpu_s if device == "gpu" else request.cpu_s
+        if estimated:
+            _follow(self.off, device, seconds / estimated)
 
     def _cpu_pays(self, request: Request, workers: Mapping[Device, int], most: Mapping[Device, float]) -> bool:
         cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
@@ -129,6 +137,11 @@ class BatchQueue:
         if cpu is None or gpu is None or "gpu" not in request.devices:
             return False
         return max(cpu, ran_s) - ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S) or ran_s > 3 * cpu + 1.0
+
+
+def _follow(means: dict[Device, float], device: Device, value: float) -> None:
+    old = means.get(device)
+    means[device] = value if old is None else old + LATEST * (value - old)
 
 
 def _place(number: int, request: Request) -> tuple[int, int, int]:

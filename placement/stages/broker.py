@@ -132,7 +132,8 @@ class Broker:
         elif well:
             pool.failures = 0
             pool.batches, pool.rows, pool.busy_s = pool.batches + 1, pool.rows + rows, pool.busy_s + seconds
-            self._queue.measured(device, rows, seconds)
+            batch = self._batches.get(self._tickets.get(ticket, -1))
+            self._queue.measured(device, batch.request if batch else Request(rows), seconds)
         self._drop(self._tickets.pop(ticket, -1))
         self._match()
 

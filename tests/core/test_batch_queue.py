@@ -72,10 +72,17 @@ def test_a_batch_of_one_device_waits_for_that() -> None:
 
 def test_measured_seconds_are_surer_than_estimates() -> None:
     found = queue(3.0, 3.0)
-    found.measured("cpu", 10, 1.0)
-    found.measured("gpu", 10, 1.0)
+    found.measured("cpu", Request(10), 1.0)
+    found.measured("gpu", Request(10), 1.0)
     assert found.expected("cpu", Request(20, 3.0, 20.0, 1.0)) == pytest.approx(2.0)
     assert found.take("cpu", BOTH, BOTH) is not None
+
+
+def test_an_estimate_is_corrected_by_what_the_other_devices_are_found_to_be_off() -> None:
+    found = queue(3.0)
+    found.measured("gpu", found.waiting[0], 40.0)  # forty times the estimate
+    assert found.expected("cpu", found.waiting[0]) == pytest.approx(40 * math.exp(3.0))
+    assert found.take("cpu", BOTH, BOTH) is None
 
 
 def test_a_backup_run_is_for_batches_that_a_cpu_needs_long_for() -> None:
