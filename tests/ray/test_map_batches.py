@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,19 @@ def test_a_worker_that_dies_in_the_middle_loses_no_row(tmp_path: Path) -> None:
     rows = placed(fn_kwargs={"dies_by": str(tmp_path / "died")}).take_all()
     assert (tmp_path / "died").exists()
     assert ids(rows) == DOUBLED
+
+
+@pytest.mark.soak
+def test_rows_come_once_though_workers_are_killed_again_and_again(tmp_path: Path) -> None:
+    class Dies:
+        def __call__(self, batch: Any) -> Any:
+            time.sleep(0.05)
+            if hash((os.getpid(), int(batch["id"][0]))) % 25 == 0:
+                os._exit(1)
+            return batch
+
+    rows = placed(numbers(2_000, 50), Dies, concurrency=2).take_all()
+    assert ids(rows) == list(range(2_000))
 
 
 def test_a_spec_that_makes_no_sense_for_a_batch_names_it() -> None:
