@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from placement.scheduling.policies.map_order import OTHER
 from placement.spec.task import DEVICES, Device
 
 LEAST_SHARE = 0.05
@@ -96,14 +97,18 @@ class BatchQueue:
     def expected(self, device: Device, request: Request) -> float | None:
         """Expected seconds of a batch on a device; None = unknown.
 
-        As measured, else as estimated, and then by as much longer as the other device's estimates are found to be off:
-        measured and estimated seconds are compared with each other.
+        As measured; else as estimated, and by as much longer as the other device's estimates are found to be off, for
+        measured and estimated seconds are compared with each other; else from the other device's and the gain.
         """
-        pace = self.pace.get(device)
+        pace, other = self.pace.get(device), OTHER[device]
         if pace is not None:
             return pace * request.rows
         estimated = request.gpu_s if device == "gpu" else request.cpu_s
-        return None if estimated is None else estimated * self.off.get("cpu" if device == "gpu" else "gpu", 1.0)
+        if estimated is not None:
+            return estimated * self.off.get(other, 1.0)
+        if request.gain is None or other not in self.pace:
+            return None
+        return self.pace[other] * request.rows * math.exp(request.gain if device == "cpu" else -request.gain)
 
     def measured(self, device: Device, request: Request, seconds: float) -> None:
         """A batch has taken so long on a device."""
@@ -134,8 +139,10 @@ class BatchQueue:
     def needs_backup(self, request: Request, ran_s: float) -> bool:
         """A GPU without work would end a batch that a CPU has run for `ran_s` well before that CPU does."""
         cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
-        if cpu is None or gpu is None or "gpu" not in request.devices:
+        if gpu is None or "gpu" not in request.devices:
             return False
+        if cpu is None:
+            return ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
         return max(cpu, ran_s) - ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S) or ran_s > 3 * cpu + 1.0
 
 
