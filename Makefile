@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test test-fast test-versions check lint docs dist bench measure selector soak clean
+.PHONY: setup demo test test-fast test-versions check lint docs dist bench measure gpu selector soak clean
 
 setup: .venv/.ready
 
@@ -52,6 +52,10 @@ bench: setup
 # On a machine with an NVIDIA GPU: its measured rows for every table.
 measure: setup
 	$(BIN)/python -m profiling.cli.measure_here
+
+# On a machine with an NVIDIA GPU: all that only such a machine can show, within fifteen minutes.
+gpu: setup
+	$(BIN)/python tests/gpu/run.py
 
 # The selector that is shipped: fitted to the full grid of presets on A-D, emulated.
 selector: setup

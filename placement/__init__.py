@@ -5,7 +5,7 @@ The folders are rooms, one for each stage of the flow; each imports only rooms a
     errors         everything that is raised, in one tree
     ray_internals  Ray's private names, each with what it is for and what is done without it
     spec           plain data: tasks, nodes, the paper's features and its labelling rule, one row of the log
-    describe       makes a TaskSpec of a torch module, of boosted trees, of any arguments
+    describe       makes a TaskSpec of a torch module or function, of boosted trees, of any arguments
     prediction     estimates of seconds and P(GPU): the selectors, the selector file, the history of runs
     hardware       the probe of a node's hardware, GPU memory that other programs hold, meters of power and energy
     log            the Parquet log: schema, writer, reader, files; rows that killed workers had not sent

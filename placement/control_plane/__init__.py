@@ -5,6 +5,7 @@ placement_actor   owns the inventory, the selector in service, the history and t
 node_registry     the nodes of the cluster and the probes of them; idle_nodes: those whose agents may leave
 selector_store    the selectors in service; settings_store: the settings and counters that outlive the actor
 history_changes   changes of the run-time history, by revision
+history_recovery  the run-time history restored from the log's tail; history_of_rows: what rows of the log tell of it
 cluster_load      the queues from a poll of Ray; load_monitor: the polls, and what callers have sent since
 metrics           Ray metrics; status_view: the data of `placement status`
 node_agent        probes its node (machine: Ray's share of it) and measures the energy of tasks (task_energy)

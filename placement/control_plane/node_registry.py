@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from placement.control_plane.idle_nodes import IdleNodes, Resources
 from placement.messages.control import NODES_WAIT_S
 from placement.spec.autoscaler_types import planned
-from placement.spec.node import CONFIG, EMULATED, Inventory, NodeKind, NodeSpec, paper_configs
+from placement.spec.node import CONFIG, EMULATED, Inventory, NodeKind, NodeSpec, emulated_configs, emulated_names
 
 PROBE_TIMEOUT_S = 240.0  # over the probe's own limit, which gives the better reason
 FIRST_RETRY_S = 30.0
@@ -169,10 +169,10 @@ class NodeRegistry:
         self.nodes[node.node_id] = node
         config = node.labels.get(CONFIG)
         if _emulated(node.labels):
-            node.settled, node.spec = True, paper_configs().get(config or "")
+            node.settled, node.spec = True, emulated_configs().get(config or "")
             if node.spec is None:
                 logger.error("node %s is emulated, but its label config=%r names none of %s; it is left out",
-                             node.node_id[:8], config, sorted(paper_configs()))  # fmt: skip
+                             node.node_id[:8], config, emulated_names())  # fmt: skip
         else:
             node.spec = unmeasured(node, BEING_PROBED)
             self._start_probe(node)

@@ -7,6 +7,7 @@ restarts for ever; its settings lie in Ray's key-value store and its records in 
     selector_store    the selectors in service
     settings_store    settings and counters that outlive the actor
     history_changes   the changes of the history since a revision
+    history_recovery  the history restored from the log
     load_monitor      the cluster's queues
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 import ray
 
 from placement.control_plane.history_changes import HistoryChanges
+from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
 from placement.control_plane.load_monitor import POLL_EVERY_S, LoadMonitor
 from placement.control_plane.metrics import EVERY_S as METRICS_EVERY_S
@@ -70,6 +72,7 @@ class PlacementActor:
         self.revision = Revision(life * EPOCH)
         self.history = History(growth=NEWS_GROWTH)
         self.changes = HistoryChanges(self.history)
+        self.recovery = HistoryRecovery(self.history)
         self.agents = RayNodeAgents()
         self.registry = NodeRegistry(self.agents, self.revision.advance)
         self.monitor = LoadMonitor(self.revision.number)
@@ -91,6 +94,7 @@ class PlacementActor:
             self.tasks = [asyncio.create_task(_run_for_ever(loop)) for loop in loops]
         if not self.registry.nodes:
             await self._update_nodes()
+        await self.recovery.read(self.settings.log)
         return self.selectors.current.version
 
     # --- settings -----------------------------------------------------------------------------------------------
@@ -102,6 +106,7 @@ class PlacementActor:
             self.selectors.serve(selector_of(selector))
         self.settings = replace(self.settings, **{n: value for n, value in vars(settings).items() if value is not None})
         self.intake.write_to(self.settings.log, self.settings.keep_days)
+        await self.recovery.read(self.settings.log)
         self.generation += 1
         self._save()
 
@@ -139,6 +144,7 @@ class PlacementActor:
         await self.ready()
         if known is not None:
             await self.revision.wait_beyond(known, wait_s)
+        self._collect_changes()
         version = self.revision.number
         same_life = known is not None and known // EPOCH == version // EPOCH
         return Update(
@@ -283,8 +289,13 @@ class PlacementActor:
         )
         await asyncio.sleep(METRICS_EVERY_S)
 
-    async def _publish_changes(self) -> None:
+    def _collect_changes(self) -> None:
+        if self.recovery.waits:
+            self.recovery.release(self.inventory.kinds)
         self.changes.collect(self.revision)
+
+    async def _publish_changes(self) -> None:
+        self._collect_changes()
         await self.revision.publish()
         await asyncio.sleep(CHANGES_EVERY_S)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
+from placement.describe.meta_device import built, meta_tensor, without_data
 from placement.describe.operation_cost import Cost, cost_of, tensor_bytes, tensors_in
 from placement.errors import SpecError
 from placement.spec.task import Operation, OperationKind
@@ -185,35 +185,18 @@ def trace_step(
 
     The tensors that autograd saves are those a training step holds at the end of its forward pass.
     """
-    with without_data("build", factory), torch.device("meta"):
-        module = factory()
+    module = built(factory)
     if not isinstance(module, torch.nn.Module):
         raise SpecError(f"of_module: the factory returned a {type(module).__name__}, not a torch.nn.Module.")
     module = module.to("meta").train(train)  # .to: a buffer made from a numpy array ignores torch.device
     inputs = [meta_tensor(shape) for shape in args], {name: meta_tensor(shape) for name, shape in kwargs.items()}
-    counter, saved = Counter(), Saved(module)
+    counter, saved = Counter(), Saved({storage_of(parameter) for parameter in module.parameters()})
     saving = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
     with without_data("run", type(module)), torch.set_grad_enabled(train), FusedAttention(), counter, saving:
         outputs = module(*inputs[0], **inputs[1])
         if train:
             backward(outputs)
     return summed(module, tree_leaves(inputs), counter, saved, train)
-
-
-@contextmanager
-def without_data(verb: str, what: Any) -> Iterator[None]:
-    """Turns failures of the meta device into a SpecError with the remedy; the module's own errors pass through."""
-    try:
-        yield
-    except (NotImplementedError, RuntimeError) as error:
-        if "meta" not in str(error).lower():
-            raise
-        raise SpecError(
-            f"of_module cannot {verb} {getattr(what, '__qualname__', what)} without data "
-            f"({str(error).splitlines()[0]}). Where it computes sizes with tensors, let it do so under "
-            'torch.device("cpu"); else write its spec by hand: '
-            "TaskSpec(flops=..., input_bytes=..., batch_size=..., parameters=...)."
-        ) from error
 
 
 def backward(outputs: Any) -> None:
@@ -225,11 +208,16 @@ def backward(outputs: Any) -> None:
     torch.autograd.backward(roots, [torch.empty_like(root) for root in roots])
 
 
-class Saved:
-    """The storages that autograd keeps for the backward pass, the module's own parameters left out."""
+def storage_of(tensor: torch.Tensor) -> int:
+    """The identity of a tensor's storage, while that lives."""
+    return int(tensor.untyped_storage()._cdata)
 
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.own = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
+
+class Saved:
+    """The storages that autograd keeps for the backward pass, those of the parameters (`own`) left out."""
+
+    def __init__(self, own: set[int]) -> None:
+        self.own = own
         self.bytes_by_storage: dict[int, float] = {}
         self.kept: list[Any] = []  # a storage freed would lend its identity to the next one
 
@@ -272,11 +260,3 @@ def summed(
         kernels=sum(operation.launches for operation in operations),
         operations=operations,
     )
-
-
-def meta_tensor(shape: Any) -> torch.Tensor:
-    """An empty tensor of a `module.Shape` on the meta device."""
-    dtype = getattr(torch, shape.dtype, None)
-    if not isinstance(dtype, torch.dtype):
-        raise SpecError(f"of_module: torch has no type {shape.dtype!r}; give tensors or arrays of numbers.")
-    return torch.empty(shape.sizes, dtype=dtype, device="meta")

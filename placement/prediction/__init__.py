@@ -10,4 +10,5 @@ gaussian_process    seconds on devices of which few timings are known
 speedup_model_file  both models as content of a selector file
 mlp                 the paper's net
 runtime_history     past runs, and the posterior that they give
+code_versions       the versions of a function's code, of which a new one begins with the runs of the one before
 """

@@ -63,7 +63,7 @@ class PreparedTrees:
         self.sums, self.frombuffer, self.size = forest.sums, np.frombuffer, 4 * len(whole)
         self.steps, self.frameworks = model.steps, model.framework_masks
         self.edges = tuple(one.edges for one in self.steps)
-        self.nothing = TreeCell([None] * self.count, [], False)
+        self.nothing = TreeCell([None] * self.count, [], False, {})
         self.cells: dict[tuple[Any, ...], TreeCell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
@@ -109,13 +109,13 @@ class PreparedTrees:
         ]
         p_gpu: list[float | None] = [None] * self.count
         for at, (speedup, power, _), beyond in zip(self.nodes, told, self.outside, strict=True):
-            p_gpu[at] = self._worth(speedup, power, strange or beyond)
+            p_gpu[at] = self.worth(speedup, power, strange or beyond)
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
-        found = self.cells[cell] = TreeCell(p_gpu, told, strange)
+        found = self.cells[cell] = TreeCell(p_gpu, told, strange, {})
         return found
 
-    def _worth(self, speedup: float, power: float, outside: bool) -> float:
+    def worth(self, speedup: float, power: float, outside: bool) -> float:
         """P(GPU) of one node."""
         std, energy_std = self.stds[outside]
         frugal = None if self.model.power_std is None else (self.most_energy - power + speedup) / energy_std
@@ -138,11 +138,13 @@ class TreeCell(NamedTuple):
     """The answer of the trees for all tasks of a cell. p_gpu: of each node.  strange: outside the training data.
 
     told: (log speed-up, log power ratio, log of the CPU's shortfall) on each node that has a GPU.
+    choices: what policies chose that look at nothing but the ratios between the nodes, which are the whole cell's.
     """
 
     p_gpu: Sequence[float | None]
     told: Sequence[tuple[float, float, float]]
     strange: bool
+    choices: dict[Any, Any]
 
 
 class TreeEstimates:
@@ -152,6 +154,28 @@ class TreeEstimates:
 
     def __init__(self, trees: PreparedTrees, cell: TreeCell, task: TaskSpec) -> None:
         self._trees, self._cell, self._task, self.p_gpu = trees, cell, task, cell.p_gpu
+
+    @property
+    def choices(self) -> dict[Any, Any] | None:
+        """The cell's; None where nothing is known of the task."""
+        return self._cell.choices if self._cell.told else None
+
+    def log_seconds(self) -> list[tuple[float, float] | None] | None:
+        """(CPU, GPU) log seconds on each node, up to a constant that is the task's; None where the trees tell none."""
+        trees, told = self._trees, self._cell.told
+        found: list[tuple[float, float] | None] = [None] * trees.count
+        for index, gflops, one in zip(trees.nodes, trees.cpu_gflops, told, strict=True):
+            if gflops is None:
+                return None
+            cpu = one[2] - gflops
+            found[index] = cpu, cpu - one[0]
+        return found
+
+    def p_against(self, index: int, log_slower: float) -> float:
+        """P(GPU) of a node against another CPU than its own, which is slower by a factor; both draw the same watts."""
+        at = self._trees.place[index]
+        speedup, power, _ = self.of(at)
+        return self._trees.worth(speedup - log_slower, power, self.outside(at))
 
     def of(self, at: int) -> tuple[float, float, float]:
         """The entry of `TreeCell.told` at a place among the nodes with a GPU."""

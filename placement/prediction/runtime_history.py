@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
+from placement.prediction.code_versions import CodeVersions
+from placement.prediction.code_versions import Key as Key
+from placement.prediction.code_versions import Size as Size
 from placement.prediction.estimate import LONGEST_LOG, Estimate, Spread, probability_worth
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
@@ -21,10 +24,9 @@ PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alon
 DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
 LARGEST_STEP = math.log(1 + DRIFT)
 DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
+EARLIER_CODE_STD = 0.5  # of log seconds: a change of the code makes it 1.6 times as fast or slow, as likely as not
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
-Size = tuple[int | None, ...]
-Key = tuple[str, Size]
 Sample = tuple[float, float | None, float, float | None]
 """One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
 
@@ -80,6 +82,18 @@ class Timings(NamedTuple):
         strays = self.strays + 1 if stray else 0
         return Timings(runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes)
 
+    def widened(self) -> Timings:
+        """The timings as those of earlier code: one run, off by EARLIER_CODE_STD or more."""
+        error = max(self.joules_error, math.expm1(EARLIER_CODE_STD))
+        variance = max(self.variance, EARLIER_CODE_STD**2)
+        return self._replace(
+            runs=min(self.runs, 1),
+            variance=variance,
+            strays=0,
+            joules_runs=min(self.joules_runs, 1),
+            joules_error=error,
+        )
+
     @property
     def spread(self) -> Spread:
         """Belief about the mean log seconds; few runs leave it wide."""
@@ -108,9 +122,22 @@ class RunHistory:
         """Most device memory that a run on a GPU held; None where none told."""
         return max((t.memory_bytes for t in self.timings.values() if t.memory_bytes is not None), default=None)
 
+    def following(self, earlier: RunHistory) -> RunHistory:
+        """These runs, and at places without one those of the function's earlier code, their spread widened.
+
+        A GPU on which the earlier code failed is tried again: the change may be what was needed.
+        """
+        begun = {place: timings.widened() for place, timings in earlier.timings.items() if timings.runs}
+        own = {place: timings for place, timings in self.timings.items() if timings.runs or place not in begun}
+        return replace(self, timings={**begun, **own})
+
     def warm_runs(self, device: Device) -> int:
         """Warm runs on that device on any kind of node."""
         return sum(t.runs for place, t in self.timings.items() if place.device == device)
+
+
+UNKNOWN = RunHistory()
+"""Of which it was not worked out what is known."""
 
 
 class History:
@@ -127,6 +154,8 @@ class History:
         self._growth = growth
         self._told: dict[Key, RunHistory] = {}
         self._changed: dict[Key, None] = {}  # in the order seen, so that a copy drops the same keys
+        self._versions = CodeVersions()
+        self._decided_by: dict[Key, RunHistory | None] = {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -137,6 +166,28 @@ class History:
     def get(self, key: Key) -> RunHistory | None:
         """The runs kept under a key; None where there are none."""
         return self._seen.get(key)
+
+    def known(self, key: Key) -> RunHistory | None:
+        """The runs to decide by: those kept under a key, completed by those of the function's earlier code.
+
+        The same object while neither changes; None where there are none.
+        """
+        decided_by = self._decided_by  # another thread may put a new one in its place
+        found = decided_by.get(key, UNKNOWN)  # one look-up: the hash of a key takes longest
+        if found is not UNKNOWN:
+            return found
+        own, earlier = self._seen.get(key), self._versions.before(key)
+        before = earlier and self._seen.get(earlier)
+        found = own if before is None else (own or RunHistory()).following(before)
+        if len(decided_by) >= self._largest:
+            decided_by.clear()
+        decided_by[key] = found
+        return found
+
+    def mark_current(self, function: str) -> None:
+        """This process calls the function: its code is not an earlier version of another's that it calls."""
+        if self._versions.mark_current(function):
+            self._decided_by = {}
 
     def observe(
         self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0,
@@ -169,6 +220,12 @@ class History:
         seen = self._seen.get(key, RunHistory())
         self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
 
+    def restore(self, key: Key, runs: RunHistory) -> None:
+        """Adds runs of before a restart; at a place that has as many since, those since stand."""
+        now = self._seen.get(key, RunHistory())
+        more = {place: one for place, one in runs.timings.items() if one.runs >= now.timings.get(place, Timings()).runs}
+        self._put(key, RunHistory({**now.timings, **more}, {**runs.unfit, **now.unfit}))
+
     def changes(self) -> dict[Key, RunHistory]:
         """Entries changed since the last call, oldest first; without dropped keys, for callers keep their own bound."""
         changed = {key: self._seen[key] for key in self._changed if key in self._seen}
@@ -189,6 +246,7 @@ class History:
     def _put(self, key: Key, seen: RunHistory) -> None:
         self._seen[key] = seen
         self._seen.move_to_end(key)
+        self._versions.add(key)
         if key in self._changed or self._is_news(key, seen):
             self._changed.pop(key, None)
             self._changed[key] = None
@@ -196,6 +254,8 @@ class History:
             dropped, _ = self._seen.popitem(last=False)
             self._changed.pop(dropped, None)
             self._told.pop(dropped, None)
+            self._versions.remove(dropped)
+        self._decided_by = {}
 
     def _is_news(self, key: Key, seen: RunHistory) -> bool:
         told = self._told.get(key)

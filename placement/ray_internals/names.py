@@ -133,6 +133,10 @@ WORKER_HOOKS = (
         "a worker ends after each task on a GPU",
     ),
     PrivateName(
+        "ray._raylet", "CoreWorker.get_pending_children_task_ids", "a worker whose task left others is not kept",
+        "a worker ends after each task on a GPU",
+    ),
+    PrivateName(
         "ray._private.utils", "format_error_message", "leaves this package's frames out of a task's traceback",
         "they are in it",
     ),

@@ -41,6 +41,14 @@ def worker_retires() -> bool:
     return any(done[function_id] + 1 >= calls for function_id, calls in limited)
 
 
+def children_pending() -> bool:
+    """Tasks that the running task has submitted have not ended. Raises AttributeError on a Ray that cannot tell."""
+    if not connection.connected:
+        return False
+    core: Any = connection.core_worker
+    return bool(core.get_pending_children_task_ids(core.get_current_task_id()))
+
+
 def _functions_with_max_calls(manager: Any) -> list[tuple[Any, int]]:
     """The max_calls of functions that this worker has loaded; most have none, and each task asks."""
     global _limited

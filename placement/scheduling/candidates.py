@@ -14,14 +14,18 @@ from itertools import chain, groupby
 from typing import Literal, NamedTuple, Protocol, cast, overload, runtime_checkable
 
 from placement.prediction.estimate import Estimate, EstimateList, Estimates
+from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
 LARGEST_MEMO = 1024
+THRESHOLDS = JointThreshold()
 _SIDE = r"(.+) (cpu|gpu) (\S+)\+(\S+) s"
 _WEIGHED = re.compile(rf"{_SIDE}, not {_SIDE}, gpu rate (\S+)")
 
 Queue = tuple[str, Device]
 """(config, device)."""
+Tiers = tuple[tuple[str, ...], ...]
+"""Configs in groups that are as good, the best group first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Choice:
     wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
     weighed: what was compared, where something would have to be waited for.
     gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
+    tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
+    the configs is as good.
     """
 
     device: Device
@@ -71,6 +77,7 @@ class Choice:
     seconds: float | None = None
     weighed: Comparison | None = None
     gpu_price: float | None = None
+    tiers: Tiers = ()
 
 
 class Comparison(NamedTuple):
@@ -156,11 +163,12 @@ class CandidateSet(Sequence[Candidate]):
 
     groups: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
     costs: for the policy to keep what it computes of the candidates; the set lives in a row of the DecisionTable.
+    thresholds: of the joint threshold, for what is worked out of the estimates.
     """
 
     __slots__ = (
-        "_all", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu", "groups",
-        "memo", "waits",
+        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu",
+        "groups", "memo", "thresholds", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -172,7 +180,9 @@ class CandidateSet(Sequence[Candidate]):
         candidates: Callable[[CandidateSet], Sequence[Candidate]],
         memo: dict[tuple[int, ...], tuple[str, ...]],
         waits: Waits | None,
+        thresholds: JointThreshold = THRESHOLDS,
     ) -> None:
+        self.thresholds = thresholds
         self.groups = groups
         self.gpu = gpu
         self.cpu_configs = cpu_configs
@@ -182,6 +192,7 @@ class CandidateSet(Sequence[Candidate]):
         self._estimate = estimate
         self._estimates: Estimates | None = None
         self._known: list[tuple[float, int]] | None = None
+        self._by_group: dict[int, Estimate | None] = {}
         self._all = candidates
         self._candidates: Sequence[Candidate] | None = None
 
@@ -200,10 +211,16 @@ class CandidateSet(Sequence[Candidate]):
             self._known = [(q, i) for i in self.gpu if (q := p[groups[i].estimated]) is not None]  # type: ignore[index]
         return self._known
 
+    def is_known(self) -> bool:
+        """Whether something is known of a GPU candidate or, where there is none, of the task on any kind of node."""
+        return bool(self.known() if self.gpu else [p for p in self.estimates.p_gpu if p is not None])
+
     def estimate(self, at: int) -> Estimate | None:
-        """The estimate of a group; None where there is none."""
-        index = self.groups[at].estimated
-        return None if index is None else self.estimates[index]
+        """The estimate of a group; None where there is none. Made once: an estimate of trees takes some 5 us."""
+        if at not in self._by_group:
+            index = self.groups[at].estimated
+            self._by_group[at] = None if index is None else self.estimates[index]
+        return self._by_group[at]
 
     def doubts(self, best: float, known: list[tuple[float, int]]) -> str:
         """The doubts about the surest estimate, as text that is added to a reason."""

@@ -12,23 +12,25 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from placement.prediction.runtime_history import prior_spread
-from placement.scheduling.candidates import CandidateSet, Queue
-from placement.spec.joint_threshold import JointThreshold
+from placement.scheduling.candidates import THRESHOLDS, CandidateSet, Queue, Tiers
 from placement.spec.task import Device
 
 SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
 SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
-THRESHOLDS = JointThreshold()
 
 
 class Option(NamedTuple):
-    """A device of a group of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in."""
+    """A device of a group of nodes. joules: 0 where they do not count.  cost: seconds, joules priced in.
+
+    group: index among the groups of the CandidateSet.
+    """
 
     device: Device
     configs: tuple[str, ...]
     seconds: float
     joules: float
     cost: float = 0.0
+    group: int = -1
 
     def priced(self, seconds_per_joule: float) -> Option:
         """The option with its cost."""
@@ -85,7 +87,7 @@ def options_of(found: CandidateSet) -> list[Option] | None:
                 return None
             joules = estimate and (estimate.cpu_joules if device == "cpu" else estimate.gpu_joules)
             joules_known = joules_known and joules is not None
-            options.append(Option(device, configs, max(seconds, 1e-9), joules or 0.0))
+            options.append(Option(device, configs, max(seconds, 1e-9), joules or 0.0, group=i))
     return options if joules_known else [option._replace(joules=0.0) for option in options]
 
 
@@ -107,8 +109,13 @@ def geometric_mean(values: Sequence[float]) -> float | None:
     return math.exp(sum(math.log(max(v, 1e-9)) for v in values) / len(values)) if values else None
 
 
-def within(options: Sequence[Option], device: Device, configs: Iterable[str]) -> list[Option]:
-    """The options of a device at some configs alone."""
-    allowed = set(configs)
-    cut = ((o, tuple([c for c in o.configs if c in allowed])) for o in options if o.device == device)
-    return [option._replace(configs=left) for option, left in cut if left]
+def tiers_of(options: Iterable[Option]) -> Tiers:
+    """The configs of some options of one device by cost: the cheapest first, those within SAME of it beside it."""
+    tiers: list[list[str]] = []
+    least = math.inf
+    for option in sorted(options, key=lambda option: (option.cost, min(option.configs))):
+        if not tiers or option.cost > SAME * least:
+            tiers.append([])
+            least = option.cost
+        tiers[-1] += option.configs
+    return tuple([tuple(sorted(tier)) for tier in tiers])

@@ -9,9 +9,10 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, has
+from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, Tiers, has
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import name_of
 from placement.scheduling.snapshot import Snapshot
@@ -19,6 +20,7 @@ from placement.spec.task import Device, TaskSpec
 
 AWAITS_NODE = "awaits_node"
 """Added to a decision's reason where no node of its configs runs: the task waits for the autoscaler to start one."""
+MOST_TIERS = 8  # label selectors that Ray tries one after the other for each task
 EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once the CPU has been timed
 
 
@@ -26,12 +28,13 @@ EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once th
 class Decision:
     """The device and the kinds of node picked for one task, and why.
 
-    config: the best of the kinds of node that will do; configs: all of them, best first (Ray takes the first that is
-    free).  cpus, gpus: granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the
-    policy picks this device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the
-    policy looked at them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.
-    weighed: what was compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends
-    the task takes it over (`Backlog.enqueue`).
+    config: the best of the kinds of node that will do; configs: all of them, best first.  tiers: the configs in groups
+    that are as good, best first: Ray takes the best that is free; empty: any of the configs is as good.  cpus, gpus:
+    granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the policy picks this
+    device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the policy looked at
+    them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
+    compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends the task takes it
+    over (`Backlog.enqueue`).
     """
 
     device: Device
@@ -50,6 +53,7 @@ class Decision:
     backlog_age_s: float | None = None
     weighed: Comparison | None = None
     gpu_price: float | None = None
+    tiers: Tiers = ()
 
 
 def decide(
@@ -62,7 +66,7 @@ def decide(
     chance: uniform numbers in [0, 1), asked only where the decision explores.
     """
     history = snapshot.history
-    seen = history.get((function, size_of(task))) if len(history) else None
+    seen = history.known((function, size_of(task))) if len(history) else None
     candidates = snapshot.candidate_table(limits).candidates(task, seen)
     return decide_among(candidates, task, seen, limits, snapshot, policy or snapshot.policy, chance)
 
@@ -74,7 +78,7 @@ def decide_among(
     """The decision for one task whose candidates are known. seen: its earlier runs."""
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
-    elif has(policy, "needs_estimates") and not candidates.known():
+    elif has(policy, "needs_estimates") and not candidates.is_known():
         choice = cold_start(candidates, seen, limits, chance)
     else:
         choice = policy.choose(task, candidates)
@@ -104,8 +108,20 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed, choice.gpu_price,
+        choice.weighed, choice.gpu_price, choice.tiers,
     )  # fmt: skip
+
+
+def preferred(decision: Decision, offered: CandidateSet, most: int = MOST_TIERS) -> Tiers:
+    """The configs in the order in which Ray is to try them: the decision's, then the spare one.
+
+    most: of the decision's own tiers; the last of them holds all that are left.
+    """
+    tiers = decision.tiers or ((decision.configs,) if decision.configs else ())
+    if len(tiers) > most:
+        tiers = (*tiers[: most - 1], tuple(chain.from_iterable(tiers[most - 1 :])))
+    other = spare(decision, offered)
+    return (*tiers, (other,)) if other else tiers
 
 
 def spare(decision: Decision, offered: CandidateSet) -> str | None:

@@ -72,7 +72,7 @@ class DecisionTable:
         key = seen = None
         if len(history):
             key = (row and row.key) or (self.function, size_of(task))
-            seen = history.get(key)
+            seen = history.known(key)
         if row is not None and row.history is seen:
             return row
         if len(self._rows) >= LARGEST_TABLE:

@@ -83,7 +83,7 @@ def explain(
 
 def explained(decision: Decision, task: TaskSpec, function: str, limits: Limits, snapshot: Snapshot) -> Explanation:
     """The table of a decision that was taken. Estimates hold what history has learned since."""
-    seen = snapshot.history.get((function, size_of(task)))
+    seen = snapshot.history.known((function, size_of(task)))
     offer = snapshot.candidate_table(limits)
     estimates = offer.estimates_of(offer.candidates(task, seen))
     rows = []

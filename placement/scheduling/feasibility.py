@@ -131,7 +131,8 @@ class CandidateTable:
             return self._split(task, seen)
         prior = self.prior
         return CandidateSet(
-            self.groups, gpu, self.cpu_configs, lambda: prior(task), self._candidates, self.memo, self.waits
+            self.groups, gpu, self.cpu_configs, lambda: prior(task), self._candidates, self.memo, self.waits,
+            self.thresholds,
         )  # fmt: skip
 
     def _split(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
@@ -156,7 +157,8 @@ class CandidateTable:
                 estimates.append(self._sharpened(known, kind, seen))
         gpu = [i for i, one in enumerate(groups) if one.gpu]
         return CandidateSet(
-            groups, gpu, self.cpu_configs, lambda: EstimateList(estimates), self._candidates, {}, self.waits
+            groups, gpu, self.cpu_configs, lambda: EstimateList(estimates), self._candidates, {}, self.waits,
+            self.thresholds,
         )  # fmt: skip
 
     def _sharpened(self, prior: Estimate | None, kind: NodeKind, seen: RunHistory | None) -> Estimate | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from placement.errors import OptionError
-from placement.spec.node import CONFIG, EMULATED, NodeKind, NodeSpec, paper_configs
+from placement.spec.node import CONFIG, EMULATED, NodeKind, NodeSpec, emulated_configs
 from placement.spec.task import quantity_fault
 
 STARTING_S = 180.0
@@ -100,7 +100,7 @@ def planned(
     for config, type_ in types.items():
         if config in running:
             continue
-        seen = paper_configs().get(config) if type_["emulated"] else known.get(config)
+        seen = emulated_configs().get(config) if type_["emulated"] else known.get(config)
         cpus, gpus = (
             (getattr(seen, name) if seen else None) if type_[name] is None else type_[name] for name in ("cpus", "gpus")
         )

@@ -155,3 +155,43 @@ def paper_configs() -> dict[str, NodeSpec]:
     """The paper's four configurations A-D (Table 4), as emulated NodeSpecs; the figures' sources are in the file."""
     text = resources.files("placement").joinpath("data/configs.json").read_text()
     return {name: NodeSpec.from_dict(spec) for name, spec in json.loads(text)["configs"].items()}
+
+
+@cache
+def config_groups() -> dict[str, tuple[str, ...]]:
+    """Name of a group of configurations that can be emulated -> theirs: the paper's, servers, a phone, a laptop."""
+    groups = _more_configs()["groups"]
+    return {"paper": tuple(paper_configs()), **{name: tuple(configs) for name, configs in groups.items()}}
+
+
+@cache
+def emulated_configs() -> dict[str, NodeSpec]:
+    """Every configuration that can be emulated, by name: the paper's and those of data/more_configs.json."""
+    more = {name: one for configs in _more_configs()["groups"].values() for name, one in configs.items()}
+    return paper_configs() | {name: NodeSpec.from_dict(one["spec"]) for name, one in more.items()}
+
+
+def configs_named(text: str) -> dict[str, NodeSpec]:
+    """The configurations that a list of names of configurations and of groups has: "servers,A".
+
+    Raises SpecError on a name that is neither.
+    """
+    known, groups, found = emulated_configs(), config_groups(), dict[str, NodeSpec]()
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in known and name not in groups:
+            raise SpecError(f"no configuration or group is called {name!r}; valid are {', '.join([*groups, *known])}.")
+        found |= {config: known[config] for config in groups.get(name, (name,))}
+    if not found:
+        raise SpecError(f"no configuration is named by {text!r}; valid are {', '.join([*groups, *known])}.")
+    return found
+
+
+def emulated_names() -> str:
+    """The names of `emulated_configs` for a message: the paper's, and the others."""
+    paper = sorted(paper_configs())
+    return f"{paper} and {sorted(set(emulated_configs()) - set(paper))}"
+
+
+@cache
+def _more_configs() -> dict[str, Any]:
+    return dict(json.loads(resources.files("placement").joinpath("data/more_configs.json").read_text()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from placement.errors import OptionError
-from placement.spec.node import CONFIG, EMULATED, paper_configs
+from placement.spec.node import CONFIG, EMULATED, emulated_configs, emulated_names
 from placement.spec.task import quantity_fault
 
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -17,10 +17,10 @@ def ray_start_args(
 ) -> tuple[str, ...]:
     """The words to add to `ray start` on a machine of this config; safe to put into a shell line as they are.
 
-    cpus, gpus: that Ray may grant there.  emulated: the machine plays the paper's config of that name.
+    cpus, gpus: that Ray may grant there.  emulated: the machine plays the config of that name.
     visible_devices: the machine's CUDA_VISIBLE_DEVICES, above whose length Ray takes no --num-gpus; None: not set.
     Raises OptionError on a config that is no label, on quantities that are none or that Ray refuses, and on an
-    emulated config that the paper does not have.
+    emulated config that is not one of `emulated_configs()`.
     """
     faults = [
         fault
@@ -35,8 +35,8 @@ def ray_start_args(
         )
     if not LABEL_VALUE.fullmatch(config):
         faults.append(f"config={config!r} must be 1 to 63 letters, digits, dots, dashes and underscores")
-    elif emulated and config not in paper_configs():
-        faults.append(f"config={config!r} cannot be emulated; valid are {sorted(paper_configs())}")
+    elif emulated and config not in emulated_configs():
+        faults.append(f"config={config!r} cannot be emulated; valid are {emulated_names()}")
     if faults:
         raise OptionError("node-args: " + "; ".join(faults) + ".")
     labels = [f"{CONFIG}={config}", *([f"{EMULATED}=true"] if emulated else [])]

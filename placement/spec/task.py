@@ -17,6 +17,11 @@ OperationKind = Literal["matmul", "conv", "grouped_conv", "memory", "tree", "pip
 OPERATION_KINDS: tuple[OperationKind, ...] = ("matmul", "conv", "grouped_conv", "memory", "tree", "pipeline")
 
 
+Execution = Literal["eager", "compiled"]
+EXECUTIONS: tuple[Execution, ...] = ("eager", "compiled")
+MemoryFormat = Literal["channels_first", "channels_last"]
+MEMORY_FORMATS: tuple[MemoryFormat, ...] = ("channels_first", "channels_last")
+
 TaskKind = Literal["train", "infer", "preprocess", "other"]
 KINDS: tuple[TaskKind, ...] = ("train", "infer", "preprocess", "other")
 
@@ -45,6 +50,7 @@ class TaskSpec:
     memory_bytes: device memory needed.  kernels: launches of one step.  framework: what runs it ("torch", "xgboost").
     kind: "train", "infer", "preprocess" or "other".
     operations: one step's work by kind, for time models; its flops add up to `flops`.
+    execution: "eager" or "compiled" (torch.compile).  memory_format: "channels_first" or "channels_last", of images.
 
     Numbers of other libraries (NumPy, torch, Decimal, Fraction, IntEnum) and strings of other classes (StrEnum,
     NumPy's) are kept as Python's own of the same value. Raises SpecError that names every fault at once.
@@ -60,6 +66,8 @@ class TaskSpec:
     framework: str | None = None
     kind: TaskKind | None = None
     operations: tuple[Operation, ...] | None = None
+    execution: Execution | None = None
+    memory_format: MemoryFormat | None = None
 
     def __post_init__(self) -> None:
         faults = [
@@ -70,8 +78,10 @@ class TaskSpec:
             faults.append(f"steps={self.steps!r} must be a whole number of at least 1 and at most {LARGEST_COUNT}")
         if self.framework is not None and not _is_text(self.framework):
             faults.append(f"framework={self.framework!r} must be a string (of valid Unicode) or None")
-        if self.kind is not None and not (isinstance(self.kind, str) and self.kind in KINDS):
-            faults.append(f"kind={self.kind!r} must be one of {KINDS} or None")
+        for name, valid in CHOICES:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value in valid):
+                faults.append(f"{name}={value!r} must be one of {valid} or None")
         faults += operations_faults(self.operations)
         if faults:
             raise SpecError(
@@ -86,7 +96,7 @@ class TaskSpec:
             value = getattr(self, name)
             if type(value) is not int and value is not None and (whole or type(value) is not float):
                 object.__setattr__(self, name, _plain_number(value, whole=whole))
-        for name in ("framework", "kind"):
+        for name in ("framework", *(name for name, _ in CHOICES)):
             value = getattr(self, name)
             if value is not None and type(value) is not str:
                 object.__setattr__(self, name, str.__str__(value))
@@ -103,6 +113,12 @@ QUANTITIES: tuple[tuple[str, int, bool], ...] = (
     ("kernels", 0, True),
 )
 """(name, least value, whole numbers only) of the quantities of a TaskSpec that may be unknown."""
+CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("kind", KINDS),
+    ("execution", EXECUTIONS),
+    ("memory_format", MEMORY_FORMATS),
+)
+"""(name, valid values) of the fields of a TaskSpec that take one of a few words, or None."""
 LARGEST_COUNT = 2**63 - 1
 """Largest whole quantity: the log keeps counts as 64-bit integers."""
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from placement.spec.task import Device, TaskKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Source = Literal["sweep", "production", "import"]
 Provenance = Literal["measured", "estimated", "emulated"]
@@ -103,6 +103,8 @@ class TaskRecord:
     probes: str | None = _col("a JSON object: seconds of each representative kernel that was timed on the node")
     gflops_basis: GflopsBasis | None = _col("what *_gflops are: sustained (probed) | peak (spec sheet)")
     pair_energy_ratio: float | None = _col("E_gpu / E_cpu, where a foreign table tells the ratio alone", "1")
+    function_key: str | None = _col("the function by name and code, under which history keeps a placed task's runs")
+    cold: bool | None = _col("the first run of its function in its process, which history leaves out")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TaskRecord:

@@ -7,6 +7,8 @@ task. A placed function is exported once for each way to run, and all of these h
 from __future__ import annotations
 
 import hashlib
+import inspect
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 
 from ray import cloudpickle
 
+from placement.prediction.code_versions import HASH_LENGTH, MAIN
 from placement.ray_internals.connection import connection
 
 Dumps = Callable[[Any], bytes]
@@ -32,6 +35,17 @@ class CapturedFunction:
         self._hash = ""
         self._captured_for: Any = None
         self._lock = threading.RLock()
+        self._script = _script_of(function)  # now: a worker's current directory is another
+
+    def history_key(self, name: str, code_hash: str, task_name: Any = None) -> str:
+        """The key under which history keeps the function's runs: its name and code, and the name of its tasks.
+
+        A function of a script is named with the script's path, hashed: every script's module is `__main__`.
+        """
+        if self._script and name.startswith(MAIN):
+            name = f"__main__[{self._script}].{name.removeprefix(MAIN)}"
+        key = f"{name}@{code_hash}" if code_hash else name
+        return f"{key}:{task_name}" if task_name else key
 
     def pickled(self, dumps: Dumps = cloudpickle.dumps) -> bytes:
         """The pickle, made at the first call for this cluster. Raises what `dumps` raises."""
@@ -42,7 +56,7 @@ class CapturedFunction:
                     if self._prepare is not None:
                         self.function, self._prepare = self._prepare(self.function), None
                     self._pickled = dumps(self.function)
-                    self._hash = _hash(self._pickled)
+                    self._hash = _hash(self._pickled, self.function)
                     self._captured_for = now
         return self._pickled
 
@@ -56,7 +70,7 @@ class CapturedFunction:
         if connection.connected and self._captured_for == connection.current_cluster_and_job:
             return self._hash
         try:
-            return _hash(cloudpickle.dumps(self.function))
+            return _hash(cloudpickle.dumps(self.function), self.function)
         except Exception:  # which is said where it is submitted
             return ""
 
@@ -79,11 +93,21 @@ class _AsPickled:
         return pickle.loads, (self._pickled,)
 
 
-def _hash(pickled: bytes) -> str:
-    return hashlib.sha256(pickled).hexdigest()[:16]
+def _hash(pickled: bytes, function: Any) -> str:
+    """Of the pickle, and of the code: the pickle of a function that others can import is its name alone."""
+    digest = hashlib.sha256(pickled)
+    pending = [getattr(inspect.unwrap(function), "__code__", None)]
+    while pending:
+        code = pending.pop()
+        if code is not None:
+            plain = [one for one in code.co_consts if isinstance(one, str | bytes | int | float | None)]
+            digest.update(code.co_code + repr((code.co_names, plain)).encode())
+            pending += [one for one in code.co_consts if inspect.iscode(one)]
+    return digest.hexdigest()[:HASH_LENGTH]
 
 
-def history_key(name: str, code_hash: str, task_name: Any = None) -> str:
-    """The key under which history keeps a function's runs: its code, and the name that the user gives its tasks."""
-    key = f"{name}@{code_hash}" if code_hash else name
-    return f"{key}:{task_name}" if task_name else key
+def _script_of(function: Any) -> str:
+    """A hash of the path of the file that the function is written in; "" where there is no file."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    path = getattr(code, "co_filename", "<")
+    return "" if path.startswith("<") else hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:8]

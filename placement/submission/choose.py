@@ -26,9 +26,13 @@ from placement.submission.snapshot_client import caller
 
 @dataclass(frozen=True, slots=True)
 class Chosen(Decision):
-    """A Decision with the options under which Ray carries it out."""
+    """A Decision with the options under which Ray carries it out.
+
+    labels: the label selector of all configs decided for, for libraries that try no second one.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def ray_options(self) -> dict[str, Any]:
         """Options for map_batches (`**`), a Serve deployment (`ray_actor_options=`), a task or an actor (`.options`).
@@ -40,11 +44,11 @@ class Chosen(Decision):
     def scaling_config(self, num_workers: int = 1, **more: Any) -> Any:
         """A ray.train ScalingConfig whose workers run on what was decided; `more` is handed to it.
 
-        Train knows no spare config: its workers wait for those decided for.
+        Train tries no config after another: its workers run on any of those decided for, and wait for them.
         """
         from ray.train import ScalingConfig
 
-        labels = self.options.get("label_selector")
+        labels: Any = dict(self.labels)
         resources = {"CPU": self.cpus, **self.options.get("resources", {})}
         if self.gpus:
             resources["GPU"] = self.gpus
@@ -86,10 +90,13 @@ def choose(
     placer = Placer("placement.choose", given, rays, _takes_anything)
     task = placer.task(args, {})
     decision = placer.decide(task, snapshot, around)
+    in_order, any_of_them = (
+        placer.ray_options_for(one, snapshot, around, task) for one in (decision, replace(decision, tiers=()))
+    )
     return Chosen(
         **{f.name: getattr(decision, f.name) for f in fields(Decision)},
-        options=placer.ray_options_for(decision, snapshot, around, task),
-    )
+        options=in_order, labels=any_of_them.get("label_selector") or {},
+    )  # fmt: skip
 
 
 def _pinned_or_rays_own(options: PlacementOptions, ray_options: dict[str, Any]) -> Chosen:
@@ -100,7 +107,7 @@ def _pinned_or_rays_own(options: PlacementOptions, ray_options: dict[str, Any]) 
     gpus = limits.gpus if device == "gpu" else 0.0
     return Chosen(
         device, None, (), limits.cpus[device], gpus, "not_placed", "none", "none", 0,
-        options={**own, "num_gpus": gpus} if gpus else own,
+        options={**own, "num_gpus": gpus} if gpus else own, labels=own.get("label_selector") or {},
     )  # fmt: skip
 
 

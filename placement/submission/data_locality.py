@@ -63,4 +63,4 @@ def prefer_local_data(decision: Decision, refs: list[Any], candidates: Candidate
     best = min(ends, key=lambda config: (ends[config], config), default=None)
     if best is None or decision.config not in ends or best == decision.config:
         return decision
-    return replace(decision, config=best, configs=(best,), reason=f"{decision.reason}, its data is there")
+    return replace(decision, config=best, configs=(best,), tiers=(), reason=f"{decision.reason}, its data is there")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from placement.messages.packing import pack
 from placement.ray_internals.connection import connection
-from placement.submission.captured_function import history_key
 from placement.submission.event_loop import on_event_loop
 from placement.submission.options import PlacementOptions, own_options
 from placement.submission.spec_reader import SpecReader
@@ -91,7 +90,8 @@ class FirstCalls:
 
     def submit(self, args: Any, kwargs: Any) -> Any:
         """An ObjectRef like any other. Raises SpecError, or the TypeError of wrong arguments."""
-        key = history_key(self._function.name, self._function.code_hash(), self._task_name)
+        function = self._function
+        key = function.captured.history_key(function.name, function.code_hash(), self._task_name)
         if self._submit is None:
             way: Way = "cpu" if self._device == "cpu" else "gpu_once"
             self._submit = self._function.variant(way).submitter(self._ray_options)

@@ -34,6 +34,7 @@ class DeviceQueues:
     def __init__(self, handle: Any) -> None:
         self._placer, self._around = handle._placer, caller_context()
         self._placer.key = handle.history_key()
+        caller().current().history.mark_current(self._placer.key)
         self._snapshot: Snapshot | None = None
         self._ends = {device: End(device=device) for device in DEVICES}
         self.remote = {

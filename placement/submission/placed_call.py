@@ -16,7 +16,6 @@ from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import TaskSpec
-from placement.submission.captured_function import history_key
 from placement.submission.first_calls import FirstCalls, must_not_wait
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
@@ -25,11 +24,12 @@ from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context
 from placement.submission.recent_decisions import SentTask, remember
 from placement.submission.snapshot_client import caller
+from placement.submission.variants import Way, own_pool
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
-    from placement.submission.variants import Way
+    from placement.submission.captured_function import CapturedFunction
 
 
 class CallPlan(NamedTuple):
@@ -45,6 +45,7 @@ class Target(Protocol):
     """The placed function that a Handle submits."""
 
     name: str
+    captured: CapturedFunction
     _function: Any
     _decorator: Any
 
@@ -117,7 +118,7 @@ class Handle:
     def history_key(self, *, submitted: bool = True) -> str:
         """The key under which history keeps the runs of this function under these options."""
         code_hash = self._function.code_hash(submitted=submitted)
-        return history_key(self._function.name, code_hash, self._ray_options.get("name"))
+        return self._function.captured.history_key(self._function.name, code_hash, self._ray_options.get("name"))
 
     def bind(self, /, *args: Any, **kwargs: Any) -> FunctionNode:
         """A node of a Ray DAG, placed when the DAG is executed."""
@@ -133,6 +134,7 @@ class Handle:
         table = placer.table
         if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
             placer.key = self.history_key()
+            snapshot.history.mark_current(placer.key)
             table = placer.table_for(snapshot, around)
         task = placer.task(args, kwargs)
         plan: CallPlan | None = table.plans.get(id(task))
@@ -161,9 +163,12 @@ class Handle:
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
         options = self._placer.ray_options_for(decision, snapshot, around, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
-        key = (way, str(options.get("label_selector")), str(options.get("fallback_strategy")))
+        pooled = way == "gpu" and "max_calls" not in self._ray_options and uses_cuda(decision, snapshot)
+        key = (way, pooled, str(options.get("label_selector")), str(options.get("fallback_strategy")))
         submit = self._submitters.get(key)
         if submit is None:
+            if pooled:
+                options["runtime_env"] = own_pool(options.get("runtime_env"), self._placer.key)
             submit = self._function.variant(way).submitter(options)
             self._submitters[key] = submit
         return submit
@@ -186,3 +191,8 @@ def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:
         return True
     granted = [kind.grants_gpus for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs]
     return bool(granted) and all(gpus <= max(1.0, decision.gpus) for gpus in granted) and can_retire()
+
+
+def uses_cuda(decision: Decision, snapshot: Snapshot) -> bool:
+    """The task may initialise CUDA: some node of its is no emulated one."""
+    return any(not kind.spec.emulated for kind in snapshot.inventory.kinds if kind.spec.config in decision.configs)

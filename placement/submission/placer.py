@@ -11,7 +11,7 @@ from typing import Any
 from placement.errors import NotServedError
 from placement.ray_internals.connection import auto_init_ray
 from placement.scheduling.candidates import Policy, has
-from placement.scheduling.decision import Decision, decide, spare
+from placement.scheduling.decision import Decision, decide, preferred
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import Explanation, explain
 from placement.scheduling.feasibility import Limits, infeasible, never_feasible
@@ -173,7 +173,8 @@ class Placer(SpecReader):
     def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
 
-        Configs are asked for softly: where they are taken or gone, a spare one that can run the task will do.
+        Configs are asked for softly and in order: Ray takes the first of the decision's tiers that has a node free;
+        where all are taken or gone, a spare one that can run the task will do.
         """
         options = own_options(self.options, self.ray_options, decision.device)
         if decision.device == "gpu":
@@ -181,17 +182,16 @@ class Placer(SpecReader):
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None
-        # A static policy leaves CPU tasks to Ray; but then Ray's autoscaler would start nodes with GPUs for them.
-        picks = decision.device == "gpu" or self.looks(snapshot) or bool(snapshot.planned)
+        # Without a preference CPU tasks are left to Ray, unless its autoscaler would start nodes with GPUs for them.
+        picks = decision.device == "gpu" or bool(decision.tiers) or self.looks(snapshot) or bool(snapshot.planned)
         if picks and not captured and self._leaves_node_open(options):
-            where = node_labels(decision, snapshot)
-            if where:
+            tiers = preferred(decision, self.table_for(snapshot, around).candidates(task))
+            where = [node_labels(replace(decision, configs=tier), snapshot) for tier in tiers]
+            if where and where[0]:
                 own = options.get("label_selector") or {}
-                options["label_selector"] = {**where, **own}
-                other = spare(decision, self.table_for(snapshot, around).candidates(task))
-                if other:
-                    elsewhere = node_labels(replace(decision, configs=(other,)), snapshot)
-                    options["fallback_strategy"] = [{"label_selector": {**elsewhere, **own}}]
+                options["label_selector"] = {**where[0], **own}
+                if where[1:]:
+                    options["fallback_strategy"] = [{"label_selector": {**labels, **own}} for labels in where[1:]]
         return options
 
     def _leaves_node_open(self, options: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any
 
+from placement.ray_internals.worker_hooks import children_pending
 from placement.worker import device
 from placement.worker.numeric_libraries import courtesy, gpu_memory_reserved
 
@@ -47,6 +48,10 @@ class ProcessState:
         if _start_method() != self._start_method:
             return "the task set multiprocessing's start method, which a process can do once"
         now = device.environment()
+        if children_pending():
+            return (
+                "the task left tasks running, to which its runtime_env goes down, and with it the right to this worker"
+            )
         changed = {name for name, _ in now.items() ^ self._environment.items()} - SET_BY_LIBRARIES
         if changed:
             return f"the task changed the environment: {os.fsdecode(b', '.join(sorted(changed)))}"

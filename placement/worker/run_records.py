@@ -77,6 +77,7 @@ def _rows(
         each["peak_memory_bytes"] = [run.memory_bytes for run in runs]
     if envelope is not None:
         same |= _decided(envelope, context)
+        each["cold"] = [run.cold for run in runs]
         weighed = [run.packed and weighed_of(run.packed) for run in runs]
         if any(weighed):
             each["weighed"] = [one and str(one) for one in weighed]
@@ -93,6 +94,7 @@ def _rows(
 def _decided(envelope: Envelope, context: NodeContext) -> dict[str, Any]:
     spec, decision, node = envelope.spec, envelope.decision, context.spec
     columns: dict[str, Any] = {
+        "function_key": envelope.key or None,
         "kind": spec.kind or "other", "framework": spec.framework, "cpus": decision.cpus, "gpus": decision.gpus,
         "flops": spec.flops, "batch_size": spec.batch_size, "parameters": spec.parameters,
         "input_bytes": spec.input_bytes, "memory_bytes": spec.memory_bytes, "kernels": spec.kernels,

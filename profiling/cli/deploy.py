@@ -29,20 +29,24 @@ def node_args_command(
     ] = None,
     emulated: Annotated[
         bool,
-        typer.Option("--emulated", envvar="PLACEMENT_EMULATED", help="It plays the paper's config of that name."),
+        typer.Option(
+            "--emulated",
+            envvar="PLACEMENT_EMULATED",
+            help="It plays the config of that name: A, server-t4, ...",
+        ),
     ] = False,
 ) -> None:
     """The arguments of `ray start` for the machine it runs on: ray start --address=HEAD:6379 $(placement node-args)."""
     from placement.hardware.meters import cpu_name, find_gpus
     from placement.hardware.probe import config_name, visible_gpu_count
     from placement.ray_internals.machine import detected_cpus
-    from placement.spec.node import paper_configs
+    from placement.spec.node import emulated_configs, emulated_names
     from placement.spec.ray_start_args import ray_start_args
 
     if emulated and config is None:
-        raise OptionError(f"--emulated: name the config to play by --config; valid are {sorted(paper_configs())}.")
+        raise OptionError(f"--emulated: name the config to play by --config; valid are {emulated_names()}.")
     if emulated and gpus is None:
-        spec = paper_configs().get(config or "")
+        spec = emulated_configs().get(config or "")
         gpus = spec.gpus if spec else 0
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     cpus = detected_cpus() if cpus is None else cpus

@@ -86,9 +86,10 @@ def folder_name(gpu: str) -> str:
 
 
 def sweep_into(
-    folder: Path, data: Path, window_s: float, budget_s: float | None, chosen: Sequence[Preset], console: Console
-) -> None:
-    """The sweep on a Ray of this machine alone, and the log made one file."""
+    folder: Path, data: Path, window_s: float, budget_s: float | None, chosen: Sequence[Preset], console: Console,
+    gpus: int | None = None,
+) -> None:  # fmt: skip
+    """The sweep on a Ray of this machine alone, and the log made one file. gpus: None: those that Ray finds."""
     import ray
 
     from placement.log import compact
@@ -99,7 +100,9 @@ def sweep_into(
 
     # Without the variable a task that asked for no GPU would see every GPU of the machine.
     with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
-        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(
+            address="local", num_gpus=gpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
+        )
         try:
             done = sweep(
                 folder, chosen, data.absolute(), protocol=Protocol(window_s=window_s), budget_s=budget_s,

@@ -28,6 +28,9 @@ def paper_command(
     beside: Annotated[
         str, typer.Option(help="Learners beside the net in Table 5: boosted_trees, ratio (slower), logistic; NAME,...")
     ] = "boosted_trees",
+    configs: Annotated[
+        str, typer.Option(help="Emulated without a log: names or groups (paper, servers, phone, laptop),...")
+    ] = "paper",
     plot: Annotated[
         Path | None, typer.Option(callback=file_to_write, help="Draw Fig. 1 or 3-5 to this file (.png, .svg, .pdf).")
     ] = None,
@@ -37,7 +40,7 @@ def paper_command(
     from profiling.report import console_tables
 
     began = time.monotonic()
-    name, found = evaluated(part.value, log, PaperOptions(part.value, seeds, epochs, names_of(beside)))
+    name, found = evaluated(part.value, log, PaperOptions(part.value, seeds, epochs, names_of(beside)), configs)
     console_tables.say(name)
     for made in found.tables[:-1]:
         console_tables.show(made, None, {})
@@ -51,12 +54,12 @@ def paper_command(
     console_tables.say(f"{time.monotonic() - began:.0f} s")
 
 
-def evaluated(part: str, log: str | None, options: PaperOptions) -> tuple[str, Part]:
+def evaluated(part: str, log: str | None, options: PaperOptions, configs: str = "paper") -> tuple[str, Part]:
     """(A line on the origin of the figures, the part); its data name the origin too."""
     from profiling.learning.descent import one_thread
     from profiling.paper.source import read
 
-    source = read(log)
+    source = read(log, configs=configs)
     with one_thread():
         found: Part = import_module(PARTS[part]).run(source, options)
     told = {"part": part, **source.told(), **found.data, "notes": list(found.notes)}

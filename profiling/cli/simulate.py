@@ -22,7 +22,9 @@ def simulate_command(
         str, typer.Option(help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps.")
     ] = "saturated",
     nodes: Annotated[int, typer.Option(help="In all.")] = 4,
-    configs: Annotated[str, typer.Option(help="How many nodes of each configuration, in shares.")] = "A=1,B=1,C=1,D=1",
+    configs: Annotated[
+        str, typer.Option(help="Nodes of each configuration, in shares; or a group: servers.")
+    ] = "A=1,B=1,C=1,D=1",
     tasks: Annotated[int, typer.Option(help="How many; of a file at most.")] = 20_000,
     policies: Annotated[str, typer.Option(help="Their names with commas between; all where not given.")] = "",
     load: Annotated[float | None, typer.Option(help="Arrivals, as a multiple of what the cluster serves.")] = None,

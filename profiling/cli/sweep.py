@@ -35,15 +35,19 @@ def sweep_command(
     cell_budget_s: Annotated[float, typer.Option(help="Seconds for a cell; a run over it is censored.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="A cell is repeated until it took so many seconds.")] = 0.5,
     address: Address = None,
-    emulated: Annotated[bool, typer.Option("--emulated", help="Start an emulated cluster of A-D first.")] = False,
+    emulated: Annotated[bool, typer.Option("--emulated", help="Start an emulated cluster of --configs first.")] = False,
     emulate_only: Annotated[
-        bool, typer.Option("--emulate-only", help="A-D from traces alone: nothing is measured, no cluster.")
+        bool, typer.Option("--emulate-only", help="From traces alone: nothing is measured, no cluster.")
     ] = False,
+    configs: Annotated[
+        str, typer.Option(help="To emulate: names or groups (paper, servers, phone, laptop),...")
+    ] = "paper",
     json: Json = None,
 ) -> None:
     """Measures the workloads on every kind of node. Killed and started again it goes on where it stopped."""
     from contextlib import nullcontext
 
+    from placement.spec.node import configs_named
     from profiling.emulation.emulated_cluster import emulated_cluster
     from profiling.report import console_tables
     from profiling.sweep import sweep as sweeping
@@ -51,10 +55,11 @@ def sweep_command(
 
     chosen = presets_of(subset.value, preset, workload)
     check_seconds(budget_s=budget_s, cell_budget_s=cell_budget_s, window_s=window_s)
+    nodes = configs_named(configs)
     if emulate_only:
-        done = sweeping.emulate_sweep(output, chosen, console=console())
+        done = sweeping.emulate_sweep(output, chosen, nodes=list(nodes.values()), console=console())
     else:
-        with emulated_cluster() if emulated else nullcontext():
+        with emulated_cluster(list(nodes)) if emulated else nullcontext():
             connect(address, start=True)
             protocol = Protocol(window_s=window_s, budget_s=cell_budget_s)
             done = sweeping.sweep(output, chosen, data, protocol=protocol, budget_s=budget_s, console=console())

@@ -62,6 +62,9 @@ def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) 
     frame["config"] = frame["cpu_name"] + " + " + frame["gpu_name"]
     frame["cpu_censored"] = frame["gpu_censored"] = False
     frame = frame[(frame["cpu_seconds"] > 0) & (frame["gpu_seconds"] > 0)]
+    for name in ("cpu_joules", "gpu_joules"):
+        frame[name] = frame[name].where(frame[name] > 0)
+    frame["energy_ratio"] = (frame["gpu_joules"] / frame["cpu_joules"]).fillna(frame["energy_ratio"])
     frame["label"] = _labels(frame, rule or JointThreshold())
     return of_labelled(frame)
 

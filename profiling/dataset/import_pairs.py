@@ -13,6 +13,8 @@
 | input_elements                      | input_bytes                        | taken as 4 bytes each (FP32)        |
 | kernels                             | the same                           | launches of the run                 |
 | energy_ratio                        | pair_energy_ratio of the GPU row   | E_gpu / E_cpu, measured             |
+| cpu_joules, gpu_joules              | cpu_joules of the CPU row,         | J, measured: the energy of each run |
+|                                     | gpu_joules of the GPU row          | whole, a GPU run's CPU in it (Eq. 2) |
 
 Each pair stays its own (`preset` carries its number): two measurements of the same work are two pairs.
 A missing value (null or NaN) stays unknown; so do columns that the table does not have.
@@ -35,7 +37,8 @@ from profiling.dataset.table_file import digest_of, read_table_file
 REQUIRED = ("task", "cpu", "gpu", "cpu_seconds", "gpu_seconds")
 TEXT = ("task", "cpu", "gpu", "source", "family", "framework")
 NUMBERS = ("cpu_seconds", "gpu_seconds", "cpu_peak_gflops", "gpu_peak_gflops", "gpu_memory_gb", "cpu_tdp_w",
-           "gpu_tdp_w", "flops", "batch_size", "parameters", "input_elements", "kernels", "energy_ratio")  # fmt: skip
+           "gpu_tdp_w", "flops", "batch_size", "parameters", "input_elements", "kernels", "energy_ratio",
+           "cpu_joules", "gpu_joules")  # fmt: skip
 TYPES = dict.fromkeys(TEXT, pa.string()) | dict.fromkeys(NUMBERS, pa.float64())
 _SAME = ("family", "framework", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "flops")
 _WHOLE = ("batch_size", "parameters", "kernels")
@@ -79,6 +82,11 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _positive(value: float | None) -> float | None:
+    """The value; None where it is not positive, which no run's energy is."""
+    return value if value is not None and value > 0 else None
+
+
 def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]:
     elements = pair.get("input_elements")
     common: dict[str, Any] = {name: pair.get(name) for name in _SAME}
@@ -103,14 +111,21 @@ def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]
         "censored": False,
         "time_provenance": "measured",
     }
-    ratio = pair.get("energy_ratio")
-    cpu = TaskRecord(device="cpu", compute_s=pair["cpu_seconds"], **common)
+    ratio, joules = pair.get("energy_ratio"), {name: _positive(pair.get(name)) for name in ("cpu_joules", "gpu_joules")}
+    cpu = TaskRecord(
+        device="cpu",
+        compute_s=pair["cpu_seconds"],
+        cpu_joules=joules["cpu_joules"],
+        energy_provenance=None if joules["cpu_joules"] is None else "measured",
+        **common,
+    )
     gpu = TaskRecord(
         device="gpu",
         gpus=1.0,
         compute_s=pair["gpu_seconds"],
         pair_energy_ratio=ratio,
-        energy_provenance=None if ratio is None else "measured",
+        gpu_joules=joules["gpu_joules"],
+        energy_provenance=None if ratio is None and joules["gpu_joules"] is None else "measured",
         **common,
     )
     return [cpu, gpu]

@@ -176,7 +176,9 @@ def _usable(table: pa.Table) -> pa.Table:
     joules = pc.coalesce(table["cpu_joules"], pc.multiply(table["cpu_watts"], seconds))
     gpu_joules = pc.coalesce(table["gpu_joules"], pc.multiply(table["gpu_watts"], seconds))
     runs = pc.coalesce(table["repeats"], pa.scalar(1, pa.int64()))
-    joules = pc.if_else(on_gpu, pc.add(joules, gpu_joules), joules)
+    # A foreign table has one figure for a GPU run, the CPU's energy in it.
+    host = pc.if_else(pc.equal(table["source"], "import"), pc.coalesce(joules, pa.scalar(0.0)), joules)
+    joules = pc.if_else(on_gpu, pc.add(host, gpu_joules), joules)
     known = pc.if_else(pc.is_valid(joules), runs, pa.scalar(None, pa.int64()))
     derived = {
         "gpus_granted": pc.if_else(on_gpu, table["gpus"], pa.scalar(None, pa.float64())),

@@ -5,10 +5,12 @@ step_cost, power                 the roofline of one step, and the average power
 hardware_table                   bandwidths, buses and cores of hardware by name
 assumptions                      figures that no measurement at hand gives, each with its reason
 calibrate                        fits the coefficients to published measurements
-roofline_fit, small_sample_fits  its fits
+roofline_fit                     its fits of thousands of measured steps
+small_sample_fits, phone_fit     its fits of few
+device_classes                   the emulator's errors by class of device
 benchmark, table2_check          the emulator held against measurements and the paper's Table 2
 timm_traces                      operations of the timm models
 cpu_training                     training steps timed on one core
-emulated_cluster                 Ray's own cluster, labelled as configurations A-D
+emulated_cluster                 Ray's own cluster, labelled as configurations A-D, servers, a phone, a laptop
 real_gpu_node                    a real GPU of this machine beside it
 """

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from profiling.emulation.roofline_fit import SETS, TEST_PARTS, CoefficientSet, part_of, terms
+from profiling.emulation.device_classes import by_device_class, class_table
+from profiling.emulation.roofline_fit import SETS, TEST_PARTS, CoefficientSet, part_of, predicted_seconds, terms
 from profiling.emulation.step_cost import calibration
 from profiling.emulation.table2_check import TOLERANCE, Table2Row, iris_explained, table2
 from profiling.emulation.timm_traces import data_folder, measured_rows
@@ -39,7 +40,7 @@ def predicted(one: CoefficientSet, rows: pd.DataFrame) -> np.ndarray:
         costs["launch_us"] if name == "launch_us" else costs[name.split("_", 1)[0]][name.split("_", 1)[1]]
         for name in columns
     ]
-    return np.asarray(columns.to_numpy() @ np.array(values))
+    return predicted_seconds(columns.to_numpy(), list(columns), np.array(values), costs.get("overlap", 1.0))
 
 
 def errors_of(name: str, measured: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +48,8 @@ def errors_of(name: str, measured: pd.DataFrame) -> pd.DataFrame:
     one = next(one for one in SETS if one.name == name)
     rows = one.rows(measured)
     rows = rows[rows.family.map(part_of).isin(TEST_PARTS)].reset_index(drop=True)
-    return rows.assign(error=np.abs(predicted(one, rows) / rows.seconds - 1))
+    seconds = predicted(one, rows)
+    return rows.assign(predicted=seconds, error=np.abs(seconds / rows.seconds - 1))
 
 
 def splits(folder: Path) -> list[dict[str, Any]]:
@@ -114,8 +116,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all of it to this file too")
     arguments = parser.parse_args()
     rows, speedups, iris = splits(data_folder()) + others(), table2(), iris_explained()
+    measured = measured_rows()
+    classes = by_device_class(data_folder(), pd.concat([errors_of(one.name, measured) for one in SETS]))
     console = TerminalConsole()
-    for table in tables(rows, speedups):
+    for table in [*tables(rows, speedups), class_table(classes)]:
         console.print(table)
     console.print(
         f"XGBoost on Iris is explained, not matched: the fit takes {iris['cpu_s']:.3f} s on a CPU and "
@@ -123,8 +127,10 @@ def main() -> int:
     )
     if arguments.json:
         result = {"splits": rows, "table2": [asdict(row) | {"factor": row.factor} for row in speedups], "iris": iris}
+        result["device_classes"] = [asdict(one) for one in classes]
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     late = [row["split"] for row in rows if row["target"] is not None and row["median"] > row["target"]]
+    late += [one.split for one in classes if one.missed]
     late += [row.run for row in speedups if row.assumed and row.factor > TOLERANCE]
     if late:
         console.print(f"[red]missed: {', '.join(late)}")

@@ -20,11 +20,20 @@ from typing import Any
 import pandas as pd
 
 from profiling.emulation.assumptions import ASSUMED, PIPELINE, SOURCES, WIDENING
+from profiling.emulation.phone_fit import fit_phone
 from profiling.emulation.roofline_fit import CPU_LAUNCH_US, SETS, fit_set, guess_without_operations
-from profiling.emulation.small_sample_fits import fit_cpu_training, fit_power, fit_trees, launch_of_small_networks
+from profiling.emulation.small_sample_fits import (
+    fit_cpu_training,
+    fit_eager_cpu,
+    fit_power,
+    fit_trees,
+    launch_of_small_networks,
+)
 from profiling.emulation.timm_traces import data_folder, measured_rows
 
 OUTPUT = Path(__file__).parents[1] / "data" / "emulator.json"
+
+ERRORS = ("test", "calibration", "every_network_held_out_once", "every_processor_held_out_once")
 
 
 def calibrate(folder: Path) -> dict[str, Any]:
@@ -35,17 +44,21 @@ def calibrate(folder: Path) -> dict[str, Any]:
     near = (0.8 * launch_us, 1.2 * launch_us)
     costs = {one.name: fit_set(one, measured, CPU_LAUNCH_US if one.name.startswith("cpu") else near) for one in SETS}
     costs["cpu_train"] = fit_cpu_training(costs["cpu_infer"])
+    without = guess_without_operations(measured)
+    more = pd.read_parquet(folder / "more_pairs.parquet")
+    costs["cpu_infer_eager"] = fit_eager_cpu(pairs, costs["cpu_train"])
+    costs |= {f"{device}_tflite": fit_phone(more, device, without["flops_per_byte"]) for device in ("cpu", "gpu")}
     costs |= {f"{device}_tree": fit_trees(pairs, device) for device in ("cpu", "gpu")}
     return {
         "schema_version": 1,
         "made_by": "python -m profiling.emulation.calibrate",
         "sources": SOURCES,
-        "calibrated_on": ["RTX 3090", "i9-10940X"],
+        "calibrated_on": ["RTX 3090", "i9-10940X", "Cortex-A76", "Adreno 640"],
         "launch_of_small_networks_us": round(launch_us, 2),
         "costs": costs,
         "power": fit_power(pd.read_csv(folder / "slm_energy.csv")),
         "pipeline": PIPELINE,
-        "assumed": ASSUMED | {"without_operations": guess_without_operations(measured)},
+        "assumed": ASSUMED | {"without_operations": without},
         "widening": WIDENING,
     }
 
@@ -62,7 +75,7 @@ def main() -> int:
         return 0 if same else 1
     OUTPUT.write_text(json.dumps(made, indent=1) + "\n")
     for name, one in made["costs"].items():
-        print(name, one.get("test") or one.get("calibration") or one["every_network_held_out_once"])
+        print(name, next(one[key] for key in ERRORS if one.get(key)))
     return 0
 
 

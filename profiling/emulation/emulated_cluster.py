@@ -14,7 +14,7 @@ from typing import Any
 
 from placement.errors import ControlPlaneError, OptionError
 from placement.ray_internals.emulation import small_node_agents
-from placement.spec.node import paper_configs
+from placement.spec.node import emulated_configs, emulated_names
 
 EMULATED_LABEL = "placement.emulated"
 CONFIG_LABEL = "config"
@@ -53,7 +53,7 @@ def emulated_cluster(
 ) -> Iterator[str]:
     """A running cluster with one node for each config, connected; yields its address. About 10 s on 2 cores.
 
-    configs: names of paper_configs(); the first is the head node.  num_cpus_per_node: CPUs that Ray may grant on
+    configs: names of emulated_configs(); the first is the head node.  num_cpus_per_node: CPUs that Ray may grant on
     each node; it starts so many workers there, so keep it small.  own_head: the driver's node is one more that runs no
     task: where it runs some, Ray keeps tasks waiting for it while other nodes are free.  namespace: of the driver.
     environment: variables for the nodes, beside those it sets.  system_config: Ray's, for the whole cluster.
@@ -66,9 +66,9 @@ def emulated_cluster(
     import ray
     from ray.cluster_utils import Cluster
 
-    unknown = [name for name in configs if name not in paper_configs()]
+    unknown = [name for name in configs if name not in emulated_configs()]
     if unknown or not configs or len(set(configs)) != len(configs):
-        raise OptionError(f"configs={list(configs)}: valid are {sorted(paper_configs())}, each once, at least one.")
+        raise OptionError(f"configs={list(configs)}: valid are {emulated_names()}, each once, at least one.")
     if ray.is_initialized():
         raise OptionError("this process is connected to a Ray cluster already; call ray.shutdown() first.")
     with environment_of({**_ENVIRONMENT, **(environment or {})}), small_node_agents():

@@ -20,7 +20,7 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import DEVICES, Device, Operation, TaskSpec
 from profiling.emulation import power as power
 from profiling.emulation.hardware_table import SUSTAINED_SHARE, cpu_of, gpu_of
-from profiling.emulation.step_cost import Parts, StepCosts, calibration, costs_of, tree_costs
+from profiling.emulation.step_cost import Parts, StepCosts, Variant, calibration, costs_of, tree_costs
 
 if TYPE_CHECKING:
     from placement.messages.envelope import Emulated
@@ -84,7 +84,8 @@ def emulate(
     if operations is None or peak is None:
         reason = "work" if operations is None else f"{device}_gflops"
         return Emulation(startup_s, *(None,) * 7, math.inf, math.inf, fits, "unknown", (*unknown, reason))
-    parts = step_parts(operations, node, device, peak, cpus, train, precision)
+    costs = costs_of(device, train, precision, variant_of(task, node, device))
+    parts = step_parts(operations, node, device, peak, cpus, costs)
     loader_core_s = loader_seconds(operations, node)
     loader_s = loader_core_s / min(loader_workers, cpus)
     transfer_step_s, transfer_once_s = transfer_seconds(task, node, device)
@@ -94,7 +95,7 @@ def emulate(
     seconds = task.steps * step_s + transfer_once_s
     cpu_w = power.cpu_watts(node, cpus, parts if device == "cpu" else None, loader_core_s, step_s)
     gpu_w = power.gpu_watts(node, parts, step_s) if device == "gpu" else None
-    error = error_of(base_error(operations, device, train, precision), unknown)
+    error = error_of(base_error(operations, device, costs), unknown)
     return Emulation(
         startup_s=startup_s,
         transfer_s=transfer_s,
@@ -142,19 +143,37 @@ def operations_of(task: TaskSpec, train: bool) -> tuple[tuple[Operation, ...] | 
     return (Operation("conv", task.flops, task.flops / guess["flops_per_byte"], launches),), ("operations",)
 
 
+def variant_of(task: TaskSpec, node: NodeSpec, device: Device) -> Variant:
+    """The variant of the calibrated set that is meant for this task on this device."""
+    if runtime_of(node, device) == "tflite":
+        return "tflite"
+    if device == "gpu":
+        return "channels_last" if task.memory_format == "channels_last" else ""
+    return "eager" if task.execution == "eager" else ""
+
+
+def runtime_of(node: NodeSpec, device: Device) -> str:
+    """What runs networks on a device: "torch", or a phone's "tflite"."""
+    return gpu_of(node).runtime if device == "gpu" else cpu_of(node).runtime
+
+
 def strangeness(task: TaskSpec, node: NodeSpec, device: Device, train: bool, precision: Precision) -> tuple[str, ...]:
     """Names of `widening` in data/emulator.json: features of this task that the calibration did not cover."""
     known = gpu_of(node).known if device == "gpu" else cpu_of(node).known
     name = (node.gpu_name if device == "gpu" else node.cpu_name) or ""
+    runtime = runtime_of(node, device)
     calibrated = any(seen in name for seen in calibration()["calibrated_on"])
     found = {
         "unknown_hardware": not known,
         "other_hardware": known and not calibrated,
-        "fp32_on_gpu": device == "gpu" and precision == "fp32",
+        "fp32_on_gpu": device == "gpu" and precision == "fp32" and runtime == "torch",
         "cpu_training": device == "cpu" and train,
+        "mobile_training": train and runtime == "tflite",
+        "compiled_on_gpu": device == "gpu" and task.execution == "compiled",
+        "eager_on_cpu": device == "cpu" and task.execution == "eager" and not train,
         "amp_on_cpu": device == "cpu" and precision == "amp",
         "input_bytes": device == "gpu" and task.input_bytes is None,
-        "framework": task.framework not in (None, "torch", "torchvision", "xgboost"),
+        "framework": task.framework not in (None, "torch", "torchvision", "xgboost", "tflite"),
         "loader": any(operation.kind == "pipeline" for operation in task.operations or ()),
     }
     return tuple(reason for reason, holds in found.items() if holds)
@@ -189,8 +208,7 @@ def step_parts(
     device: Device,
     peak: float,
     cpus: float,
-    train: bool,
-    precision: Precision,
+    costs: StepCosts,
 ) -> Parts:
     """The seconds of one step on the device, the input pipeline left out."""
     if device == "gpu":
@@ -201,7 +219,6 @@ def step_parts(
         bandwidth = cpu_of(node).bandwidth * min(1.0, lone * cpus / max(node.cpus, 1))
     trees = [operation for operation in operations if operation.kind == "tree"]
     rest = [operation for operation in operations if operation.kind not in ("tree", "pipeline")]
-    costs: StepCosts = costs_of(device, train, precision)
     sums = (costs.parts(rest, peak, bandwidth), tree_costs(device).parts(trees, peak, bandwidth))
     return Parts(*(sum(values) for values in zip(*sums, strict=True)))
 
@@ -214,19 +231,21 @@ def loader_seconds(operations: tuple[Operation, ...], node: NodeSpec) -> float:
 
 
 def transfer_seconds(task: TaskSpec, node: NodeSpec, device: Device) -> tuple[float, float]:
-    """Seconds of host to device copies: of a step's input, and once of the parameters. None on a CPU."""
-    if device == "cpu":
+    """Seconds of host to device copies: of a step's input, and once of the parameters. 0 on a CPU, and where
+    the GPU works in the CPU's memory.
+    """
+    if device == "cpu" or gpu_of(node).shared_memory:
         return 0.0, 0.0
     assumed = calibration()["assumed"]
     bus = gpu_of(node).bus * assumed["bus_share"]
     return (task.input_bytes or 0.0) / bus + assumed["copy_s"], 4.0 * (task.parameters or 0) / bus
 
 
-def base_error(operations: tuple[Operation, ...], device: Device, train: bool, precision: Precision) -> float:
+def base_error(operations: tuple[Operation, ...], device: Device, costs: StepCosts) -> float:
     """Relative error of the calibrated set."""
     if any(operation.kind == "tree" for operation in operations):
         return tree_costs(device).error
-    return costs_of(device, train, precision).error
+    return costs.error
 
 
 def error_of(base: float, unknown: tuple[str, ...]) -> float:

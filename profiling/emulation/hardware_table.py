@@ -29,22 +29,28 @@ OTHER_MODEL = r"(?!\s*(?:Ti|SUPER|D|GT|Laptop|Mobile|Max-Q)\b)"
 @dataclass(frozen=True, slots=True)
 class GpuFigures:
     """A GPU of the table. bandwidth, bus: B/s. amp_ratio: FP16 tensor rate over FP32 rate. known: the table names
-    it.
+    it. shared_memory: it is on the CPU's chip and works in its memory. runtime: what runs networks on it.
     """
 
     bandwidth: float
     bus: float
     amp_ratio: float
     known: bool
+    shared_memory: bool = False
+    runtime: str = "torch"
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """A processor of the table. bandwidth: B/s. boost_ghz: one core's clock. known: the table names it."""
+    """A processor of the table. bandwidth: B/s. boost_ghz: one core's clock. known: the table names it.
+
+    runtime: what runs networks on it.
+    """
 
     bandwidth: float
     boost_ghz: float
     known: bool
+    runtime: str = "torch"
 
 
 @cache
@@ -71,7 +77,10 @@ def gpu_of(node: NodeSpec) -> GpuFigures:
     """The node's GPU."""
     facts = row("gpus", node.gpu_name)
     if facts:
-        return GpuFigures(facts["bandwidth_gb_s"] * 1e9, facts["bus_gb_s"] * 1e9, facts["amp_ratio"], True)
+        return GpuFigures(
+            facts["bandwidth_gb_s"] * 1e9, facts["bus_gb_s"] * 1e9, facts["amp_ratio"], True,
+            facts.get("shared_memory", False), facts.get("runtime", "torch"),
+        )  # fmt: skip
     return GpuFigures((node.gpu_gflops or 0.0) * 1e9 * GUESSED_BYTES_PER_FLOP or 1e9, GUESSED_BUS, 1.0, False)
 
 
@@ -79,7 +88,7 @@ def cpu_of(node: NodeSpec) -> Cpu:
     """The node's processor."""
     facts = row("cpus", node.cpu_name)
     if facts:
-        return Cpu(facts["bandwidth_gb_s"] * 1e9, facts["boost_ghz"], True)
+        return Cpu(facts["bandwidth_gb_s"] * 1e9, facts["boost_ghz"], True, facts.get("runtime", "torch"))
     return Cpu(GUESSED_CPU_BANDWIDTH, GUESSED_BOOST_GHZ, False)
 
 

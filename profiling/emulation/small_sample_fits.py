@@ -26,6 +26,35 @@ def launch_of_small_networks(pairs: pd.DataFrame) -> float:
     return float(np.polyfit(rows.kernels, rows.gpu_seconds * 1e6, 1)[0])
 
 
+def fit_eager_cpu(pairs: pd.DataFrame, training: dict[str, Any]) -> dict[str, Any]:
+    """Eager inference on a CPU: the eager training's coefficients, and a launch from small networks at batch 1.
+
+    A launch costs the median of three server processors' medians. The error is that of each processor held out.
+    """
+    rows = pairs[pairs.source == "help"].drop_duplicates(["cpu", "task"])
+    spent = {str(cpu): (group.cpu_seconds.to_numpy(), group.kernels.to_numpy()) for cpu, group in rows.groupby("cpu")}
+    each = {cpu: float(np.median(seconds / kernels)) * 1e6 for cpu, (seconds, kernels) in spent.items()}
+    ratios = np.concatenate(
+        [
+            np.median([launch for other, launch in each.items() if other != cpu]) * 1e-6 * kernels / seconds
+            for cpu, (seconds, kernels) in spent.items()
+        ]
+    )
+    off = np.abs(ratios - 1)
+    return training | {
+        "launch_us": round(float(np.median(list(each.values()))), 4),
+        "error": round(float(np.percentile(off, 68.27)), 4),
+        "hardware": sorted(each),
+        "every_network_held_out_once": None,
+        "every_processor_held_out_once": {
+            "rows": len(off),
+            "median": round(float(np.median(off)), 4),
+            "p90": round(float(np.percentile(off, 90)), 4),
+            "bias": round(float(np.median(ratios)) - 1, 4),
+        },
+    }
+
+
 def fit_trees(pairs: pd.DataFrame, device: str) -> dict[str, Any]:
     """XGBoost on 0.1, 1 and 10 M rows: memory traffic and a launch's cost (of a thread team's wake-up on a CPU)."""
     rows = pairs[(pairs.source == "gbm") & (pairs.family == "gbm-xgboost")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from placement.spec.node import paper_configs
+from placement.spec.node import emulated_configs, paper_configs
 from profiling.dataset.pairs import labelled, pairs
 from profiling.paper import PaperOptions, Part, figure, table
 from profiling.paper.source import Source
@@ -44,8 +44,9 @@ def beside_one_cpu(source: Source) -> dict[str, float]:
     """GPU of a config -> share of the grid for it, where every GPU stands beside ONE_CPU's CPU, all of it granted."""
     from profiling.sweep.preset_grid import emulated_table
 
-    configs = paper_configs()
-    host = configs[ONE_CPU]
+    known, host = emulated_configs(), paper_configs()[ONE_CPU]
+    configs = {name: known[name] for name in sorted(set(source.pairs["config"].dropna())) if name in known}
+    configs = configs or paper_configs()
     nodes = [
         replace(host, config=name, **{field: getattr(node, field) for field in _GPU}) for name, node in configs.items()
     ]
@@ -67,6 +68,9 @@ NOTES = (
 )
 
 
+NOT_PUBLISHED = ("The paper has no such configurations: there is nothing to compare these shares with.",)
+
+
 def run(source: Source, options: PaperOptions) -> Part:
     """Fig. 1: see `profiling.paper.Part`."""
     del options
@@ -83,8 +87,9 @@ def run(source: Source, options: PaperOptions) -> Part:
             *(f"{figure(one['share'].get(n), '.1%')} ({figure(one['fast'].get(n), '.0%')})" for n in granted),
             str(one["pairs"]),
         )  # fmt: skip
+    notes = NOTES if set(paper_configs()) & set(found) else NOT_PUBLISHED
     same = beside_one_cpu(source)
     second = table(f"The same with {ONE_CPU}'s CPU beside every GPU (emulated)", "GPU of", *same)
     second.add_row("share", *(figure(value, ".1%") for value in same.values()))
-    return Part((made, second), {"configs": found, f"beside_cpu_of_{ONE_CPU}": same}, NOTES,
+    return Part((made, second), {"configs": found, f"beside_cpu_of_{ONE_CPU}": same}, notes,
                 lambda: plots.gpu_share(figure_data.gpu_share(source.whole)))  # fmt: skip

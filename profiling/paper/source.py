@@ -13,6 +13,7 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.spec.joint_threshold import JointThreshold
+from placement.spec.node import configs_named
 from profiling.dataset.pairs import labelled, pairs
 from profiling.report.figure_data import provenance
 
@@ -58,16 +59,22 @@ class Source:
         return f"{self.name}: {len(self.pairs):,} pairs of a CPU and a GPU run; times {times}."
 
 
-def read(log: str | os.PathLike[str] | None, rule: JointThreshold | None = None) -> Source:
+def read(log: str | os.PathLike[str] | None, rule: JointThreshold | None = None, configs: str = "paper") -> Source:
     """The pairs of a log (a path or URI); None: of the emulated grid and the committed measured logs.
 
-    Raises LogError where the log has no pairs.
+    configs: to emulate, as `placement.spec.node.configs_named` reads them; measured logs stand beside the paper's
+    alone. Raises LogError where the log has no pairs, SpecError on an unknown configuration.
     """
     from placement.log import read_log
 
     rule = rule or JointThreshold()
     if log is not None:
         return Source(os.fspath(log), labelled(pairs(read_log(log)), rule), rule)
+    if configs != "paper":
+        from profiling.sweep.preset_grid import emulated_table
+
+        nodes = list(configs_named(configs).values())
+        return Source(f"full grid on {configs}", labelled(pairs(emulated_table(nodes=nodes)), rule), rule)
     return Source("full grid on A-D", labelled(pairs(everything()), rule), rule)
 
 

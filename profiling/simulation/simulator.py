@@ -15,12 +15,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
-from placement.scheduling.decision import Decision, spare
+from placement.scheduling.decision import Decision, preferred
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
@@ -28,7 +29,7 @@ from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.node import Inventory, NodeKind, config_groups, configs_named, emulated_configs
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
@@ -84,13 +85,13 @@ class Simulation:
 
 
 def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
-    """An inventory of the paper's configurations with so many nodes in all, shared out as "A=2,D=1" says."""
+    """An inventory of so many emulated nodes, shared out as "A=2,D=1" says; a group ("servers") is all of its own."""
     try:
-        parts = dict(part.split("=") for part in shares.split(","))
-        weights = {name.strip(): float(weight) for name, weight in parts.items()}
-        specs = {name: paper_configs()[name] for name in weights}
-    except (ValueError, KeyError):
-        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1.") from None
+        parts = [part.strip().partition("=") for part in shares.split(",")]
+        given = [(name, share or ("1" if name in config_groups() else "")) for name, _, share in parts]
+        weights = {config: float(share) for name, share in given for config in configs_named(name)}
+    except ValueError as error:
+        raise OptionError(f"simulate: configs={shares!r} must read like A=1,B=1,C=1,D=1. ({error})") from None
     total = sum(weights.values())
     if nodes < len(weights) or min(weights.values()) <= 0 or not total < math.inf:
         raise OptionError(f"simulate: {nodes} nodes do not do for configs={shares!r}; each needs one at least.")
@@ -98,7 +99,7 @@ def cluster_of(nodes: int, shares: str = "A=1,B=1,C=1,D=1") -> Inventory:
     first = next(iter(counts))
     counts[first] += nodes - sum(counts.values())
     return Inventory(tuple(
-        NodeKind(specs[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
+        NodeKind(emulated_configs()[name], tuple(f"{name}-{i}" for i in range(count))) for name, count in counts.items()
     ))  # fmt: skip
 
 
@@ -199,13 +200,13 @@ class SimulationRun:
         self._place(task, decision)
 
     def _demand(self, task: int, decision: Decision) -> Demand:
-        """The configs decided for and the spare one, in the form of `placement.submission.placer`."""
+        """The configs decided for, the best first, and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
         key = (type_at, decision.device, decision.configs)
         demand = self._demands.get(key)
         if demand is None:
-            other = spare(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
-            demand = self._demands[key] = (decision.device, decision.configs + ((other,) if other else ()))
+            tiers = preferred(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
+            demand = self._demands[key] = (decision.device, tuple(chain.from_iterable(tiers)))
         return demand
 
     def _place(self, task: int, decision: Decision) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from placement.errors import NotServedError
-from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.node import NodeSpec, emulated_configs
 from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, LOCAL
 
 
@@ -61,7 +61,7 @@ def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:
 
     spec = probe(LOCAL, this_machine_share())
     names = {node["Labels"].get(CONFIG_LABEL) for node in emulated}
-    configs = tuple(spec for name, spec in paper_configs().items() if name in names)
+    configs = tuple(spec for name, spec in emulated_configs().items() if name in names)
     host = emulated[0]
     cpus = host["Resources"].get("CPU", 1.0)
     others = tuple(node["NodeID"] for node in emulated[1:] if node["Resources"].get("CPU", 1.0) == cpus)

@@ -18,7 +18,7 @@ from placement.errors import OptionError
 from placement.prediction.estimate import Estimate, Spread
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
-from placement.scheduling.candidates import Candidate, Comparison
+from placement.scheduling.candidates import Candidate, Comparison, candidate_set
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.explanation import Considered, explain
 from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score
@@ -44,14 +44,69 @@ def devices(estimate: Estimate, cpu_wait: float | None, gpu_wait: float | None, 
     return choice.device, choice.reason
 
 
-@pytest.mark.parametrize("waits", [(0.0, 0.0), (None, None)])
 @pytest.mark.parametrize("estimate", [WORTH, NOT_WORTH])
-def test_with_empty_queues_it_is_the_threshold(estimate: Estimate, waits: Any) -> None:
-    candidates = pair("A", estimate, *waits) + pair("B", estimate, *waits)
-    choice = Balanced().choose(TASK, candidates)
-    assert replace(choice, wait_s=None, seconds=None) == SelectorPolicy().choose(TASK, candidates)
-    assert choice.wait_s == waits[0]
-    assert choice.seconds == (None if waits[0] is None else 1.0 if estimate is WORTH else 1.5)
+def test_where_no_queue_is_known_it_is_the_threshold(estimate: Estimate) -> None:
+    candidates = pair("A", estimate, None, None) + pair("B", estimate, None, None)
+    assert Balanced().choose(TASK, candidates) == SelectorPolicy().choose(TASK, candidates)
+
+
+class Priced:
+    """Waits of which the price of a second of GPU is set."""
+
+    age_s = 0.0
+
+    def __init__(self, gpu_price: float | None, **waits: float) -> None:
+        self.gpu_price, self._waits = gpu_price, waits
+
+    def wait_s(self, config: str, device: str) -> float:
+        return self._waits.get(device, 0.0)
+
+    def waits_s(self, queues: Sequence[tuple[str, str]]) -> list[float]:
+        return [self.wait_s(*queue) for queue in queues]
+
+
+def priced(gpu_price: float | None, estimate: Estimate, **waits: float) -> Any:
+    found = candidate_set(pair("A", estimate, None, None))
+    found.waits = Priced(gpu_price, **waits)
+    return Balanced(seed=0).choose(TASK, found)
+
+
+def test_a_gpu_that_idles_is_used_where_that_ends_sooner_though_the_threshold_names_the_cpu() -> None:
+    choice = priced(1.0, NOT_WORTH)
+    assert (choice.device, choice.reason, choice.wait_s, choice.seconds) == ("gpu", "gpu_ends_sooner", 0.0, 1.0)
+    assert priced(1.0, replace(NOT_WORTH, gpu_joules=900.0)).device == "cpu"  # 2.8 s with its joules, against 1.51
+    assert priced(1.0, replace(NOT_WORTH, gpu_seconds=1.6)).device == "cpu"
+
+
+def test_a_gpu_that_is_wanted_is_kept_for_who_gains_most() -> None:
+    assert [priced(price, NOT_WORTH).device for price in (1.0, 1.2, 1.4, 15.0)] == ["gpu", "gpu", "cpu", "cpu"]
+    assert [priced(price, WORTH).device for price in (1.0, 8.0, 15.0)] == ["gpu", "gpu", "cpu"]
+    assert priced(15.0, NOT_WORTH, cpu=500.0).device == "gpu"  # better than that it idles beside a queue
+
+
+def test_the_price_falls_to_that_of_a_cpu_while_a_gpu_idles() -> None:
+    prices = [15.0]
+    for _ in range(100):
+        prices.append(priced(prices[-1], WORTH).gpu_price)
+    assert prices == sorted(prices, reverse=True)
+    assert (prices[1], prices[-1]) == (pytest.approx(15.0 * math.exp(-0.05)), 1.0)
+    assert priced(0.5, WORTH).gpu_price == 0.5
+    assert priced(None, WORTH).gpu_price == pytest.approx(2.0 * math.exp(-0.05))
+
+
+def test_a_task_for_the_cpu_waits_for_no_gpu_while_a_cpu_is_free() -> None:
+    slow = replace(NOT_WORTH, cpu_seconds=50.0)
+    assert priced(1.0, slow, gpu=1.0).device == "cpu"
+    assert priced(1.0, slow, gpu=1.0, cpu=1.0).device == "gpu"
+
+
+def test_the_cheapest_free_config_is_taken() -> None:
+    fast = replace(WORTH, gpu_seconds=0.5, cpu_seconds=5.0)
+    for free, taken in ((0.0, "B"), (9.0, "A")):
+        candidates = pair("A", WORTH, 0.0, 0.0) + pair("B", fast, 0.0, free)
+        assert Balanced(seed=0).choose(TASK, candidates).configs == (taken,)
+    cpus = [c for c in pair("A", NOT_WORTH, 0.0, 0.0) + pair("B", fast, 0.0, 0.0) if c.device == "cpu"]
+    assert Balanced(seed=0).choose(TASK, cpus).configs == ("A",)
 
 
 def test_a_gpu_is_waited_for_where_it_still_ends_sooner() -> None:
@@ -64,7 +119,6 @@ def test_a_cpu_is_taken_now_where_the_gpus_queue_is_longer_than_its_gain() -> No
 
 def test_an_idle_gpu_helps_out_where_the_cpus_are_taken() -> None:
     assert devices(NOT_WORTH, 100.0, 0.0) == ("gpu", "gpu_ends_sooner")
-    assert devices(NOT_WORTH, 0.0, 0.0)[0] == "cpu"
 
 
 def test_a_joule_costs_seconds() -> None:
@@ -97,12 +151,6 @@ def test_the_better_config_is_taken_among_those_that_wait() -> None:
     candidates = pair("A", WORTH, 50.0, 5.0) + pair("B", WORTH, 50.0, 2.0)
     choice = Balanced(seed=0).choose(TASK, candidates)
     assert (choice.configs, choice.wait_s, choice.seconds) == (("B",), 2.0, 1.0)
-
-
-def test_while_one_of_its_devices_is_free_the_threshold_names_the_device() -> None:
-    candidates = pair("A", NOT_WORTH, 9.0, 0.0) + pair("B", NOT_WORTH, 0.0, 0.0)
-    choice = Balanced(seed=0).choose(TASK, candidates)
-    assert (choice.device, choice.configs) == ("cpu", ("B",))
 
 
 def test_drivers_do_not_herd() -> None:

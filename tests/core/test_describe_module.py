@@ -56,6 +56,29 @@ def test_published_figures(factory, example, flops, parameters):
     assert sum(operation.launches for operation in spec.operations) == spec.kernels
 
 
+def zoo_flops(name: str) -> None:
+    """The trace against torchvision's own figures, at the size of the weights that state them."""
+    weights = list(torchvision.models.get_model_weights(name))[0]  # noqa: RUF015
+    size = weights.transforms().crop_size[0]
+    factory = partial(torchvision.models.get_model, name, **({"image_size": size} if name == "vit_h_14" else {}))
+    spec = describe.of_module(factory, (1, 3, size, size))
+    assert spec.flops == pytest.approx(2e9 * weights.meta["_ops"], rel=0.02)
+    if name not in ("googlenet", "inception_v3"):  # stated without the classifiers that only training has
+        assert spec.parameters == weights.meta["num_params"]
+    assert describe.of_module(factory, (2, 3, size, size), train=True).flops > 3 * spec.flops
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf", "shufflenet_v2_x1_0"])
+def test_networks_of_torchvisions_zoo(name):
+    zoo_flops(name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
+def test_all_of_torchvisions_zoo(name):
+    zoo_flops(name)
+
+
 def test_torchvision_meta_agrees():
     for weights in (torchvision.models.ResNet18_Weights.DEFAULT, torchvision.models.ResNet50_Weights.DEFAULT):
         factory = torchvision.models.get_model_builder(weights.__class__.__name__.removesuffix("_Weights").lower())

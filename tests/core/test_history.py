@@ -15,6 +15,7 @@ from placement.prediction.estimate import Estimate, Spread
 from placement.prediction.runtime_history import (
     COLD_START_RUNS,
     DRIFT_SAMPLES,
+    EARLIER_CODE_STD,
     LARGEST_KEYS,
     History,
     Key,
@@ -366,3 +367,82 @@ def test_seconds_that_make_no_sense_put_nothing_right_and_fail_nothing(seconds: 
     assert found is not None
     assert found.cpu_seconds is not None
     assert 2.0 <= found.cpu_seconds < math.inf
+
+
+OLD, NEW, NEWER = (f"job.train@{digit * 16}" for digit in "123")
+HERE = Place("A", "cpu", 1.0)
+
+
+def with_runs(*functions: str, seconds: float = 2.0) -> History:
+    history = History()
+    for function in functions:
+        for _ in range(6):
+            history.observe((function, KEY[1]), HERE, seconds)
+    return history
+
+
+def test_code_that_changed_begins_with_the_runs_of_the_code_before_their_spread_widened() -> None:
+    history = with_runs(OLD)
+    old, new = history.known((OLD, KEY[1])), history.known((NEW, KEY[1]))
+    assert old is not None
+    assert new is not None
+    assert (old.at(*HERE).runs, new.at(*HERE).runs) == (5, 1)
+    assert new.at(*HERE).seconds == pytest.approx(2.0)
+    assert new.at(*HERE).spread.std == EARLIER_CODE_STD > old.at(*HERE).spread.std
+    assert history.get((NEW, KEY[1])) is None  # nothing of it ran
+    assert history.known((NEW, KEY[1])) is new
+
+
+def test_its_own_runs_take_their_place_where_they_were() -> None:
+    history, gpu = with_runs(OLD), Place("A", "gpu", 1.0)
+    for _ in range(2):
+        history.observe((OLD, KEY[1]), gpu, 0.5)
+        history.observe((NEW, KEY[1]), HERE, 7.0)
+    new = history.known((NEW, KEY[1]))
+    assert new is not None
+    assert (new.at(*HERE).seconds, new.at(*gpu).seconds) == pytest.approx((7.0, 0.5))
+
+
+def test_a_gpu_on_which_the_code_before_failed_is_tried_again() -> None:
+    history = with_runs(OLD)
+    history.mark_unfit((OLD, KEY[1]), "A", "cuda_out_of_memory")
+    new = history.known((NEW, KEY[1]))
+    assert new is not None
+    assert new.unfit == {}
+
+
+def test_the_version_before_is_the_one_that_ran_last_and_none_in_use_by_this_process() -> None:
+    history = with_runs(OLD, NEW)
+    history.observe((NEW, KEY[1]), HERE, 2.0)
+    for current, before in ((None, 1), (NEW, 1), (OLD, None)):
+        if current is not None:
+            history.mark_current(current)
+        known = history.known((NEWER, KEY[1]))
+        assert (known and known.at(*HERE).runs) == before
+    other = history.known((OLD, KEY[1]))
+    assert other is not None
+    assert other.at(*HERE).runs == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["job.<lambda>", "job.made.<locals>.train", "__main__.train", "__main__.<lambda>"]
+)  # fmt: skip
+def test_functions_that_share_a_name_share_nothing(name: str) -> None:
+    history = with_runs(f"{name}@{'1' * 16}")
+    assert history.known((f"{name}@{'2' * 16}", KEY[1])) is None
+
+
+def test_another_size_another_task_name_and_another_script_share_nothing() -> None:
+    script = "__main__[0123abcd].train@" + "1" * 16
+    history = with_runs(OLD, script)
+    assert history.known((NEW, (9, 9, 9, 9, 9))) is None
+    assert history.known((f"{NEW}:nightly", KEY[1])) is None
+    assert history.known((script.replace("0123abcd", "ffffffff"), KEY[1])) is None
+    assert history.known((script.replace("@1", "@2"), KEY[1])) is not None
+
+
+def test_versions_that_are_forgotten_are_begun_with_no_more() -> None:
+    history = History(largest=1)
+    history.observe((OLD, KEY[1]), HERE, 2.0)
+    history.observe(("other@" + "0" * 16, KEY[1]), HERE, 2.0)
+    assert history.known((NEW, KEY[1])) is None

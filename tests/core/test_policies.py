@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
-from placement.prediction.estimate import Estimate
+from placement.prediction.estimate import Estimate, Spread
 from placement.scheduling.candidates import CAPABILITIES, Candidate, Choice, Policy, has
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
 from placement.scheduling.policies.registry import POLICIES, name_of, policy_of
-from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.policies.selector_policy import SelectorPerConfig, SelectorPolicy
+from placement.spec.joint_threshold import DeviceRun, JointThreshold
 from placement.spec.task import TaskSpec
 
 
@@ -31,7 +33,7 @@ SMALL = TaskSpec(flops=1e6, input_bytes=1e3)
 
 def test_the_papers_five_are_there_by_name() -> None:
     papers = ["cpu_only", "gpu_only", "random", "flops_rule", "selector"]
-    assert list(POLICIES) == [*papers, "balanced", "min_time", "min_energy", "min_edp"]
+    assert list(POLICIES) == [*papers, "selector_per_config", "balanced", "min_time", "min_energy", "min_edp"]
     for name, kind in POLICIES.items():
         assert isinstance(policy_of(name), kind)
         assert isinstance(policy_of(name), Policy)
@@ -126,6 +128,67 @@ def test_the_selectors_reason_tells_what_it_stands_on() -> None:
     assert SelectorPolicy().choose(TASK, [*CPUS, unsure]).reason == "gpu_not_worth_it, energy_uncertain"
 
 
+def timed(config: str, cpu: float, gpu: float, cpu_joules: float | None = None, gpu_joules: float | None = None) -> Any:
+    """A config whose two times are known without doubt: the CPU and the GPU candidate, and Eq. 1 and 2 on the pair."""
+    label = JointThreshold().label(DeviceRun(cpu, cpu_joules), DeviceRun(gpu, gpu_joules))
+    assert label is not None
+    estimate = Estimate(
+        float(label.device == "gpu"), Spread(math.log(cpu / gpu), 0.0), None, cpu, gpu, cpu_joules, gpu_joules
+    )
+    return [Candidate(config, "cpu", 1.0, 0.0, estimate), Candidate(config, "gpu", 1.0, 1.0, estimate)]
+
+
+def test_a_gpu_is_compared_with_the_clusters_fastest_cpu() -> None:
+    slow, fast = timed("A", cpu=10.0, gpu=4.0), timed("C", cpu=5.0, gpu=4.5)
+    assert SelectorPolicy().choose(TASK, slow).device == "gpu"  # 2.5 times as fast as the one CPU there is
+    assert SelectorPerConfig().choose(TASK, slow + fast).device == "gpu"
+    choice = SelectorPolicy().choose(TASK, slow + fast)  # 1.25 times as fast as C's
+    assert (choice.device, choice.configs, choice.tiers) == ("cpu", ("C", "A"), (("C",), ("A",)))
+    busy = [replace(one, wait_s=1e6) for one in fast]
+    assert SelectorPolicy().choose(TASK, slow + busy).device == "cpu"  # busy or not
+
+
+def test_both_tests_use_the_fastest_cpu() -> None:
+    slow, fast = timed("A", 100.0, 2.0, 90.0, 100.0), timed("C", 5.0, 4.5, 50.0, 90.0)
+    assert SelectorPerConfig().choose(TASK, slow + fast).device == "gpu"  # 1.1 times the energy of A's CPU
+    assert SelectorPolicy().choose(TASK, slow + fast).device == "cpu"  # 2.5 times as fast as C's, twice its energy
+    frugal = timed("A", 100.0, 2.0, 90.0, 70.0)
+    choice = SelectorPolicy().choose(TASK, frugal + fast)  # 1.4 times its energy
+    assert (choice.device, choice.configs) == ("gpu", ("A",))
+
+
+@given(st.lists(st.tuples(*[st.floats(0.1, 100.0)] * 4), min_size=1, max_size=4))
+def test_the_rule_of_the_cluster_is_eq_1_and_2_on_the_fastest_cpu(
+    kinds: list[tuple[float, float, float, float]],
+) -> None:
+    candidates = [c for i, kind in enumerate(kinds) for c in timed(f"n{i}", *kind)]
+    cpu, _, cpu_joules, _ = min(kinds)
+    rule = JointThreshold()
+    worth = {
+        f"n{i}"
+        for i, (_, gpu, _, gpu_joules) in enumerate(kinds)
+        if cpu / gpu >= rule.speedup and gpu_joules / cpu_joules <= rule.energy_ratio
+    }
+    near = any(
+        abs(math.log(cpu / gpu / rule.speedup)) < 1e-6 or abs(math.log(joules / cpu_joules / rule.energy_ratio)) < 1e-6
+        for _, gpu, _, joules in kinds
+    )
+    if not near and sum(kind[0] == cpu for kind in kinds) == 1:
+        choice = SelectorPolicy().choose(TASK, candidates)
+        assert choice.device == ("gpu" if worth else "cpu")
+        assert set(choice.configs) == (worth or {f"n{i}" for i in range(len(kinds))})
+
+
+def test_the_cheapest_config_comes_first_and_those_as_good_together() -> None:
+    kinds = [("A", 100.0, 5.0), ("B", 100.0, 2.0), ("C", 90.0, 2.001), ("D", 80.0, 1.0)]
+    candidates = [c for kind in kinds for c in timed(*kind)]
+    choice = SelectorPolicy().choose(TASK, candidates)
+    assert (choice.configs, choice.tiers) == (("D", "B", "C", "A"), (("D",), ("B", "C"), ("A",)))
+    only_cpus = SelectorPolicy().choose(TASK, [c for c in candidates if c.device == "cpu"])
+    assert (only_cpus.reason, only_cpus.tiers) == ("only_device", (("D",), ("C",), ("A", "B")))
+    assert SelectorPerConfig().choose(TASK, candidates).tiers == ()
+
+
 @pytest.mark.parametrize("p_least", [0, 1, -0.5, 2, float("nan")])
 def test_the_least_probability_lies_between_0_and_1(p_least: float) -> None:
     with pytest.raises(OptionError, match="between 0 and 1"):
@@ -157,7 +220,7 @@ def test_a_choice_is_always_of_what_was_offered(name: str) -> None:
 
 def test_stateless_policies_decide_alike_every_time() -> None:
     stateless = [name for name, kind in POLICIES.items() if has(kind(), "stateless")]
-    assert stateless == ["cpu_only", "gpu_only", "flops_rule", "selector"]
+    assert stateless == ["cpu_only", "gpu_only", "flops_rule", "selector", "selector_per_config"]
     for name in stateless:
         assert len({policy_of(name).choose(TASK, BOTH) for _ in range(5)}) == 1
 

@@ -73,7 +73,7 @@ def test_the_schema_has_the_designs_columns_in_order_with_units():
                 assert column.unit == unit, column
         if column.type in (float, int) and column.name != "schema_version":
             assert column.unit, column
-    assert SCHEMA.metadata == {b"placement.schema_version": b"1"}
+    assert SCHEMA.metadata == {b"placement.schema_version": b"2"}
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -294,11 +294,21 @@ def test_compact_leaves_what_it_cannot_read(tmp_path):
 
 def test_a_newer_version_is_refused_by_name(tmp_path):
     LogWriter(tmp_path).append([a_record()])
-    newer = table_of([a_record()]).replace_schema_metadata({"placement.schema_version": "2"})
+    newer = table_of([a_record()]).replace_schema_metadata({"placement.schema_version": "3"})
     pq.write_table(newer, tmp_path / "newer.parquet")
     for action in (read_log, compact, done_cells):
-        with pytest.raises(LogError, match=r"newer\.parquet has schema version 2; this installation reads up to 1"):
+        with pytest.raises(LogError, match=r"newer\.parquet has schema version 3; this installation reads up to 2"):
             action(tmp_path)
+
+
+def test_a_file_of_version_one_is_read_beside_one_of_version_two(tmp_path):
+    first = table_of([a_record(schema_version=1, preset="p")]).drop_columns(["function_key", "cold"])
+    pq.write_table(first.replace_schema_metadata({"placement.schema_version": "1"}), tmp_path / "1.parquet")
+    second = a_record(function_key="f@0123", cold=True)
+    LogWriter(tmp_path).append([second])
+    assert records_of(read_log(tmp_path)) == [a_record(schema_version=1, preset="p"), second]
+    compact(tmp_path)
+    assert records_of(read_log(tmp_path)) == [a_record(schema_version=1, preset="p"), second]
 
 
 def test_an_older_files_missing_columns_are_null(tmp_path):

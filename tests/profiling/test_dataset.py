@@ -13,6 +13,7 @@ from placement.errors import LogError
 from placement.log import LogWriter, TaskRecord, read_log, table_of
 from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.frames import published
 from profiling.dataset.import_pairs import import_pairs
 from profiling.dataset.pairs import Pair, labelled, pairs
 
@@ -302,6 +303,22 @@ def test_what_is_no_table_of_pairs_is_refused(tmp_path):
         import_pairs(foreign(tmp_path / "text.parquet", cpu_seconds=["fast", "slow"]))
     with pytest.raises(FileNotFoundError):
         import_pairs(tmp_path / "absent.parquet")
+
+
+def test_joules_of_foreign_pairs_are_those_of_whole_runs(tmp_path):
+    path = foreign(tmp_path / "pairs.parquet", cpu_joules=[50.0, 0.0], gpu_joules=[80.0, 20.0])
+    first, second = pairs(table_of(import_pairs(path)))
+    assert (first.cpu.joules, first.gpu.joules, first.energy_ratio) == (50.0, 80.0, 1.6)
+    assert first.energy_provenance == "measured"
+    assert first.label(JointThreshold()).reason == "too_much_energy"
+    assert (second.cpu.joules, second.energy_ratio) == (None, None)  # a run without energy was not measured
+    joules = {"cpu_joules": [50.0, 1.0], "gpu_joules": [80.0, 2.0]}
+    both = foreign(tmp_path / "both.parquet", energy_ratio=[9.0, 9.0], **joules)
+    assert [pair.energy_ratio for pair in pairs(table_of(import_pairs(both)))] == [1.6, 2.0]
+    imported = labelled(pairs(table_of(import_pairs(path))))
+    frame = published(path)
+    for name in ("cpu_joules", "gpu_joules", "energy_ratio"):
+        assert frame[name].iloc[0] == imported[name].iloc[0]
 
 
 def test_the_published_pairs_are_all_taken():

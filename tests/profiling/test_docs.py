@@ -134,7 +134,7 @@ def test_the_newest_entry_of_the_changelog_is_this_version_and_dated() -> None:
     import tomllib
 
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
-    newest = re.search(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (?!Unreleased$)(.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
     assert re.fullmatch(re.escape(version) + r" \(\d{4}-\d\d-\d\d\)", newest[1])
 

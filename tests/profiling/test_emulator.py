@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from placement.describe import of_xgboost
 from placement.errors import OptionError
-from placement.spec.node import NodeSpec, paper_configs
+from placement.spec.node import NodeSpec, emulated_configs, paper_configs
 from placement.spec.task import Operation, TaskSpec
 from profiling.emulation.emulator import emulate, emulated, peak_flops
 from profiling.emulation.hardware_table import cpu_of, gpu_of, row
+from profiling.emulation.step_cost import overlapped
 
 NODES = st.sampled_from(sorted(paper_configs())).map(paper_configs().__getitem__)
 DEVICES = st.sampled_from(["cpu", "gpu"])
@@ -187,3 +188,38 @@ def test_every_paper_config_is_in_the_table():
     for node in paper_configs().values():
         assert gpu_of(node).known
         assert cpu_of(node).known
+
+
+def test_nothing_is_copied_where_the_gpu_works_in_the_cpus_memory():
+    laptop, server = emulated_configs()["laptop"], emulated_configs()["server-t4"]
+    work = task(CONV, input_bytes=1e9, parameters=10**8)
+    assert emulate(work, laptop, "gpu", cpus=8).transfer_s == 0.0
+    assert emulate(work, server, "gpu", cpus=8).transfer_s > 0.05
+
+
+def test_a_phone_runs_its_own_runtime():
+    phone = emulated_configs()["phone"]
+    work = TaskSpec(flops=2e8, kernels=200, input_bytes=12288.0, batch_size=1, framework="tflite", kind="infer")
+    cpu, gpu = (emulate(work, phone, device, cpus=1) for device in ("cpu", "gpu"))
+    assert 2.5 < cpu.seconds / gpu.seconds < 5  # measured: 3.66 times, nearly constant
+    assert "framework" not in cpu.unknown
+    assert "mobile_training" in emulate(replace(work, kind="train"), phone, "gpu", cpus=1).unknown
+
+
+def test_memory_format_and_execution_are_properties_of_the_spec():
+    first, last = (replace(task(CONV), memory_format=name) for name in ("channels_first", "channels_last"))
+    assert emulate(first, B, "gpu", cpus=8) == emulate(task(CONV), B, "gpu", cpus=8)
+    assert emulate(last, B, "gpu", cpus=8).seconds != emulate(first, B, "gpu", cpus=8).seconds
+    small = task((Operation("conv", 1e6, 1e5, 300),), kind="infer")
+    eager, compiled = (emulate(replace(small, execution=name), B, "cpu", cpus=8) for name in ("eager", "compiled"))
+    assert eager.seconds > 2 * compiled.seconds
+    assert "eager_on_cpu" in eager.unknown
+    on_gpu = emulate(replace(small, execution="compiled"), B, "gpu", cpus=8)
+    assert "compiled_on_gpu" in on_gpu.unknown
+
+
+@given(compute=st.floats(0, 1e3), memory=st.floats(0, 1e3), overlap=st.floats(1, 6))
+def test_arithmetic_and_memory_overlap_in_part(compute, memory, overlap):
+    both = sum(overlapped(compute, memory, overlap))
+    assert max(compute, memory) * (1 - 1e-9) <= both <= (compute + memory) * (1 + 1e-9)
+    assert overlapped(compute, memory, 1.0) == (compute, memory)

@@ -26,10 +26,25 @@ def test_time_targets_on_unseen_families():
     from profiling.emulation.benchmark import splits
 
     rows = {row["split"].partition(",")[0]: row for row in splits(data_folder())}
-    for title, target in (("RTX 3090 inference", 0.15), ("RTX 3090 training", 0.15), ("i9-10940X inference", 0.20)):
+    for title, target in (("RTX 3090 inference", 0.12), ("RTX 3090 training", 0.12), ("i9-10940X inference", 0.20)):
         assert rows[title]["median"] <= target, title
         assert rows[title]["rows"] > 100
         assert rows[title]["p90"] < 0.6
+
+
+@needs_data
+def test_targets_of_each_class_of_device(measured):
+    import pandas as pd
+
+    from profiling.emulation.benchmark import errors_of
+    from profiling.emulation.device_classes import by_device_class
+    from profiling.emulation.roofline_fit import SETS
+
+    found = by_device_class(data_folder(), pd.concat([errors_of(one.name, measured) for one in SETS]))
+    with_goal = [one for one in found if one.target is not None]
+    assert [one.split for one in with_goal if one.missed] == []
+    assert {one.split.partition(",")[0].partition(" ")[0] for one in with_goal} == {"GPU", "CPU", "Phone's"}
+    assert all(one.rows >= 20 for one in with_goal)
 
 
 @needs_data
@@ -46,6 +61,7 @@ def test_the_committed_coefficients_are_what_calibration_gives():
 
     made = json.loads(json.dumps(calibrate(data_folder())))
     for name, one in calibration()["costs"].items():
+        assert made["costs"][name].get("overlap", 1.0) == pytest.approx(one.get("overlap", 1.0), rel=0.01)
         for term in ("compute", "memory"):
             assert made["costs"][name][term] == pytest.approx(one[term], rel=0.01, abs=0.002), (name, term)
         assert made["costs"][name]["launch_us"] == pytest.approx(one["launch_us"], rel=0.01)

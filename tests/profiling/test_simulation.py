@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from placement.errors import LogError, OptionError
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.node import Inventory, NodeKind, paper_configs
+from placement.spec.node import Inventory, NodeKind, config_groups, paper_configs
 from profiling.cli.simulate import simulate_command
 from profiling.simulation.arrivals import DATA, ArrivalTrace, mixes, task_type, trace_of
 from profiling.simulation.cluster import Cluster
@@ -173,12 +173,12 @@ def test_the_figures_hold_together(saturated: Simulation) -> None:
     assert saturated.policies["cpu_only"].gpu_share == 0.0
 
 
-def test_idle_balanced_takes_the_selectors_devices() -> None:
-    found = simulate(trace_of("idle", 1500), cluster_of(40), ["selector", "balanced"])
-    selector, balanced = found.policies["selector"], found.policies["balanced"]
-    assert balanced.same_as_selector == 1.0
-    assert balanced.gpu_hours == pytest.approx(selector.gpu_hours)
-    assert balanced.mean_completion_seconds == pytest.approx(selector.mean_completion_seconds)
+def test_idle_balanced_uses_what_idles_at_a_fair_price_in_energy() -> None:
+    found = simulate(trace_of("idle", 1500), cluster_of(4), ["selector_per_config", "balanced"])
+    rule, balanced = found.policies["selector_per_config"], found.policies["balanced"]
+    assert balanced.mean_completion_seconds <= 0.55 * rule.mean_completion_seconds
+    assert balanced.p99_completion_seconds <= 0.45 * rule.p99_completion_seconds
+    assert balanced.cluster_joules <= 1.05 * rule.cluster_joules
 
 
 def test_a_run_is_reproduced_by_its_seed() -> None:
@@ -258,6 +258,12 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, text: str, fault: st
     with pytest.raises(LogError) as error:
         trace_of(str(path), 10)
     assert fault in str(error.value)
+
+
+def test_a_group_stands_for_its_configurations() -> None:
+    kinds = cluster_of(7, "servers,A=2").kinds
+    assert sorted(kind.spec.config for kind in kinds) == sorted(["A", *config_groups()["servers"]])
+    assert sum(kind.count for kind in kinds) == 7
 
 
 def test_misuse_is_told() -> None:

@@ -18,7 +18,8 @@ def run(script: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     script = str(Path(__file__).with_name(script))
     done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # Ray prints to a driver's stdout too, of an actor that was killed.
+    found: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return found
 
 
@@ -54,6 +55,27 @@ def test_a_worker_with_a_bare_cuda_context_is_kept_and_one_that_holds_memory_end
     for way in ("holding", "in_parts"):
         first, next_one = seen[way]
         assert first != next_one
+
+
+def test_a_kept_worker_is_given_to_no_other_function_and_to_no_plain_task(seen: dict[str, Any]) -> None:
+    """CUDA is initialised in it, so that they could not fork, or set their allocator up, as in a fresh process."""
+    kept = {seen["warm"][0][1], *seen["bare"]}
+    assert kept.isdisjoint(seen["others"])
+    assert len(set(seen["others"])) == 2
+
+
+def test_a_worker_ends_that_must_not_be_kept(seen: dict[str, Any]) -> None:
+    """With max_calls=1, with the switch in a runtime_env, where the task left a plain GPU task of its own running."""
+    once, switched_off, parent = seen["ended"]  # the script has seen each of them end
+    assert len({once, switched_off, parent, seen["child"], *seen["others"]}) == 6
+
+
+def test_an_actor_that_was_killed_remembers_runs_and_failures_and_decides_the_same(seen: dict[str, Any]) -> None:
+    before, after = seen["remembered"]
+    assert after == before
+    assert before["unfit"]
+    assert before["runs"]
+    assert any("failed there before" in reason for _, _, reason in before["considered"])
 
 
 def test_a_failure_ends_in_a_result_from_the_cpu_in_the_same_worker(seen: dict[str, Any]) -> None:

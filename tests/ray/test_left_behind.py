@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +108,31 @@ def test_a_workers_environment_after_a_placed_task_is_what_it_was_before(emulate
             break
     assert (pid, pid) == (between, again)
     assert after == before
+
+
+NO_TORCH = "raise OSError('libcudnn.so.9: cannot open shared object file')\n"
+
+
+def meets_a_torch_that_raises() -> tuple[str, dict[str, Any]]:
+    """The error of the import, and the probe's parts up to torch's, in a worker with such a torch."""
+    from itertools import islice
+
+    from placement.hardware.probe import MachineShare, parts
+
+    try:
+        import torch
+    except OSError as error:
+        return str(error), {name: dict(part) for name, part in islice(parts(MachineShare.of_process()), 3)}
+    return f"imported {torch.__name__}", {}
+
+
+def test_a_torch_that_raises_at_import_stops_neither_the_task_nor_the_probe(emulated: str, tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(NO_TORCH)
+    path = os.pathsep.join([str(tmp_path), *sys.path[1:]])
+    placed = placed_remote(devices="any", device="cpu", runtime_env={"env_vars": {"PYTHONPATH": path}})
+    raised, probed = ray.get(placed(meets_a_torch_that_raises).remote(), timeout=240)
+    assert "libcudnn.so.9" in raised
+    assert "libcudnn.so.9" in probed["torch on the CPU"]["fault"]
+    assert "fault" not in probed["cpu kernels"]
+    assert ray.get(placed(current_device).remote(), timeout=120) == "cpu"  # in a worker that has met it

@@ -71,13 +71,38 @@ def timed(quiet: None) -> Iterator[None]:
     caller().history.__dict__.update(pickle.loads(before).__dict__)
 
 
-def test_on_an_idle_cluster_it_decides_as_the_selector_does_and_says_how_fresh_it_is(timed: None) -> None:
+def test_on_an_idle_cluster_it_takes_the_selectors_configs_and_says_how_fresh_it_is(timed: None) -> None:
     static = worthy.options(policy="selector").explain().decision
-    wait_until(lambda: decided(configs=static.configs), worthy.explain)
+    wait_until(lambda: set(worthy.explain().decision.configs) == set(static.configs), worthy.explain)
     assert worthy.explain().decision.device == static.device == "gpu"
     # Callers hear of the queues every 5 s at least.
     explained = wait_until(lambda: (one := worthy.explain()).decision.backlog_age_s < 6 and one, worthy.explain)
     assert "queues of " in str(explained)
+
+
+@placed_remote(spec=LARGE, policy="selector")
+def ranked(started: Path, end: Path) -> str:
+    """Runs until the file is there. The config it ran on."""
+    started.touch()
+    wait_for_file(end, 300)
+    return str(ray.get_runtime_context().get_node_labels()["config"])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_a_task_runs_on_the_best_config_that_is_free(quiet: None, tmp_path: Path, device: str) -> None:
+    key = key_of(ranked.handle.history_key(), LARGE)
+    for config, factor in zip("DBCA", (1.0, 2.0, 3.0, 4.0), strict=True):
+        for _ in range(5):
+            caller().history.observe(key, Place(config, "cpu", 1.0), 4.0 * factor, None, 0.0)
+            caller().history.observe(key, Place(config, "gpu", 1.0), 0.1 * factor, None, 0.0)
+    here = ranked.options(device=device)
+    assert here.explain(tmp_path, tmp_path).decision.tiers == (("D",), ("B",), ("C",), ("A",))
+    refs = []
+    for i in range(4):  # those before it still run, wherever they are
+        refs.append(here.remote(tmp_path / str(i), tmp_path / "end"))
+        wait_for_file(tmp_path / str(i), 60)
+    (tmp_path / "end").touch()
+    assert ray.get(refs, timeout=60) == ["D", "B", "C", "A"]
 
 
 def test_gpus_that_others_hold_are_seen(timed: None, tmp_path: Path) -> None:
@@ -204,7 +229,12 @@ def test_a_decision_is_asked_for_softly(timed: None) -> None:
     asked = mine.ray_options_for(decision, snapshot, None, LARGE)["fallback_strategy"]
     assert asked[0]["label_selector"]["placement.emulated"] == "true"
     static = worthy.options(policy="selector")._placer.ray_options_for(decision, snapshot, None, LARGE)
-    assert "label_selector" not in static  # a CPU task of a static policy is Ray's to place
+    assert "label_selector" not in static  # a CPU task without a preference is Ray's to place
+    preferring = replace(decision, configs=("D", "B", "C"), config="D", tiers=(("D",), ("B", "C")))
+    asked = placer.ray_options_for(preferring, snapshot, None, LARGE)
+    told = [asked["label_selector"], *(one["label_selector"] for one in asked["fallback_strategy"])]
+    assert told[0] == {"config": "in(D)"}
+    assert [set(one["config"][3:-1].split(",")) for one in told] == [{"D"}, {"B", "C"}, {"A"}]
 
 
 @placed_remote(spec=lambda *_: LARGE, policy="balanced")

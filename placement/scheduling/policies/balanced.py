@@ -1,19 +1,25 @@
-"""`balanced`, the policy of a cluster: the paper's threshold while its device is free, else what the queues say.
+"""`balanced`, the policy of a cluster: GPUs that idle are used, GPUs that are wanted are kept for who gains most.
 
-Where the device that the threshold names is free, the threshold decides. Where it must be waited for, every candidate
-competes with
+Every candidate competes with a score, and the least is taken:
 
-    (end ** POWER - wait ** POWER) * rate    end = wait + cost    cost = seconds + seconds_per_joule * joules
+    grown(wait, cost)            on a CPU
+    grown(0, price * cost)       on a GPU that is free; those that are not free are then left out
+    price * grown(wait, cost)    on a GPU where none is free
 
-and the least is taken: a moment on a device is the dearer, the longer its queue is by then, and a task pays for all
-its moments (the greedy rule of Awerbuch et al., Load Balancing in the L_p Norm, FOCS 1995). The earliest end alone
-would fill a queue with whatever came first; so the tasks that gain most from a device have it. The rate is 1 on CPUs;
-on GPUs it is the price of a second of GPU in seconds of CPU: it begins at the paper's T_t, rises while the GPUs' queue
-is the longer one and falls while the CPUs' is. The caller keeps the price, beside its queues (`Waits.gpu_price`); each
-choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that moves with the queues: where
-they are long the GPU is taken where cost_cpu / cost_gpu >= rate * (wait_gpu / wait_cpu) ** (POWER - 1). At the rate
-where the queues stay level each device holds the tasks it is best at: the rate is then the dual price of the linear
-programme of `profiling.simulation.lp_bound`.
+    grown(wait, cost) = (wait + cost) ** POWER - wait ** POWER    cost = seconds + seconds_per_joule * joules
+
+So a free GPU is taken where it ends sooner even at its price. Where devices must be waited for, a moment on one is the
+dearer, the longer its queue is by then, and a task pays for all its moments (the greedy rule of Awerbuch et al., Load
+Balancing in the L_p Norm, FOCS 1995): the earliest end alone would fill a queue with whatever came first, by this rule
+the tasks that gain most from a device have it. Where a CPU is free and no GPU, a task for which the paper's threshold
+names the CPU waits for no GPU.
+
+The price is that of a second of GPU in seconds of CPU, and says how much the GPUs are wanted. It begins at the paper's
+T_t, falls to 1 while a GPU idles, and rises while the GPUs' queue is the longer one. The caller keeps it beside its
+queues (`Waits.gpu_price`); each choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that
+moves with the queues: where they are long the GPU is taken where cost_cpu / cost_gpu is at least
+price * (wait_gpu / wait_cpu) ** (POWER - 1). At the price where the queues stay level each device holds the tasks it is
+best at: it is then the dual price of the linear programme of `profiling.simulation.lp_bound`.
 """
 
 from __future__ import annotations
@@ -23,13 +29,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from placement.scheduling.candidates import Candidate, Choice, candidate_set
-from placement.scheduling.cost_model import THRESHOLDS, Places
+from placement.scheduling.candidates import THRESHOLDS, Candidate, Choice, candidate_set
+from placement.scheduling.cost_model import Places
 from placement.scheduling.policies.queue_aware import NEAR, CostTable, MinScorePolicy, stale
 from placement.spec.task import Device, TaskSpec
 
 POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
+IDLE_STEP = math.exp(-LEARNING)
 LARGEST_LOG_PRICE = math.log(15.0)
 """Either way. Of 3 to 10,000 the best in simulation over mixes and from 4 to 100 nodes: while many nodes fill up at
 once the rate would rise far beyond what any task gains, and long tasks that begin late on CPUs then end last."""
@@ -37,7 +44,7 @@ once the rate would rise far beyond what any task gains, and long tasks that beg
 
 @dataclass
 class Balanced(MinScorePolicy):
-    """The paper's threshold while its device is free; else where the sum of powers of the loads grows the least.
+    """A free GPU where that ends sooner at its price; else where the sum of powers of the loads grows the least.
 
     See the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
     """
@@ -45,21 +52,17 @@ class Balanced(MinScorePolicy):
     _near: ClassVar[float] = NEAR ** (POWER - 1)
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
-        """The threshold's choice, or a better one where that would have to wait."""
+        """The best by its queues and costs; the threshold's where either is not known."""
         found = candidate_set(candidates)
         plan, waits = self._plan(task, found), found.waits
         threshold = plan.threshold
-        if waits is None:
+        if waits is None or (waits.age_s is None and waits.wait_s(*plan.first) is None):
             return threshold
         if stale(waits):
             return replace(threshold, reason=f"{threshold.reason}, load_stale")
-        there = waits.waits_s(plan.queues)
-        if not any(there):
-            return threshold if there[-1] is None else plan.free
-        looked = plan.all if all(there) else plan.within  # one of its devices is free: only which is left open
-        if looked is None:
+        if plan.all is None:
             return replace(threshold, reason=f"{threshold.reason}, seconds_unknown")
-        return self._least(looked, waits, plan)
+        return self._least(plan.all, waits, plan)
 
     def _reason(self, device: Device, wait: float, threshold: Choice) -> str:
         if device != threshold.device:
@@ -72,12 +75,26 @@ class Balanced(MinScorePolicy):
         price, cpus = THRESHOLDS.speedup if price is None else price, places.cpus
         if not 0 < cpus < len(waits):
             return price
-        return next_price(price, min(waits[:cpus]) + plan.floor, min(waits[cpus:]) + plan.floor)
+        cpu, gpu = min(waits[:cpus]), min(waits[cpus:])
+        return next_price(price, cpu + plan.floor, gpu + plan.floor) if gpu else idle_price(price)
 
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
-        scores, cpus = list(map(grown, waits, places.costs)), places.cpus
-        scores[cpus:] = [gpu_price * score for score in scores[cpus:]]
-        return scores
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
+        cpus, costs = places.cpus, places.costs
+        if not 0 < cpus < len(waits):
+            return list(map(grown, waits, costs))
+        scores = list(map(grown, waits[:cpus], costs))
+        gpus = list(zip(waits[cpus:], costs[cpus:], strict=True))
+        if not min(waits[cpus:]):
+            price = max(1.0, gpu_price)
+            return scores + [math.inf if wait else grown(0.0, price * cost) for wait, cost in gpus]
+        if named == "cpu" and not min(waits[:cpus]):
+            return scores + [math.inf] * len(gpus)
+        return scores + [gpu_price * grown(wait, cost) for wait, cost in gpus]
+
+
+def idle_price(price: float) -> float:
+    """The price of a second of GPU after a look at which one was free: a step towards that of a CPU's."""
+    return max(1.0, price * IDLE_STEP) if price > 1.0 else price
 
 
 def next_price(price: float, cpu_wait_s: float, gpu_wait_s: float) -> float:
@@ -97,4 +114,6 @@ def grown(wait: float, cost: float) -> float:
 def score(wait: float, cost: float, on_gpu: bool, rate: float) -> float:
     """The score that `balanced` minimises, from the figures in a row of the log; of nodes alike any is taken
     up to NEAR ** (POWER - 1)."""
+    if on_gpu and not wait:
+        return grown(0.0, max(1.0, rate) * cost)
     return grown(wait, cost) * (rate if on_gpu else 1.0)

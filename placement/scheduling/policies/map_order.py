@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from placement.prediction.runtime_history import prior_spread
-from placement.scheduling.candidates import Candidate, CandidateSet, Choice, candidate_set
-from placement.scheduling.cost_model import SECONDS_PER_JOULE, THRESHOLDS, Option, geometric_mean
+from placement.scheduling.candidates import THRESHOLDS, Candidate, CandidateSet, Choice, candidate_set
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, geometric_mean
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, looked_at
 from placement.scheduling.policies.selector_policy import pick
 from placement.spec.task import Device, TaskSpec

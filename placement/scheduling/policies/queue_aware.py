@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
-from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of, within
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.scheduling.queue_model import STALE_S
 from placement.spec.task import Device, TaskSpec
@@ -41,17 +41,15 @@ class Looked(NamedTuple):
 class CostTable(NamedTuple):
     """The part of a choice that does not depend on the queues, kept with the CandidateSet it is made of.
 
-    threshold: what the paper's policy would choose.  free: the same, where it need not wait.  queues: its first few.
-    all, within: the options, and those of the threshold's choice; None where no seconds are known.
+    threshold: the choice of the paper's policy.  first: the queue of its best config.
+    all: the options; None where no seconds are known.
     floor: the shortest seconds; a wait below is none to speak of.
     """
 
     policy: MinScorePolicy
     threshold: Choice
-    free: Choice
-    queues: tuple[Queue, ...]
+    first: Queue
     all: Looked | None
-    within: Looked | None
     floor: float
 
 
@@ -81,8 +79,11 @@ class MinScorePolicy(ABC):
         self._random = None if self.seed is None else random.Random(self.seed)
 
     @abstractmethod
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
-        """The score of each place, given the seconds until it is free; the least is taken."""
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
+        """The score of each place, given the seconds until it is free; the least is taken.
+
+        named: the device that the threshold names.
+        """
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The best, with all that are as good; the threshold's where no seconds are known."""
@@ -101,14 +102,12 @@ class MinScorePolicy(ABC):
             return kept
         options = options_of(found)
         threshold = THRESHOLD.choose(task, found)
-        device, configs = threshold.device, threshold.configs
-        looked = inside = None
+        looked = None
         if options is not None:
             options = [option.priced(self.seconds_per_joule) for option in options]
-            looked, inside = looked_at(options), looked_at(within(options, device, configs))
+            looked = looked_at(options)
         floor = min((option.seconds for option in options or ()), default=0.0)
-        queues = tuple([(config, device) for config in configs[:SAMPLED]])
-        plan = CostTable(self, threshold, _free(threshold, options), queues, looked, inside, floor)
+        plan = CostTable(self, threshold, (threshold.configs[0], threshold.device), looked, floor)
         found.costs = plan
         return plan
 
@@ -118,7 +117,7 @@ class MinScorePolicy(ABC):
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
         moved = None if waits is None else self._moved_price(waits.gpu_price, told, places, plan)
         gpu_price = 1.0 if moved is None else moved
-        scores = self._scores(told, places, gpu_price)
+        scores = self._scores(told, places, gpu_price, plan.threshold.device)
         least = min(scores)
         best = scores.index(least)
         near = [i for i in places.alike(best) if scores[i] <= least * self._near]
@@ -169,7 +168,7 @@ class MinTime(MinScorePolicy):
 
     reason = "earliest_end"
 
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         return [wait + seconds for wait, seconds in zip(waits, places.seconds, strict=True)]
 
 
@@ -179,7 +178,7 @@ class MinEnergy(MinScorePolicy):
 
     reason = "least_energy"
 
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
         return [joules or wait + seconds for wait, seconds, joules in each]
 
@@ -190,7 +189,7 @@ class MinEdp(MinScorePolicy):
 
     reason = "least_energy_delay"
 
-    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float) -> list[float]:
+    def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
         return [(wait + seconds) * (joules or 1.0) for wait, seconds, joules in each]
 
@@ -219,10 +218,3 @@ def looked_at(options: list[Option]) -> Looked:
     most = most_of(options)
     all_of_them = all(len(option.configs) <= most for option in options)
     return Looked(options, Places.of((o, o.configs) for o in options) if all_of_them else None)
-
-
-def _free(threshold: Choice, options: Sequence[Option] | None) -> Choice:
-    """The threshold's choice with no wait, and the seconds expected."""
-    first = threshold.configs[:1]
-    found = [o.seconds for o in options or () if o.device == threshold.device and set(first) & set(o.configs)]
-    return replace(threshold, wait_s=0.0, seconds=found[0] if found else None)

@@ -1,4 +1,4 @@
-"""Names of the policies. The first five are the paper's (Table 5) and look at no queue; the others do."""
+"""Names of the policies. The first five are the paper's (Table 5); they and `selector_per_config` look at no queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
 from placement.scheduling.policies.map_order import End
 from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinTime
-from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.policies.selector_policy import SelectorPerConfig, SelectorPolicy
 
 POLICIES: dict[str, type[Policy]] = {
     "cpu_only": CpuOnly,
@@ -16,6 +16,7 @@ POLICIES: dict[str, type[Policy]] = {
     "random": Random,
     "flops_rule": FlopsRule,
     "selector": SelectorPolicy,
+    "selector_per_config": SelectorPerConfig,
     "balanced": Balanced,
     "min_time": MinTime,
     "min_energy": MinEnergy,

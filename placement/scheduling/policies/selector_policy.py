@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, ClassVar, NamedTuple
 
 from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, candidate_set
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of, tiers_of
+from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
 from placement.spec.task import Device, TaskSpec
 
 
@@ -31,8 +34,11 @@ def best_probability(candidates: CandidateSet) -> float | None:
 
 
 @dataclass(frozen=True)
-class SelectorPolicy:
-    """GPU where the selector says that it is worth it, with at least this probability; the paper's policy."""
+class SelectorPerConfig:
+    """The paper's rule by config: the GPU where it is worth it against the CPU of its own node, the surest first.
+
+    p_least: the least P(GPU) that counts as worth it.
+    """
 
     needs_estimates: ClassVar[bool] = True
     stateless: ClassVar[bool] = True
@@ -41,19 +47,82 @@ class SelectorPolicy:
 
     def __post_init__(self) -> None:
         if not 0 < self.p_least < 1:
-            raise OptionError(f"SelectorPolicy(p_least={self.p_least!r}): must lie between 0 and 1.")
+            raise OptionError(f"{type(self).__name__}(p_least={self.p_least!r}): must lie between 0 and 1.")
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The GPU configs that are worth it, surest first; else the CPU."""
         found = candidate_set(candidates)
         if not found.gpu or not found.cpu_configs:
             return pick("gpu" if found.gpu else "cpu", found, "only_device")
-        known = found.known()
-        if not known:
-            return pick("cpu", found, "nothing_known")
-        best = max(known)[0]
-        worth = [one for one in known if one[0] >= self.p_least]
-        doubts = found.doubts(best, known)
-        if worth:
-            return Choice("gpu", found.best_first(worth), f"gpu_worth_it{doubts}", best)
-        return Choice("cpu", found.cpu_configs, f"gpu_not_worth_it{doubts}", best)
+        return chosen(found, found.known(), self.p_least)
+
+
+@dataclass(frozen=True)
+class SelectorPolicy(SelectorPerConfig):
+    """The paper's rule for a cluster: the GPU where it is worth it against the fastest CPU; the cheapest of them first.
+
+    The rule is that of `placement.scheduling.fastest_cpu`. Where no seconds are known it is that of SelectorPerConfig.
+    """
+
+    def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
+        """The GPU configs that are worth it, the cheapest first; else the CPU's."""
+        found = candidate_set(candidates)
+        kept = found.costs
+        if isinstance(kept, KeptChoice) and kept.policy == self:
+            return kept.choice
+        shared: dict[Any, Choice] | None = getattr(found.estimates, "choices", None)
+        key = (self, tuple(found.gpu))
+        choice = None if shared is None else shared.get(key)
+        if choice is None:
+            choice = self._choose(task, found)
+            if shared is not None:
+                shared[key] = choice
+        found.costs = KeptChoice(self, choice)
+        return choice
+
+    def _choose(self, task: TaskSpec, found: CandidateSet) -> Choice:
+        relative = relative_options(found)
+        if relative is not None:
+            options, estimates = relative
+            return self._ordered(found, options, against_by_ratios(found, options, estimates))
+        priced = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
+        if not priced:
+            return super().choose(task, found)
+        if found.gpu and found.cpu_configs:
+            return self._ordered(found, priced, against_fastest_cpu(found, priced))
+        choice = super().choose(task, found)
+        return in_order(choice, priced)
+
+    def _ordered(self, found: CandidateSet, options: Sequence[Option], known: list[tuple[float, int]]) -> Choice:
+        """The choice by the GPU candidates' probabilities, its configs by cost."""
+        choice = chosen(found, known, self.p_least)
+        worth = {group for p, group in known if p >= self.p_least}
+        return in_order(choice, [one for one in options if choice.device == "cpu" or one.group in worth])
+
+
+class KeptChoice(NamedTuple):
+    """A choice kept with the CandidateSet that it was made of."""
+
+    policy: SelectorPolicy
+    choice: Choice
+
+
+def in_order(choice: Choice, options: Sequence[Option]) -> Choice:
+    """The choice with its configs by cost, the cheapest first."""
+    tiers = tiers_of(option for option in options if option.device == choice.device)
+    return replace(choice, configs=tuple(chain.from_iterable(tiers)), tiers=tiers)
+
+
+def chosen(found: CandidateSet, known: list[tuple[float, int]], p_least: float) -> Choice:
+    """The GPU configs whose probability is at least `p_least`, surest first; else the CPU.
+
+    known: (P(GPU), group) of the GPU candidates of which something is known.
+    """
+    if not known:
+        return pick("cpu", found, "nothing_known")
+    best = max(known)[0]
+    worth = [one for one in known if one[0] >= p_least]
+    doubts = found.doubts(best, known)
+    if worth:
+        return Choice("gpu", found.best_first(worth), f"gpu_worth_it{doubts}", best)
+    return Choice("cpu", found.cpu_configs, f"gpu_not_worth_it{doubts}", best)
