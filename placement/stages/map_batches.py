@@ -22,7 +22,7 @@ from placement.ray_internals.way import places
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.stages.requests import Requests
 from placement.stages.stage import TO_WORKERS, Stage
-from placement.submission.captured_function import CapturedFunction, history_key
+from placement.submission.captured_function import CapturedFunction
 from placement.submission.options import PlacementOptions, own_options, split
 
 if TYPE_CHECKING:
@@ -159,8 +159,9 @@ def _stage(
     function = fn.func if isinstance(fn, functools.partial) else fn
     home = function if hasattr(function, "__qualname__") else type(function)
     name = f"{home.__module__}.{home.__qualname__}"
+    captured = CapturedFunction(fn)
     return Stage(
-        uuid.uuid4().hex, name, history_key(name, CapturedFunction(fn).code_hash()), fn, options,
+        uuid.uuid4().hex, name, captured.history_key(name, captured.code_hash()), fn, options,
         {key: value for key, value in rays.items() if key in TO_WORKERS},
         tuple(fn_args or ()), dict(fn_kwargs or {}), tuple(args or ()), dict(kwargs or {}), rows, writable,
         {d: bound[0] for d, bound in bounds.items()}, {d: bound[1] for d, bound in bounds.items()},
