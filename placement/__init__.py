@@ -14,6 +14,7 @@ The folders are rooms, one for each stage of the flow; each imports only rooms a
     control_plane  the placement actor and the node agents, and the way to them
     worker         what happens in a worker: the task runs, sees its device, and is recorded
     submission     placed_remote: from arguments to a decision and to Ray; `.map`; choose for Ray's libraries
+    stages         map_batches: a stage of a Ray Data dataset on CPUs and GPUs at once
     commands       start, swap, rollback, flush, status, inventory, read_log
     deprecation    old names that work until a stated version; policies and balance are such modules
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from placement.spec.node import Inventory as Inventory
     from placement.spec.node import NodeSpec as NodeSpec
     from placement.spec.task import TaskSpec as TaskSpec
+    from placement.stages.map_batches import map_batches as map_batches
     from placement.submission.choose import choose as choose
     from placement.submission.decorator import placed_remote as placed_remote
     from placement.submission.recent_decisions import explain as explain
@@ -49,14 +51,15 @@ _HOME = {
     "Decision": "scheduling.decision", "Inventory": "spec.node", "JointThreshold": "spec.joint_threshold",
     "NodeSpec": "spec.node", "PlacementError": "errors", "TaskSpec": "spec.task", "choose": "submission.choose",
     "current_device": "worker.device", "explain": "submission.recent_decisions", "flush": "commands",
-    "inventory": "commands", "placed_remote": "submission.decorator", "read_log": "commands",
+    "inventory": "commands",
+    "map_batches": "stages.map_batches", "placed_remote": "submission.decorator", "read_log": "commands",
     "rollback": "commands", "start": "commands", "status": "commands", "swap": "commands",
 }  # fmt: skip
 
 __all__ = [  # noqa: RUF022 - sorted by hand: classes, functions, modules
     "Decision", "Inventory", "JointThreshold", "NodeSpec", "PlacementError", "TaskSpec",
-    "choose", "current_device", "explain", "flush", "inventory", "placed_remote", "read_log", "rollback", "start",
-    "status", "swap", "describe",
+    "choose", "current_device", "explain", "flush", "inventory", "map_batches", "placed_remote", "read_log",
+    "rollback", "start", "status", "swap", "describe",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ The folders are rooms; each imports only rooms above it in this list:
     report       the page, its plots, and tables for the terminal
     paper        each part of the paper's evaluation, beside the published figures
     bench        what placing costs beside plain Ray
+    pipelines    multimodal pipelines on Ray Data: the GPU stage pinned, divided by hand, or placed
     demo         the whole loop once
     cli          the command line
 """

@@ -181,6 +181,12 @@ def report(run: TaskRun, *, last: bool = False) -> None:
         _outbox.send_last()
 
 
+def send_last() -> None:
+    """Sends what this process still has, for the process may be ended next."""
+    if _outbox is not None:
+        _outbox.send_last()
+
+
 def node_context() -> NodeContext:
     """The context of this worker's node; see ActorLink.context."""
     return _link.context()

@@ -12,7 +12,7 @@ simulate                      simulate
 paper                         paper
 report                        report
 demo                          demo
-bench                         bench
+bench                         bench, bench-pipeline
 measure_here                  every measurement that needs a real GPU, in one call
 options, session, error_line  options, the connection and the one line of an error, which commands share
 """

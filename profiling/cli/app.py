@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from profiling.cli.bench import bench_command
+from profiling.cli.bench import bench_command, bench_pipeline_command
 from profiling.cli.cluster import nodes_command, swap_command
 from profiling.cli.demo import demo_command
 from profiling.cli.deploy import node_args_command, start_command
@@ -49,6 +49,7 @@ main.command(name="evaluate")(evaluate_command)
 main.command(name="report")(report_command)
 main.command(name="demo")(demo_command)
 main.command(name="bench")(bench_command)
+main.command(name="bench-pipeline")(bench_pipeline_command)
 main.command(name="import")(import_command)
 main.command(name="simulate")(simulate_command)
 main.command(name="status")(status_command)

@@ -1,0 +1,155 @@
+"""BatchQueue: the batches of a stage that wait for a worker, and which of them a free worker takes. Pure.
+
+GPUs take the batches that gain most from one, CPUs those that gain least; among batches alike GPUs take the oldest. A
+CPU takes a batch only where that shortens the stage: where it ends the batch before the GPUs would get to it, or while
+the stage is in full flow and all the CPUs together add a share worth having to what the GPUs do. At the end of the flow
+a GPU without work runs a batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the
+first result counts.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from placement.scheduling.policies.map_order import OTHER
+from placement.spec.task import DEVICES, Device
+
+LEAST_SHARE = 0.05
+"""CPUs that together add less than this share to the GPUs' throughput are left to others, and save the energy."""
+FULL_FLOW, LEAST_FLOW = 2.0, 4
+"""Batches that wait for each GPU worker while the stage is in full flow, and at least: more follow than are waiting."""
+LATEST = 0.2
+"""Weight of the latest batch in the mean seconds per row of a device."""
+BACKUP_GAIN = 2.0
+"""A backup run must be expected to take less than the rest of the first run by this factor."""
+SHORTEST_BACKUP_S = 0.2
+ALIKE = 0.1
+"""Step of a logarithm of a gain: batches of one step are alike."""
+
+
+class Request(NamedTuple):
+    """A batch that waits. gain: logarithm of its cost on a CPU over that on a GPU, joules priced in; None = unknown.
+
+    cpu_s, gpu_s: estimated seconds, None = unknown.  devices: where the policy lets it run.  possible: where it could
+    run at all, for the case that the others fail.
+    """
+
+    rows: int
+    gain: float | None = None
+    cpu_s: float | None = None
+    gpu_s: float | None = None
+    devices: tuple[Device, ...] = DEVICES
+    possible: tuple[Device, ...] = DEVICES
+
+
+@dataclass
+class BatchQueue:
+    """The batches that wait, by number, and the speed of each device as measured."""
+
+    waiting: dict[int, Request] = field(default_factory=dict)
+    pace: dict[Device, float] = field(default_factory=dict)  # seconds per row
+    off: dict[Device, float] = field(default_factory=dict)  # measured over estimated seconds
+    _both: list[tuple[int, int, int]] = field(default_factory=list)  # (gain in steps, -number, number)
+
+    def add(self, number: int, request: Request) -> None:
+        """One more batch."""
+        self.waiting[number] = request
+        if len(request.devices) > 1:
+            insort(self._both, _place(number, request))
+
+    def remove(self, number: int) -> Request | None:
+        """Takes a batch out, whoever runs it; None where it does not wait."""
+        request = self.waiting.pop(number, None)
+        if request is not None and len(request.devices) > 1:
+            self._both.remove(_place(number, request))
+        return request
+
+    def take(self, device: Device, workers: Mapping[Device, int], most: Mapping[Device, float]) -> int | None:
+        """The batch that a free worker of this device runs next; None where it had better run none.
+
+        workers: those of each device that run.  most: those that could run.
+        """
+        own = next((n for n, request in self.waiting.items() if request.devices == (device,)), None)
+        if own is not None:
+            self.remove(own)
+            return own
+        if not self._both:
+            return None
+        number = self._both[-1 if device == "gpu" else 0][2]
+        if device == "cpu" and not self._cpu_pays(self.waiting[number], workers, most):
+            return None
+        self.remove(number)
+        return number
+
+    def wants(self, device: Device, workers: Mapping[Device, int], most: Mapping[Device, float]) -> int:
+        """Batches that one more worker of this device could take now."""
+        own = sum(request.devices == (device,) for request in self.waiting.values())
+        if not self._both:
+            return own
+        if device == "cpu" and not self._cpu_pays(self.waiting[self._both[0][2]], workers, most):
+            return own
+        return own + len(self._both)
+
+    def expected(self, device: Device, request: Request) -> float | None:
+        """Expected seconds of a batch on a device; None = unknown.
+
+        As measured; else as estimated, and by as much longer as the other device's estimates are found to be off, for
+        measured and estimated seconds are compared with each other; else from the other device's and the gain.
+        """
+        pace, other = self.pace.get(device), OTHER[device]
+        if pace is not None:
+            return pace * request.rows
+        estimated = request.gpu_s if device == "gpu" else request.cpu_s
+        if estimated is not None:
+            return estimated * self.off.get(other, 1.0)
+        if request.gain is None or other not in self.pace:
+            return None
+        return self.pace[other] * request.rows * math.exp(request.gain if device == "cpu" else -request.gain)
+
+    def measured(self, device: Device, request: Request, seconds: float) -> None:
+        """A batch has taken so long on a device."""
+        _follow(self.pace, device, seconds / max(request.rows, 1))
+        estimated = request.gpu_s if device == "gpu" else request.cpu_s
+        if estimated:
+            _follow(self.off, device, seconds / estimated)
+
+    def _cpu_pays(self, request: Request, workers: Mapping[Device, int], most: Mapping[Device, float]) -> bool:
+        cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
+        gpus = workers.get("gpu", 0)
+        if not gpus:
+            return True
+        ratio = self._ratio(request, cpu, gpu)
+        if ratio is None:
+            return True  # nothing is known of one of them: it is tried
+        if ratio < len(self._both) / gpus + 1:
+            return True
+        full = len(self._both) >= max(LEAST_FLOW, FULL_FLOW * gpus)
+        return full and most.get("cpu", 0) / ratio >= LEAST_SHARE * gpus
+
+    def _ratio(self, request: Request, cpu: float | None, gpu: float | None) -> float | None:
+        """Cost on a CPU over that on a GPU. Measured seconds are surer than estimates."""
+        if cpu is not None and gpu is not None:
+            return cpu / max(gpu, 1e-9)
+        return None if request.gain is None else math.exp(request.gain)
+
+    def needs_backup(self, request: Request, ran_s: float) -> bool:
+        """A GPU without work would end a batch that a CPU has run for `ran_s` well before that CPU does."""
+        cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
+        if gpu is None or "gpu" not in request.devices:
+            return False
+        if cpu is None:
+            return ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
+        return max(cpu, ran_s) - ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S) or ran_s > 3 * cpu + 1.0
+
+
+def _follow(means: dict[Device, float], device: Device, value: float) -> None:
+    old = means.get(device)
+    means[device] = value if old is None else old + LATEST * (value - old)
+
+
+def _place(number: int, request: Request) -> tuple[int, int, int]:
+    return round((request.gain or 0.0) / ALIKE), -number, number

@@ -1,0 +1,113 @@
+"""WorkerPool: the workers of one device. It grows while batches wait and the cluster has room, and gives back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from placement.ray_internals.options import make_remote
+from placement.spec.task import Device
+from placement.stages.device_worker import DeviceWorker
+from placement.stages.stage import Stage
+
+SHORTEST_IDLE_S = 2.0
+IDLE_FOR_SETUPS = 3.0
+"""A worker is kept without work for so many times as long as its constructor took."""
+DEPTH_BELOW_S = 1.0
+"""A worker whose batches take less has a second one on its way, so that it does not wait for its data."""
+CLOSED_S = 60.0
+MOST_FAILURES = 3
+
+
+@dataclass
+class Worker:
+    """A worker as the broker sees it. running: its batches, by number. setup_s: None until it is ready."""
+
+    number: int
+    device: Device
+    handle: Any
+    setup_s: float | None = None
+    running: dict[int, float] = field(default_factory=dict)
+    idle_since: float = 0.0
+    leaves: bool = False
+
+
+class WorkerPool:
+    """The workers of one device, and what becomes of them."""
+
+    def __init__(self, stage: Stage, device: Device, broker: Callable[[], Any], end: Callable[[Worker], None]) -> None:
+        self.stage, self.device = stage, device
+        self._broker, self._end = broker, end
+        self.workers: dict[int, Worker] = {}
+        self.most = float(stage.most.get(device, 10**6))
+        self.least = stage.least.get(device, 0)
+        self.largest = stage.rows.get(device)
+        self.error: Exception | None = None
+        self.failures = 0
+        self.closed_until = 0.0
+        self.batches, self.rows, self.busy_s = 0, 0, 0.0
+
+    @property
+    def ready(self) -> list[Worker]:
+        """The workers that take batches."""
+        return [w for w in self.workers.values() if w.setup_s is not None and not w.leaves]
+
+    @property
+    def pending(self) -> int:
+        """Workers that were asked for and have not begun."""
+        return sum(w.setup_s is None for w in self.workers.values())
+
+    @property
+    def usable(self) -> bool:
+        """Its workers can be made, and their device has not failed of late."""
+        return self.error is None and time.monotonic() >= self.closed_until
+
+    def start(self, number: int, *, oversubscribes: bool = False) -> Worker:
+        """One more worker. oversubscribes: it takes no CPU of Ray's, for others hold them and wait for this stage."""
+        options = self.stage.worker_options(self.device)
+        cpus = float(options["num_cpus"] or 1)
+        if oversubscribes:
+            options["num_cpus"] = 0
+        actor = make_remote(DeviceWorker, {"concurrency_groups": {"watch": 1}}).options(**options, max_restarts=0)
+        handle = actor.remote(self.stage, self.device, cpus, self._broker(), number)
+        worker = self.workers[number] = Worker(number, self.device, handle, idle_since=time.monotonic())
+        return worker
+
+    def free(self, seconds: float | None) -> Worker | None:
+        """The worker with the fewest batches that has room for one. seconds: expected of a batch."""
+        depth = 2 if seconds is not None and seconds < DEPTH_BELOW_S else 1
+        able = [w for w in self.ready if len(w.running) < depth]
+        return min(able, key=lambda w: len(w.running), default=None)
+
+    def stop(self, worker: Worker) -> None:
+        """Ends a worker, which gets no batch any more."""
+        self.workers.pop(worker.number, None)
+        self._end(worker)
+
+    def shrink(self, *, crowded: bool) -> None:
+        """Ends workers that have long had no work; crowded: one that others wait for, once it has no batch."""
+        now = time.monotonic()
+        for worker in list(self.ready):
+            patience = max(SHORTEST_IDLE_S, IDLE_FOR_SETUPS * (worker.setup_s or 0.0))
+            idle = not worker.running and now - worker.idle_since > patience
+            if idle and len(self.workers) > self.least:
+                self.stop(worker)
+        if crowded and len(self.ready) > self.least and not any(w.leaves for w in self.workers.values()):
+            leaver = min(self.ready, key=lambda w: len(w.running), default=None)
+            if leaver is not None:
+                leaver.leaves = True
+        for worker in [w for w in self.workers.values() if w.leaves and not w.running]:
+            self.stop(worker)
+
+    def failed(self, worker: Worker | None, rows: int, *, of_memory: bool) -> None:
+        """A GPU failed on a part of so many rows: smaller batches from now on, or a new worker, or none for a while."""
+        if of_memory and rows > 1:
+            self.largest = max(1, rows // 2) if self.largest is None else max(1, min(self.largest, rows // 2))
+            return
+        self.failures += 1
+        if worker is not None:
+            worker.leaves = True
+        if self.failures >= MOST_FAILURES:
+            self.closed_until, self.failures = time.monotonic() + CLOSED_S, 0

@@ -1,0 +1,101 @@
+"""Router: the class that Ray Data runs for a stage. It computes nothing: it has each batch computed by a worker.
+
+Ray Data gives it batches and takes their results as from any class of a user's, so that order, backpressure, blocks,
+retries and errors are Ray Data's own. Several threads call it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from placement.errors import DeviceError
+from placement.stages.batch_queue import Request
+from placement.stages.batches import described
+from placement.stages.broker import Assignment, NoWorker
+from placement.stages.broker_link import BrokerLink
+from placement.stages.device_worker import GpuFailure, Ran
+from placement.stages.requests import Requests, sent_to
+from placement.stages.stage import Stage
+
+MOST_ATTEMPTS = 10
+"""A batch whose workers have died so many times is at fault itself."""
+
+
+class Router:
+    """Has the batches of a stage computed by the stage's workers, each where it ends sooner at its price."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._requests = Requests(stage)
+        self._link = BrokerLink(stage)
+
+    def __call__(self, batch: Any) -> Iterator[Any]:
+        """The results of a batch, in the order in which the function made them."""
+        yield from self._ran(batch).outputs
+
+    def _ran(self, batch: Any) -> Ran:
+        request, envelope = self._requests.request(batch)
+        data, lost = ray.put(batch), None
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            given = self._link.call("assign", self._link.router, request, lost)
+            if isinstance(given, NoWorker):
+                raise given.error
+            try:
+                result = self._wait(given, envelope, data)
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            except RayActorError:
+                if attempt == MOST_ATTEMPTS:
+                    raise
+                lost = given.worker
+                continue
+            if isinstance(result, Ran):
+                return result
+            request, lost = self._after(result, request, batch), None
+        raise AssertionError("the loop ends by itself")
+
+    def _after(self, failure: GpuFailure, request: Request, batch: Any) -> Request:
+        """The request for the CPU run that follows a GPU's failure."""
+        if "cpu" not in request.possible:
+            raise DeviceError(
+                f"the GPU failed on {described(batch)} of stage {self._stage.name}, which cannot run on a CPU: "
+                f"{failure.why}. Use smaller batches, or let map_batches use CPUs (device=None, num_cpus=)."
+            )
+        return request._replace(devices=("cpu",))
+
+    def _wait(self, given: Assignment, envelope: Any, data: Any) -> Ran | GpuFailure:
+        """The result of a run, or of the backup run that ends before it."""
+        refs = {self._submit(given, envelope, data)}
+        backup = self._link.send("backup", given.number) if given.backups else None
+        while True:
+            done, _ = ray.wait([*refs, *([backup] if backup else [])], num_returns=1)
+            if done[0] is backup or done[0] == backup:
+                backup, second = None, self._second(done[0])
+                if second is not None:
+                    refs.add(self._submit(second, envelope, data))
+                continue
+            refs.discard(done[0])
+            with contextlib.suppress(*((RayActorError,) if refs else ())):
+                result: Ran | GpuFailure = ray.get(done[0])
+                if isinstance(result, Ran) or not refs:
+                    return result
+
+    def _second(self, answer: Any) -> Assignment | None:
+        with contextlib.suppress(RayActorError):
+            found: Assignment | None = ray.get(answer)
+            return found
+        return None
+
+    def _submit(self, given: Assignment, envelope: Any, data: Any) -> Any:
+        packed = sent_to(envelope, given.device, given.cpus, given.gpus).pack()
+        return given.handle.run.remote(given.ticket, packed, given.largest, data)
+
+    def __del__(self) -> None:
+        link = self.__dict__.get("_link")
+        if link is not None:
+            link.close()

@@ -1,0 +1,154 @@
+"""BatchQueue: which batch a free worker of a stage takes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from placement.errors import OptionError
+from placement.stages.batch_queue import BatchQueue, Request
+from placement.stages.batches import bytes_of, described, rows_of, slices, writable
+from placement.stages.map_batches import map_batches
+from placement.stages.pool import WorkerPool
+from placement.stages.room import room
+from placement.stages.stage import Stage
+from placement.submission.options import PlacementOptions
+
+BOTH = {"cpu": 4, "gpu": 1}
+
+
+def queue(*gains: float, gpu_s: float = 1.0) -> BatchQueue:
+    found = BatchQueue()
+    for number, gain in enumerate(gains):
+        found.add(number, Request(10, gain, gpu_s * math.exp(gain), gpu_s))
+    return found
+
+
+def test_each_device_takes_from_its_end() -> None:
+    found = queue(0.5, 2.0, 1.0)
+    assert found.take("gpu", BOTH, BOTH) == 1
+    assert found.take("cpu", BOTH, BOTH) == 0
+    assert found.take("gpu", BOTH, BOTH) == 2
+    assert found.take("gpu", BOTH, BOTH) is None
+
+
+def test_of_batches_alike_the_gpu_takes_the_oldest() -> None:
+    found = queue(1.0, 1.0, 1.0)
+    assert [found.take("gpu", BOTH, BOTH) for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_cpu_leaves_what_the_gpus_end_sooner() -> None:
+    few = queue(3.0, 3.0)  # 20 times: two batches that wait take 2 s on the GPU and 20 s on a CPU
+    assert few.take("cpu", BOTH, BOTH) is None
+    assert few.wants("cpu", BOTH, BOTH) == 0
+    assert few.wants("gpu", BOTH, BOTH) == 2
+    many = queue(*[3.0] * 30)
+    assert many.take("cpu", BOTH, BOTH) is not None
+
+
+def test_in_full_flow_cpus_help_where_all_of_them_add_a_share() -> None:
+    found = queue(*[math.log(40)] * 10)  # 10 wait for one GPU, and a CPU takes as long as 40
+    assert found.take("cpu", BOTH, {"cpu": 1, "gpu": 1}) is None
+    assert found.take("cpu", BOTH, {"cpu": 8, "gpu": 1}) is not None
+
+
+def test_without_a_gpu_worker_and_without_estimates_a_cpu_takes_all() -> None:
+    assert queue(5.0).take("cpu", {"cpu": 1, "gpu": 0}, BOTH) == 0
+    unknown = BatchQueue()
+    unknown.add(0, Request(10))
+    assert unknown.take("cpu", BOTH, BOTH) == 0
+
+
+def test_a_batch_of_one_device_waits_for_that() -> None:
+    found = BatchQueue()
+    found.add(0, Request(10, devices=("cpu",)))
+    assert found.take("gpu", BOTH, BOTH) is None
+    assert found.take("cpu", BOTH, BOTH) == 0
+
+
+def test_measured_seconds_are_surer_than_estimates() -> None:
+    found = queue(3.0, 3.0)
+    found.measured("cpu", Request(10), 1.0)
+    found.measured("gpu", Request(10), 1.0)
+    assert found.expected("cpu", Request(20, 3.0, 20.0, 1.0)) == pytest.approx(2.0)
+    assert found.take("cpu", BOTH, BOTH) is not None
+
+
+def test_an_estimate_is_corrected_by_what_the_other_devices_are_found_to_be_off() -> None:
+    found = queue(3.0)
+    found.measured("gpu", found.waiting[0], 40.0)  # forty times the estimate
+    assert found.expected("cpu", found.waiting[0]) == pytest.approx(40 * math.exp(3.0))
+    assert found.take("cpu", BOTH, BOTH) is None
+
+
+def test_a_backup_run_is_for_batches_that_a_cpu_needs_long_for() -> None:
+    found = BatchQueue()
+    slow = Request(10, 3.0, 20.0, 1.0)
+    assert found.needs_backup(slow, 5.0)
+    assert not found.needs_backup(slow, 18.5)
+    assert not found.needs_backup(slow._replace(devices=("cpu",)), 5.0)
+    found.measured("gpu", Request(10), 1.0)
+    assert found.needs_backup(Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
+    assert found.needs_backup(Request(10), 2.5)  # of the CPU nothing is known, but it is late
+    assert not found.needs_backup(Request(10), 1.5)
+
+
+BATCHES = [
+    {"x": np.arange(10), "y": np.ones((10, 2))},
+    pd.DataFrame({"x": np.arange(10)}),
+    pa.table({"x": np.arange(10)}),
+]
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=["numpy", "pandas", "arrow"])
+def test_batches_are_cut_without_loss(batch: object) -> None:
+    parts = list(slices(batch, 4))
+    assert [rows_of(part) for part in parts] == [4, 4, 2]
+    assert (
+        [int(x) for part in parts for x in part["x"].to_numpy()] == list(range(10))
+        if not isinstance(batch, dict)
+        else np.concatenate([part["x"] for part in parts]).tolist() == list(range(10))
+    )
+    assert next(slices(batch, None)) is batch
+    assert bytes_of(batch) >= 80
+    assert "10 rows" in described(batch)
+
+
+def test_shared_columns_are_copied_where_the_user_may_change_them() -> None:
+    shared = np.arange(3)
+    shared.flags.writeable = False
+    writable({"x": shared})["x"][0] = 5
+
+
+def test_room_is_counted_node_by_node() -> None:
+    nodes = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 1.0}]
+    assert room({"CPU": 2.0}, nodes) == 1
+    assert room({"GPU": 0.5}, nodes) == 2
+
+
+def stage(**changes: object) -> Stage:
+    return Stage("1", "f", "f", len, PlacementOptions(devices="any"), {}, **changes)  # type: ignore[arg-type]
+
+
+def test_a_gpu_out_of_memory_gets_smaller_batches_and_a_broken_one_rests() -> None:
+    pool = WorkerPool(stage(rows={"gpu": 64}), "gpu", lambda: None, lambda worker: None)
+    pool.failed(None, 64, of_memory=True)
+    assert (pool.largest, pool.usable) == (32, True)
+    for _ in range(3):
+        pool.failed(None, 1, of_memory=True)
+    assert not pool.usable
+
+
+def test_misuse_is_named_at_once() -> None:
+    with pytest.raises(OptionError, match=r"compute= cannot be given.*batch_size=0 must be.*concurrency knows"):
+        map_batches(None, len, batch_size=0, compute=1, concurrency={"tpu": 1})  # type: ignore[arg-type]
+
+    async def later(batch: object) -> object:
+        return batch
+
+    with pytest.raises(OptionError, match="asynchronous"):
+        map_batches(None, later)  # type: ignore[arg-type]
