@@ -2,7 +2,6 @@
 
 The folders are rooms; each imports only rooms above it in this list:
 
-    terminal     the console, whose tables fit it
     terminal     the console that tables are printed to, as wide as the terminal
     emulation    times and powers on hardware that is not at hand, calibrated on published measurements
     dataset      pairs of runs on a CPU and a GPU, labelled by the joint threshold
