@@ -7,7 +7,7 @@ speedup                                  the selector that ships, as a learner
 fit_residuals, fit_gaussian_process      its two models: trees that correct the roofline, and curves
 fit_boosted_trees, pair_targets          trees as plain data; what is fitted
 fit_shipped                              the selector that ships (make selector)
-one_thread                               one OpenMP thread for a fit of trees
+openmp                                   one OpenMP thread for a fit of trees
 fit_power                                watts on each device, which make joules of seconds
 timings                                  the timings that these are fitted to
 history_replay                           the posterior after runs of the same task

@@ -10,7 +10,7 @@ import numpy as np
 
 from placement.spec.features import FEATURES
 from profiling.learning.learner import Fold
-from profiling.learning.one_thread import one_thread
+from profiling.learning.openmp import one_openmp_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ class BoostedTrees(_EachFold):
 
     name = "boosted_trees"
 
-    @one_thread
+    @one_openmp_thread
     def p_gpu(self, train: pd.DataFrame, gpu: np.ndarray, test: pd.DataFrame) -> np.ndarray:
         """P(GPU) by scikit-learn's trees, which handle unknown values."""
         from sklearn.ensemble import HistGradientBoostingClassifier

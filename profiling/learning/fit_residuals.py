@@ -26,7 +26,7 @@ from placement.prediction.residual_trees import (
 from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
-from profiling.learning.one_thread import one_thread
+from profiling.learning.openmp import one_openmp_thread
 from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _tdp(frame: pd.DataFrame, name: str) -> list[float | None]:
     return [value if value > 0 else None for value in frame[name].astype(float)]
 
 
-@one_thread
+@one_openmp_thread
 def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     """The corrections of a frame (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS pairs."""
     told = (frame["flops"].to_numpy(float) > 0) | (frame[["kernels", "input_bytes"]].to_numpy(float) > 0).all(axis=1)
@@ -120,7 +120,7 @@ def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     return ResidualTrees(names, forest_of_sums(inputs.shape[1], sums), regions_of(frame), power_std)
 
 
-@one_thread
+@one_openmp_thread
 def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     """(n,): log speed-ups of the test rows by a fit to the others. Raises LogError where those are too few."""
     target = log_speedups(train)

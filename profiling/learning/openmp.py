@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def one_thread(fit: Callable[P, R]) -> Callable[P, R]:
+def one_openmp_thread(fit: Callable[P, R]) -> Callable[P, R]:
     """The function, run with one OpenMP thread in this process."""
 
     @functools.wraps(fit)
