@@ -188,10 +188,11 @@ class Placer(SpecReader):
             tiers = preferred(decision, self.table_for(snapshot, around).candidates(task))
             where = [node_labels(replace(decision, configs=tier), snapshot) for tier in tiers]
             if where and where[0]:
-                own = options.get("label_selector") or {}
-                options["label_selector"] = {**where[0], **own}
-                if where[1:]:
-                    options["fallback_strategy"] = [{"label_selector": {**labels, **own}} for labels in where[1:]]
+                own = options.get("label_selector") or {}  # the tiers are within it
+                first, *others = where
+                options["label_selector"] = {**own, **first} if others else {**first, **own}
+                if others:
+                    options["fallback_strategy"] = [{"label_selector": {**own, **labels}} for labels in others]
         return options
 
     def _leaves_node_open(self, options: Mapping[str, Any]) -> bool:

@@ -138,7 +138,9 @@ def test_the_bound_knows_when_tasks_arrive() -> None:
 
 @pytest.fixture(scope="module")
 def saturated() -> Simulation:
-    return simulate(trace_of("saturated", 4000), cluster_of(4), [*list(POLICIES)[:5], "balanced"])
+    return simulate(
+        trace_of("saturated", 4000), cluster_of(4), [*list(POLICIES)[:5], "selector_per_config", "balanced"]
+    )
 
 
 def test_saturated_balanced_beats_the_papers_policies(saturated: Simulation) -> None:
@@ -171,8 +173,8 @@ def test_the_figures_hold_together(saturated: Simulation) -> None:
         assert o.cluster_joules > o.joules > 0
         assert o.makespan_seconds >= o.p99_completion_seconds >= o.mean_completion_seconds * 0.5 > 0
         assert (o.gpu_hours == 0) == (name == "cpu_only")
-    # The rule's own devices, but for those that ran on the spare config, where a GPU was not worth it and yet faster.
-    assert saturated.policies["selector"].regret_seconds <= 0.0
+    # The devices of the rule by config, but for those on the spare config, where a GPU was not worth it and yet faster.
+    assert saturated.policies["selector_per_config"].regret_seconds <= 0.0
     assert saturated.policies["selector"].same_as_selector == 1.0
     assert saturated.policies["cpu_only"].gpu_share == 0.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import paper_configs
 from placement.spec.task import TaskSpec
+from profiling.dataset.published_pairs import FILES
 from profiling.evaluation.evaluate import evaluate
 from profiling.evaluation.policy_scores import policy_scores
 from profiling.learning.descent import TrainingOptions
+from profiling.learning.fit_shipped import GRID, emulated_grid
 from profiling.learning.mlp_training import Examples, fit, fit_many
 from profiling.learning.refit import described, training_frame, write_selector
+from profiling.learning.speedup import Fitted
 
 QUICK = TrainingOptions(epochs=150, patience=50)
 
@@ -133,13 +137,20 @@ def test_the_file_says_where_its_data_come_from(made_up_log: Path) -> None:
     assert selector_of(data).thresholds == rule
 
 
-def test_the_shipped_selector_says_that_its_data_were_emulated_and_beats_the_majority() -> None:
+PUBLISHERS = {"mlxops", "gbm", "pyhpc", "gaissa", "help", "starpu", "nnmeter"}
+
+
+def test_the_shipped_selector_says_what_it_was_fitted_to_and_beats_the_majority() -> None:
     shipped = shipped_selector()
     training = shipped.training
-    assert training["emulated"] is True
-    assert set(training["time_provenance"]) == {"emulated"}
-    gpu_share = training["rows_gpu"] / training["rows"]
-    assert shipped.metrics["training_accuracy"] > max(gpu_share, 1 - gpu_share) + 0.1
+    assert set(training["sources"]) == {GRID, *PUBLISHERS}
+    assert sum(source["rows"] for source in training["sources"].values()) == training["rows"]
+    assert set(training["files"]) == {*FILES, *training["through_the_emulator"]}
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in training["files"].values())
+    grid = emulated_grid().iloc[::20]
+    gpu = (grid["label"] == "gpu").to_numpy()
+    right = (Fitted(shipped.model, shipped.trees, shipped.share).p_gpu(grid, shipped.thresholds) > 0.5) == gpu
+    assert right.mean() > max(gpu.mean(), 1 - gpu.mean()) + 0.1
     node = paper_configs()["D"]
     small = TaskSpec(flops=1e6, input_bytes=1e4, batch_size=1, parameters=10_000)
     large = TaskSpec(flops=1e13, input_bytes=4e6, batch_size=32, parameters=110_000_000)

@@ -76,6 +76,17 @@ def wait_for_quiet() -> None:
         time.sleep(LOOK_EVERY_S)
 
 
+def wait_for_use(resource: str, amount: float) -> None:
+    """Returns once so much of a resource is held on the cluster and every node has had the time to hear of it."""
+
+    def held() -> float:
+        return sum(node.total.get(resource, 0.0) - node.free.get(resource, 0.0) for node in poll().nodes.values())
+
+    for _ in range(LOOKS):
+        wait_until(lambda: held() > amount - 1e-4, lambda: f"{held():g} {resource} held, not {amount:g}")
+        time.sleep(LOOK_EVERY_S)
+
+
 def rows_of(log: str, refs: Iterable[Any]) -> list[dict[str, Any]]:
     """The log's rows of these tasks, in their order, once all are there."""
     task_ids = [ref.task_id().hex() for ref in refs]

@@ -40,10 +40,19 @@ def choose(*args: Any, **options: Any) -> Decision:
     return placement.choose(*args, **{"policy": "selector", **options})
 
 
+def preference(options: dict[str, Any]) -> list[set[str]]:
+    """The configs that Ray is to try, in order; those of a set are as good."""
+    selectors = [options["label_selector"], *(one["label_selector"] for one in options.get("fallback_strategy", ()))]
+    return [set(selector["config"].removeprefix("in(").removesuffix(")").split(",")) for selector in selectors]
+
+
 def test_it_decides_for_a_spec_a_function_and_for_nothing_known() -> None:
     on_cpu = choose(SMALL)
     assert isinstance(on_cpu, Decision)
-    assert on_cpu.ray_options() == {"num_cpus": 1.0}
+    options = on_cpu.ray_options()
+    assert (options["num_cpus"], "num_gpus" in options) == (1.0, False)
+    assert preference(options) == [set(tier) for tier in on_cpu.tiers]
+    assert set(on_cpu.configs) == {"A", "B", "C", "D"} == set().union(*on_cpu.tiers)
     assert choose(lambda: SMALL).device == "cpu"
     assert choose(lambda scale: SMALL, 3).device == "cpu"
     assert choose(None).reason == "cold_start"
@@ -53,9 +62,9 @@ def test_options_limit_it() -> None:
     on_gpu = choose(SMALL, device="gpu", num_cpus=0.5, label_selector={"config": "in(A,B)"})
     assert on_gpu.device == "gpu"
     assert set(on_gpu.configs) == {"A", "B"}
-    assert on_gpu.ray_options() == {
-        "num_cpus": 0.5, "num_gpus": 1, "label_selector": {"config": "in(A,B)"},
-    }  # fmt: skip
+    options = on_gpu.ray_options()
+    assert (options["num_cpus"], options["num_gpus"]) == (0.5, 1)
+    assert preference(options) == [set(tier) for tier in on_gpu.tiers]
     assert choose(SMALL, policy="gpu_only", gpu_options={"num_gpus": 0.5}).ray_options()["num_gpus"] == 0.5
     json.dumps(on_gpu.ray_options())
 

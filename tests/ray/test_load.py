@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from conditions import rows_of, wait_for_file, wait_until
+from conditions import rows_of, wait_for_file, wait_for_use, wait_until
 
 import placement
 from placement import TaskSpec, placed_remote
@@ -101,6 +101,7 @@ def test_a_task_runs_on_the_best_config_that_is_free(quiet: None, tmp_path: Path
     for i in range(4):  # those before it still run, wherever they are
         refs.append(here.remote(tmp_path / str(i), tmp_path / "end"))
         wait_for_file(tmp_path / str(i), 60)
+        wait_for_use(device.upper(), i + 1)
     (tmp_path / "end").touch()
     assert ray.get(refs, timeout=60) == ["D", "B", "C", "A"]
 
