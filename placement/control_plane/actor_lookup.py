@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from placement.log.lost_records import Unsent
 
 CALL_TIMEOUT_S = 60.0
 LOST_RECORDS_TIMEOUT_S = 30.0
+ACTOR_MODULE = "placement.control_plane.placement_actor"
 _handle: Any = None
 _handle_session: Any = None
 
@@ -23,6 +25,10 @@ def find_actor(start: Callable[[], Any] | None = None) -> Any:
     global _handle, _handle_session
     session = session_id()
     if _handle is None or _handle_session != session:
+        # Ray unpickles the actor's class, which imports its module, under the lock that the worker's main thread takes
+        # for every task. A cancelled task may leave Python's import lock held for ever (a KeyboardInterrupt within an
+        # import); a thread of ours that waits for it must not hold Ray's lock meanwhile.
+        importlib.import_module(ACTOR_MODULE)
         try:
             _handle = ray.get_actor(NAME, namespace=NAMESPACE)
         except ValueError:
