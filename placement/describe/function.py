@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from placement.describe.module import KEPT_TRACES, Shape, dtype_name, is_shape
+from placement.describe.module import KEPT_TRACES, Shape, dtype_name, is_shape, spec_of
 from placement.errors import SpecError
 from placement.spec.task import TaskSpec
 
@@ -61,18 +61,7 @@ def trace_call(fn: Callable[..., Any], call: CallExample, steps: int) -> TaskSpe
 
     trace, trains = trace_function(fn, call.args, dict(call.kwargs))
     sizes = [shape.sizes for shape in call.shapes]
-    return TaskSpec(
-        flops=trace.flops or None,  # 0 would mean an operation without a cost model, not free work
-        input_bytes=trace.input_bytes,
-        batch_size=((sizes[0] if sizes else ()) or (1,))[0] or None,
-        parameters=trace.parameters,
-        steps=steps,
-        memory_bytes=trace.memory_bytes,
-        kernels=trace.kernels,
-        framework="torch",
-        kind="train" if trains else "infer",
-        operations=trace.operations,
-    )
+    return spec_of(trace, ((sizes[0] if sizes else ()) or (1,))[0] or None, steps, trains)
 
 
 traced_call = lru_cache(maxsize=KEPT_TRACES)(trace_call)

@@ -21,9 +21,9 @@ from placement.describe.trace import (
     OperationTrace,
     Saved,
     storage_of,
+    trace_of,
 )
 from placement.errors import SpecError
-from placement.spec.task import Operation
 
 Tensor = torch.Tensor
 MOVES = frozenset((Tensor.cuda, Tensor.cpu, Tensor.pin_memory))
@@ -176,14 +176,4 @@ def summed_call(
     if twins.trains:
         trained = sum(tensor_bytes(parameter) for parameter in parameters if parameter.requires_grad)
         memory += trained + sum(saved.bytes_by_storage.values()) + sum(optimisers.state_bytes.values())
-    operations = tuple(
-        Operation(kind, flops, moved, int(launches)) for kind, (flops, moved, launches) in sorted(counter.sums.items())
-    )
-    return OperationTrace(
-        flops=sum(operation.flops for operation in operations),
-        input_bytes=input_bytes,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        memory_bytes=memory,
-        kernels=sum(operation.launches for operation in operations),
-        operations=operations,
-    )
+    return trace_of(counter, parameters, input_bytes, memory)

@@ -50,14 +50,12 @@ def of_module(factory: Callable[[], Any], example: Any, *, train: bool = False, 
     return traced(shared_factory(factory), structure_of(example), bool(train), steps)
 
 
-@lru_cache(maxsize=KEPT_TRACES)
-def traced(factory: Callable[[], Any], structure: Structure, train: bool, steps: int) -> TaskSpec:
-    """The spec of a factory's module for an example's structure."""
-    trace = one_step(factory, structure, train)
+def spec_of(trace: Any, batch_size: int | None, steps: int, train: bool) -> TaskSpec:
+    """The spec of an OperationTrace of one step."""
     return TaskSpec(
         flops=trace.flops or None,  # 0 would mean an operation without a cost model, not free work
         input_bytes=trace.input_bytes,
-        batch_size=(structure.shapes[0].sizes or (1,))[0] or None,
+        batch_size=batch_size,
         parameters=trace.parameters,
         steps=steps,
         memory_bytes=trace.memory_bytes,
@@ -66,6 +64,13 @@ def traced(factory: Callable[[], Any], structure: Structure, train: bool, steps:
         kind="train" if train else "infer",
         operations=trace.operations,
     )
+
+
+@lru_cache(maxsize=KEPT_TRACES)
+def traced(factory: Callable[[], Any], structure: Structure, train: bool, steps: int) -> TaskSpec:
+    """The spec of a factory's module for an example's structure."""
+    trace = one_step(factory, structure, train)
+    return spec_of(trace, (structure.shapes[0].sizes or (1,))[0] or None, steps, train)
 
 
 @lru_cache(maxsize=KEPT_TRACES)

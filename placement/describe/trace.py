@@ -234,6 +234,23 @@ class Saved:
         return tensor
 
 
+def trace_of(
+    counter: Counter, parameters: Iterable[torch.Tensor], input_bytes: float, memory_bytes: float
+) -> OperationTrace:
+    """The trace of what was counted, with the sizes that no operation tells."""
+    operations = tuple(
+        Operation(kind, flops, moved, int(launches)) for kind, (flops, moved, launches) in sorted(counter.sums.items())
+    )
+    return OperationTrace(
+        flops=sum(operation.flops for operation in operations),
+        input_bytes=input_bytes,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        memory_bytes=memory_bytes,
+        kernels=sum(operation.launches for operation in operations),
+        operations=operations,
+    )
+
+
 def summed(
     module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool
 ) -> OperationTrace:
@@ -249,14 +266,4 @@ def summed(
     memory = weights + sum(map(tensor_bytes, module.buffers())) + input_bytes + counter.largest_bytes
     if train:
         memory += (1 + ADAM_MOMENTS) * trained + sum(saved.bytes_by_storage.values())
-    operations = tuple(
-        Operation(kind, flops, moved, int(launches)) for kind, (flops, moved, launches) in sorted(counter.sums.items())
-    )
-    return OperationTrace(
-        flops=sum(operation.flops for operation in operations),
-        input_bytes=input_bytes,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        memory_bytes=memory,
-        kernels=sum(operation.launches for operation in operations),
-        operations=operations,
-    )
+    return trace_of(counter, parameters, input_bytes, memory)

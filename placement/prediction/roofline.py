@@ -223,7 +223,7 @@ class Rates(NamedTuple):
 
 
 class NodeRates(NamedTuple):
-    """What the roofline needs of a node: by kind of work, the rates of its CPU and of its GPU."""
+    """The rates of a node's CPU and of its GPU, by kind of work."""
 
     network: tuple[Rates, Rates]
     tree: tuple[Rates, Rates]

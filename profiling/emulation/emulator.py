@@ -153,7 +153,7 @@ def variant_of(task: TaskSpec, node: NodeSpec, device: Device) -> Variant:
 
 
 def runtime_of(node: NodeSpec, device: Device) -> str:
-    """What runs networks on a device: "torch", or a phone's "tflite"."""
+    """The runtime of networks on a device: "torch", or a phone's "tflite"."""
     return gpu_of(node).runtime if device == "gpu" else cpu_of(node).runtime
 
 

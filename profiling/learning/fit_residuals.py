@@ -58,7 +58,7 @@ class Priors(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """What a model tells of the rows of a frame, (n,) each: logarithms and standard deviations as in `Belief`."""
+    """A model's predictions of the rows of a frame, (n,) each: logarithms and standard deviations as in `Belief`."""
 
     speedup: np.ndarray
     std: np.ndarray
@@ -229,7 +229,7 @@ def _range(column: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
-    """What the model tells of each row; the same as `PreparedResiduals`, but for the cells' width."""
+    """The model's predictions of each row: those of `PreparedResiduals`, but for the width of its cells."""
     told, logs = priors_of(frame), logs_of(frame)
     frameworks = [name if isinstance(name, str) else None for name in frame["framework"]]
     supported, powered = _supports(model.regions, logs, frameworks, emulated_rows(frame))

@@ -22,7 +22,10 @@ ARMS = ("pinned", "cpu_only", "half", "best_fixed", "choose", "placed")
 
 @dataclass(frozen=True)
 class Setting:
-    """What all arms of one comparison share. slots: CPU workers that fit on the cluster at once.  gpus: its GPUs."""
+    """The settings that all arms of one comparison share.
+
+    slots: CPU workers that fit on the cluster at once.  gpus: its GPUs.
+    """
 
     shape: Shape
     rows: int

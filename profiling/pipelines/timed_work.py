@@ -88,5 +88,5 @@ class Spec:
         self._shape, self._timed = shape, Timed(shape, rows, 1.0)
 
     def __call__(self, batch: dict[str, Any]) -> TaskSpec:
-        """As `placement.map_batches` asks for it."""
+        """The spec of one batch, as `placement.map_batches` takes it."""
         return self._shape.spec(len(batch["id"]), self._timed.scale(batch["id"]))

@@ -121,7 +121,9 @@ def test_batches_are_cut_without_loss(batch: object) -> None:
 def test_shared_columns_are_copied_where_the_user_may_change_them() -> None:
     shared = np.arange(3)
     shared.flags.writeable = False
-    writable({"x": shared})["x"][0] = 5
+    own = writable({"x": shared})["x"]
+    own[0] = 5
+    assert (own.tolist(), shared.tolist()) == ([5, 1, 2], [0, 1, 2])
 
 
 def test_room_is_counted_node_by_node() -> None:
