@@ -26,6 +26,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Of two test processes (`make test`) one runs all that shares the session's cluster and the other all that runs the
+# programs, so that the cluster and the demo's run are made once; tests of neither run wherever there is room.
+TEST_PROCESSES = {"ray": "cluster", "cluster": "cluster", "profiling": "programs", "workloads": "programs"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the process that each test belongs to."""
+    for item in items:
+        folder = item.path.relative_to(PROJECT / "tests").parts[0]
+        if folder in TEST_PROCESSES:
+            item.add_marker(pytest.mark.xdist_group(TEST_PROCESSES[folder]))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Measurements by others; tests that need them are skipped where they are not."""
