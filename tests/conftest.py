@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,13 +32,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 TEST_PROCESSES = {"ray": "cluster", "cluster": "cluster", "profiling": "programs", "workloads": "programs"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the process that each test belongs to."""
-    for item in items:
-        folder = item.path.relative_to(PROJECT / "tests").parts[0]
-        if folder in TEST_PROCESSES:
-            item.add_marker(pytest.mark.xdist_group(TEST_PROCESSES[folder]))
+@pytest.hookimpl(optionalhook=True)  # small environments have no pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of test processes that keeps the folders of one process together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TEST_PROCESSES.get(nodeid.split("/")[1], nodeid)
+
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
