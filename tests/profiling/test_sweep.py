@@ -130,7 +130,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped_and_runs_no_cell_twice(tmp_path
 
 
 def test_real_code_is_measured_warm_and_repeated(tmp_path: Path) -> None:
-    found = measure("xgboost_infer_r150_t20_d3", str(tmp_path), "cpu", 1, Protocol(window_s=0.02, least=3, budget_s=30))
+    preset = workloads.preset("xgboost_infer_r150_t20_d3")
+    found = measure(preset, str(tmp_path), "cpu", 1, Protocol(window_s=0.02, least=3, budget_s=30))
     assert found.error is None
     assert found.repeats >= 3
     assert found.seconds > 0
@@ -138,12 +139,17 @@ def test_real_code_is_measured_warm_and_repeated(tmp_path: Path) -> None:
 
 
 def test_a_run_over_its_budget_is_stopped(tmp_path: Path) -> None:
-    measure("xgboost_train_r150_t20_d3", str(tmp_path), "cpu", 1, Protocol())  # imports are no part of a run
-    found = measure("xgboost_train_r100000_t100_d6", str(tmp_path), "cpu", 1, Protocol(budget_s=0.01))
+    small, large = (workloads.preset(f"xgboost_train_{size}") for size in ("r150_t20_d3", "r100000_t100_d6"))
+    measure(small, str(tmp_path), "cpu", 1, Protocol())  # imports are no part of a run
+    found = measure(large, str(tmp_path), "cpu", 1, Protocol(budget_s=0.01))
     assert (found.seconds, found.censored) == (0.01, True)
 
 
 def test_a_preset_that_raises_is_an_error_and_no_time(tmp_path: Path) -> None:
-    found = measure("no such preset", str(tmp_path), "cpu", 1, Protocol())
+    found = measure(workloads.preset("xgboost_train_r150_t20_d3"), str(tmp_path), "tpu", 1, Protocol())
+    assert found.error is None  # anything but a GPU is the CPU
+    broken = workloads.preset("jpeg_resize_b1_s64")
+    (tmp_path / "data").write_text("no folder")
+    found = measure(broken, str(tmp_path / "data"), "cpu", 1, Protocol())
     assert found.error is not None
-    assert found.error.startswith("ValueError")
+    assert found.seconds == 0.0
