@@ -50,7 +50,7 @@ def profile(
     if not presets:
         raise OptionError(f"profile: inputs is empty, so that there is nothing to call {function.name} with.")
     console = console or TerminalConsole(stderr=True)
-    console.print(f"{function.name}: {len(presets)} inputs; what it returns is thrown away.", highlight=False)
+    console.print(f"{function.name}: inputs: {len(presets)}. What it returns is thrown away.", highlight=False)
     return sweep(
         log, presets, NO_DATA, protocol=protocol, budget_s=budget_s, console=console, configs=configs, cpus=cpus,
         choose=choice_for(log, budget_s),

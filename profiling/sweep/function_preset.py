@@ -88,8 +88,8 @@ def function_presets(function: MeasurableFunction, inputs: Iterable[Any], *, sta
     """A preset for each input, which is put into Ray's object store.
 
     star: an input is a tuple of arguments; else the one argument of a call, as in `.map`. A preset is named by the
-    function's key, by its spec, and by its number among inputs of the same spec: the same in the next sweep, so that
-    this goes on where the last stopped, and another once the function's code has changed.
+    function's key, a digest of its spec and of the pickle of its arguments, and its number among equal ones: the same in
+    the next sweep, so that this goes on where the last stopped, and another once the function's code has changed.
 
     Raises the TypeError of an input that does not fit the function's signature, or SpecError.
     """
@@ -100,10 +100,19 @@ def function_presets(function: MeasurableFunction, inputs: Iterable[Any], *, sta
     for given in inputs:
         args = tuple(given) if star else (given,)
         task = function.task(args, {})
-        digest = hashlib.sha256(repr(astuple(task)).encode()).hexdigest()[:12]
+        digest = _digest(task, args)
         counted[digest] += 1
         references = tuple(one if isinstance(one, ray.ObjectRef) else ray.put(one) for one in args)
         yield FunctionPreset(
             f"{function.key}#{digest}-{counted[digest]}", function.name, function.key, task, (body, *references),
             function.runtime_env,
         )  # fmt: skip
+
+
+def _digest(task: TaskSpec, args: tuple[Any, ...]) -> str:
+    """A name for an input. An ObjectRef, whose id is another in each run, plays no part."""
+    import ray
+    from ray import cloudpickle
+
+    own = [None if isinstance(one, ray.ObjectRef) else one for one in args]
+    return hashlib.sha256(repr(astuple(task)).encode() + cloudpickle.dumps(own)).hexdigest()[:12]

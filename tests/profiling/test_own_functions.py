@@ -47,7 +47,7 @@ def test_a_function_is_measured_on_every_config_and_goes_on_where_it_stopped(emu
 
     log, ref = tmp_path / "log", ray.put(41)
     done = placement.profile(by_value, [(2, ref)], log=log, configs=["A", "B"], star=True)
-    assert "what it returns is thrown away" in capfd.readouterr().err
+    assert "What it returns is thrown away" in capfd.readouterr().err
     assert (done["done"], done["failed"], done["rows"]) == (1, 0, 1 + 2 * EMULATED_CELLS)
     again = placement.profile(by_value, [(2, ref), (13, ref)], log=log, configs=["A", "B"], star=True)
     assert (again["found"], again["done"], again["failed"]) == (1 + 2 * EMULATED_CELLS, 0, 1)
