@@ -88,8 +88,8 @@ def function_presets(function: MeasurableFunction, inputs: Iterable[Any], *, sta
     """A preset for each input, which is put into Ray's object store.
 
     star: an input is a tuple of arguments; else the one argument of a call, as in `.map`. A preset is named by the
-    function's key, a digest of its spec and of the pickle of its arguments, and its number among equal ones: the same in
-    the next sweep, so that this goes on where the last stopped, and another once the function's code has changed.
+    function's key, a digest of its spec and of the pickle of its arguments, and its number among equal ones: the same
+    in the next sweep, so that this goes on where the last stopped, and another once the function's code has changed.
 
     Raises the TypeError of an input that does not fit the function's signature, or SpecError.
     """
