@@ -84,20 +84,18 @@ def sweep_command(
         from profiling.active_learning.profile_function import profile
         from profiling.sweep.measure_cell import Protocol
 
-        kinds = None if emulated or configs is None else [name.strip() for name in configs.split(",")]
-        protocol = Protocol(window_s=window_s, budget_s=cell_budget_s)
+        shared = {
+            "protocol": Protocol(window_s=window_s, budget_s=cell_budget_s), "budget_s": budget_s, "console": console(),
+            "configs": None if emulated or configs is None else [name.strip() for name in configs.split(",")],
+        }  # fmt: skip
         with emulated_cluster(list(nodes)) if emulated else nullcontext():
             connect(address, start=True)
             if own:
-                done = profile(
-                    own[0], inputs_of(own[1], inputs), log=output, configs=kinds, cpus=granted or (1, 4),
-                    budget_s=budget_s, protocol=protocol, star=star, console=console(),
-                )  # fmt: skip
+                given = inputs_of(own[1], inputs)
+                done = profile(own[0], given, log=output, cpus=granted or (1, 4), star=star, **shared)
             else:
-                done = sweeping.sweep(
-                    output, chosen, data, protocol=protocol, budget_s=budget_s, console=console(), configs=kinds,
-                    cpus=granted, choose=choice_for(output, budget_s),
-                )  # fmt: skip
+                choose = choice_for(output, budget_s)
+                done = sweeping.sweep(output, chosen, data, cpus=granted, choose=choose, **shared)
     console_tables.show(console_tables.facts("Sweep", done.to_dict()), json, done.to_dict())
 
 
