@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,14 @@ TINY = 1e-9
 """The traffic of work that makes no pair, as a share of what it has: it comes after all that does."""
 
 
+class Unit(NamedTuple):
+    """What is chosen at a time. pairs: the kinds of node, with the CPUs granted, whose pairs its jobs complete."""
+
+    preset: Measurable
+    jobs: list[Job]
+    pairs: list[tuple[NodeSpec, float]]
+
+
 class BudgetedChoice:
     """Chooses the jobs of a sweep's next round: those of the pairs that `acquisition` takes.
 
@@ -44,39 +53,30 @@ class BudgetedChoice:
 
     def __call__(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         """(jobs of the next round, most valuable first, the others); the two devices of a pair come together."""
-        units: dict[tuple[str, str, float], list[Job]] = {}
-        for job in jobs:
-            units.setdefault((job.preset.name, job.site.spec.config, job.cell.cpus), []).append(job)
-        each = list(units.values())
-        presets = {job.preset.name: job.preset for job in jobs}
-        names = list(presets)
-        work = np.array([names.index(unit[0].preset.name) for unit in each])
-        shares = traffic(
-            [self._spec(one) for one in presets.values()],
-            [one.function_key for one in presets.values()],
-            self._production,
-        )
-        pairs_of = [_pairs_of(unit) for unit in each]
-        shares = shares[work] * np.array([bool(some) or TINY for some in pairs_of])
+        units = _units_of(jobs)
+        presets = {unit.preset.name: unit.preset for unit in units}
+        work = np.array([list(presets).index(unit.preset.name) for unit in units])
+        keys = [one.function_key for one in presets.values()]
+        shares = traffic([self._spec(one) for one in presets.values()], keys, self._production)[work]
+        shares = shares * np.array([bool(unit.pairs) or TINY for unit in units])
         selector, count = selector_of_log(self._log, self._rule), round_size(self._chosen)
         if selector is None:
             taken = drawn_pairs(shares, count)
         else:
-            unsure = [self._unsureness(unit, some, selector) for unit, some in zip(each, pairs_of, strict=True)]
-            taken = next_pairs(np.array(unsure) * shares, work, count)
+            unsure = np.array([self._unsureness(unit, selector) for unit in units])
+            taken = next_pairs(unsure * shares, work, count)
         self._chosen += len(taken)
-        now = [job for at in taken for job in each[at]]
-        others = [job for at in sorted(set(range(len(each))) - set(taken.tolist())) for job in each[at]]
-        return now, others
+        others = np.setdiff1d(np.arange(len(units)), taken)
+        return [job for at in taken for job in units[at].jobs], [job for at in others for job in units[at].jobs]
 
     @cached_property
     def _production(self) -> list[dict[str, object]]:
         return production_counts(self._log)
 
-    def _unsureness(self, unit: Sequence[Job], some: set[tuple[NodeSpec, float]], selector: Selector) -> float:
-        """The sum over the pairs that the unit's jobs measure or compute."""
-        spec = self._spec(unit[0].preset)
-        estimates = [selector.estimate(spec, node, cpus) for node, cpus in some]
+    def _unsureness(self, unit: Unit, selector: Selector) -> float:
+        """The sum over the unit's pairs."""
+        spec = self._spec(unit.preset)
+        estimates = [selector.estimate(spec, node, cpus) for node, cpus in unit.pairs]
         return float(unsureness(np.array([np.nan if one is None else one.p_gpu for one in estimates])).sum())
 
     def _spec(self, preset: Measurable) -> TaskSpec:
@@ -88,12 +88,18 @@ class BudgetedChoice:
         return self._specs[preset.name]
 
 
-def _pairs_of(unit: Sequence[Job]) -> set[tuple[NodeSpec, float]]:
-    """The kinds of node, with the CPUs granted, whose pairs the jobs complete."""
-    computed = {(node, cell.cpus) for job in unit for cell, node in job.computed if cell.device == "gpu"}
-    one = unit[0]
-    measured = {(one.site.spec, one.cell.cpus)} if one.site.spec.gpus and one.preset.has_gpu else set()
-    return measured | computed
+def _units_of(jobs: Sequence[Job]) -> list[Unit]:
+    """The jobs of a preset with the same CPUs on a kind of node together."""
+    together: dict[tuple[str, str, float], list[Job]] = {}
+    for job in jobs:
+        together.setdefault((job.preset.name, job.site.spec.config, job.cell.cpus), []).append(job)
+    units = []
+    for (_, _, cpus), some in together.items():
+        site, preset = some[0].site, some[0].preset
+        measured = [(site.spec, cpus)] if site.spec.gpus and preset.has_gpu else []
+        computed = [(node, cell.cpus) for job in some for cell, node in job.computed if cell.device == "gpu"]
+        units.append(Unit(preset, some, measured + computed))
+    return units
 
 
 def selector_of_log(log: str | os.PathLike[str], rule: JointThreshold) -> Selector | None:
