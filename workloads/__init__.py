@@ -2,6 +2,7 @@
 
     base             Preset, Batch, Outcome: the interface of a workload
     catalogue        all presets, and the subsets "demo", "paper" and "full"
+    installed        presets that other packages bring by entry points, the subset "installed"
     image            ResNet-18 and MobileNetV3-Small on ImageNet-100
     text             BERT on IMDB
     video            TimeSformer on Kinetics-400

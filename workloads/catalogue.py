@@ -1,4 +1,4 @@
-"""All presets, and three named subsets of them.
+"""All presets, three named subsets of them, and what other packages bring.
 
 The grid spans where both answers are right: from work that a GPU's launches and copies cost more than they save (one
 image of 32 pixels, 150 rows) to work that no CPU should get (BERT-base at batch 64 and 512 tokens).
@@ -13,12 +13,13 @@ from typing import Literal, get_args
 
 from workloads.base import Preset
 from workloads.image import ImagePreset
+from workloads.installed import installed_presets
 from workloads.preprocess import JpegResize, Normalise, ParseTable, Tokenise, VideoDecode
 from workloads.tabular import TabularPreset
 from workloads.text import TextPreset
 from workloads.video import VideoPreset
 
-Subset = Literal["demo", "paper", "full"]
+Subset = Literal["demo", "paper", "full", "installed"]
 WIDTHS = (0.25, 1.0)
 RUNS: tuple[tuple[Literal["train", "infer"], bool], ...] = (("train", True), ("train", False), ("infer", False))
 """(kind, loader): training with its loader, training on decoded input (`_compute`), inference on decoded input."""
@@ -70,26 +71,30 @@ def preprocess_grid() -> Iterator[Preset]:
 
 @cache
 def all_presets() -> tuple[Preset, ...]:
-    """Every preset, by workload. Names are unique."""
+    """Every preset of this package, by workload. Names are unique."""
     return (*text_grid(), *tabular_grid(), *image_grid(), *video_grid(), *preprocess_grid())
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name; Raises ValueError with similar names where there is none."""
-    found = by_name().get(name)
-    if found is None:
-        from difflib import get_close_matches
+    """The preset of that name, of this package or of an installed one.
 
-        near = get_close_matches(name, by_name(), n=3) or sorted({one.workload for one in all_presets()})
-        raise ValueError(
-            f"no preset is called {name!r}; near ones: {', '.join(near)}. workloads.all_presets() has all."
-        )
-    return found
+    Raises ValueError with similar names where there is none.
+    """
+    found = by_name().get(name)
+    if found is not None:
+        return found
+    others = {one.name: one for one in installed_presets()}
+    if name in others:
+        return others[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [*by_name(), *others], n=3) or sorted({one.workload for one in all_presets()})
+    raise ValueError(f"no preset is called {name!r}; near ones: {', '.join(near)}. workloads.all_presets() has all.")
 
 
 @cache
 def by_name() -> dict[str, Preset]:
-    """All presets by their names."""
+    """All presets of this package by their names."""
     return {one.name: one for one in all_presets()}
 
 
@@ -97,12 +102,16 @@ def presets(subset: Subset = "full", *, workload: str | None = None) -> tuple[Pr
     """A named subset, or only one workload of it.
 
     demo: cheap ones, all together 8 s on one core, with each workload at full width among them.
-    paper: the presets nearest to the paper's own runs (Table 1 and 2). full: all.
+    paper: the presets nearest to the paper's own runs (Table 1 and 2). full: all of this package.
+    installed: those of other packages (`workloads.installed`).
     """
     if subset not in get_args(Subset):
         raise ValueError(f"subset={subset!r} is unknown; valid are {', '.join(get_args(Subset))}.")
-    names: Iterable[str] = {"demo": DEMO_CPU_SECONDS, "paper": PAPER, "full": by_name()}[subset]
-    chosen = tuple(preset(name) for name in names)
+    if subset == "installed":
+        chosen = installed_presets()
+    else:
+        names: Iterable[str] = {"demo": DEMO_CPU_SECONDS, "paper": PAPER, "full": by_name()}[subset]
+        chosen = tuple(preset(name) for name in names)
     return tuple(one for one in chosen if workload in (None, one.workload))
 
 
