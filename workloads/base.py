@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PresetKind = Literal["train", "infer", "preprocess"]
-Family = Literal["image", "text", "video", "tabular"]
+Family = Literal["image", "text", "video", "tabular", "multimodal"]
 
 
 class DataError(ValueError):
