@@ -23,6 +23,7 @@ class Subset(StrEnum):
     demo = "demo"
     paper = "paper"
     full = "full"
+    multimodal = "multimodal"
     installed = "installed"
 
 
