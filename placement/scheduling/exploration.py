@@ -69,8 +69,8 @@ class TrialBudget:
 class Trial(NamedTuple):
     """A device that could be tried. configs: idle ones, the cheapest first.
 
-    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean of
-    the belief about them, which is charged to the budget.
+    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
+    of the belief about them, which is charged to the budget.
     """
 
     device: Device

@@ -59,9 +59,8 @@ def snap(belief: Spread, policy: str = "selector", **given: Any) -> Snapshot:
 
 def shares(snap: Snapshot, task: TaskSpec = TASK) -> tuple[dict[str, float], dict[str, Decision]]:
     """(share of each device, a decision for each) over DRAWS decisions."""
-    chance, found = random.Random(0), []
-    for _ in range(DRAWS):
-        found.append(decide(task, "f", limits(), snap, chance=chance.random))
+    chance = random.Random(0)
+    found = [decide(task, "f", limits(), snap, chance=chance.random) for _ in range(DRAWS)]
     by_device = {one.device: one for one in found}
     return {device: sum(one.device == device for one in found) / DRAWS for device in by_device}, by_device
 
@@ -201,4 +200,3 @@ def test_the_least_probability_bounds_the_weight_of_a_row() -> None:
     for std in (0.2, 0.4, 0.8, 1.6):
         tried = decide(TASK, "f", limits(), snap(Spread(0.1, std)), chance=lambda: 0.0)
         assert tried.propensity >= LEAST_PROBABILITY
-

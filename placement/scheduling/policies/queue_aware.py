@@ -173,6 +173,7 @@ class MinTime(MinScorePolicy):
     reason = "earliest_end"
 
     def cost_of(self, option: Option) -> float:
+        """Its seconds."""
         return option.seconds
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
@@ -186,6 +187,7 @@ class MinEnergy(MinScorePolicy):
     reason = "least_energy"
 
     def cost_of(self, option: Option) -> float:
+        """Its joules, or seconds where they are not known."""
         return option.joules or option.seconds
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
@@ -200,6 +202,7 @@ class MinEdp(MinScorePolicy):
     reason = "least_energy_delay"
 
     def cost_of(self, option: Option) -> float:
+        """The geometric mean of its seconds and joules, or seconds where these are not known."""
         return math.sqrt(option.seconds * (option.joules or option.seconds))
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
