@@ -19,23 +19,15 @@ from placement.spec.features import FEATURES, Features
 from placement.spec.joint_threshold import DeviceRun, JointThreshold, Label
 from placement.spec.task_record import PROVENANCES, Provenance
 from profiling.dataset.import_pairs import import_pairs
+from profiling.dataset.runs import HARDWARE, IDENTITY, grouped, usable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Pair", "import_pairs", "labelled", "pairs", "unlabelled"]
 
-IDENTITY = ("source", "source_name", "function", "workload", "family", "preset", "kind", "framework", "config", "cpus",
-            "emulated", "synthetic", "cpu_name", "gpu_name", "gflops_basis", "flops", "batch_size", "parameters",
-            "input_bytes", "steps", "kernels", "memory_bytes", "inputs_on_device")  # fmt: skip
-"""Columns in which a CPU row and a GPU row are equal if they are a pair (null equals null)."""
-
-LARGEST_WEIGHT = 5.0
-"""Of a run that exploration took: those of a smaller propensity would be few rows that outweigh all others."""
 NO_RUN = DeviceRun(None)
-
-HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb")
-"""Probed anew on each node: the mean over a pair's rows is taken."""
+"""The run on a device that work was not run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +90,11 @@ class Pair:
         return tuple(float(value) for value in values) if self.flops and None not in values else None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the work ran on both devices."""
+        return self.cpu is not NO_RUN and self.gpu is not NO_RUN
+
+    @property
     def speedup(self) -> float | None:
         """T_cpu / T_gpu; None where a run did not finish."""
         finished = not self.cpu.censored and not self.gpu.censored
@@ -129,7 +126,7 @@ def pairs(table: pa.Table, *, one_sided: bool = False) -> list[Pair]:
     Raises LogError where there is none; the message counts the log's runs.
     """
     sides: dict[tuple[Any, ...], dict[str, dict[float | None, list[dict[str, Any]]]]] = {}
-    for group in _grouped(_usable(table)):
+    for group in grouped(usable(table)):
         key = tuple(group[name] for name in IDENTITY)
         side = sides.setdefault(key, {"cpu": {}, "gpu": {}})[group["device"]]
         side.setdefault(group["gpus_granted"], []).append(group)
@@ -184,48 +181,6 @@ def _flat(pair: Pair, label: Label | None) -> dict[str, Any]:
         "label": label and label.device,
         "reason": label and label.reason,
     }
-
-
-def _usable(table: pa.Table) -> pa.Table:
-    """Rows that ran where they were meant to and have a time, with `seconds`, `joules` and `runs`."""
-    ran = pc.field("error").is_null() & pc.field("fallback").is_null() & (pc.field("compute_s") > 0)
-    # A process's first GPU run has CUDA's start-up in its seconds, and so none of its own.
-    cold = (pc.field("source") == "production") & (pc.field("device") == "gpu") & pc.field("startup_s").is_null()
-    cold &= pc.field("time_provenance") == "measured"
-    table = table.filter(ran & pc.field("device").isin(["cpu", "gpu"]) & ~pc.coalesce(cold, pa.scalar(False)))
-    on_gpu = pc.equal(table["device"], "gpu")
-    seconds = pc.add(table["compute_s"], pc.coalesce(table["transfer_s"], pa.scalar(0.0)))
-    joules = pc.coalesce(table["cpu_joules"], pc.multiply(table["cpu_watts"], seconds))
-    gpu_joules = pc.coalesce(table["gpu_joules"], pc.multiply(table["gpu_watts"], seconds))
-    runs = pc.coalesce(table["repeats"], pa.scalar(1, pa.int64()))
-    propensity = table["propensity"]
-    possible = pc.and_(pc.greater(propensity, 0.0), pc.less_equal(propensity, 1.0))  # NaN is not
-    weight = pc.divide(1.0, pc.if_else(pc.coalesce(possible, pa.scalar(False)), propensity, 1.0))
-    # A foreign table has one figure for a GPU run, the CPU's energy in it.
-    host = pc.if_else(pc.equal(table["source"], "import"), pc.coalesce(joules, pa.scalar(0.0)), joules)
-    joules = pc.if_else(on_gpu, pc.add(host, gpu_joules), joules)
-    known = pc.if_else(pc.is_valid(joules), runs, pa.scalar(None, pa.int64()))
-    derived = {
-        "gpus_granted": pc.if_else(on_gpu, table["gpus"], pa.scalar(None, pa.float64())),
-        "cut": pc.coalesce(table["censored"], pa.scalar(False)),
-        "runs": runs,
-        "second_runs": pc.multiply(seconds, runs),
-        "joule_runs": pc.multiply(joules, runs),
-        "energy_runs": known,
-        "weight_runs": pc.multiply(pc.min_element_wise(weight, LARGEST_WEIGHT), runs),
-    }
-    for name, column in derived.items():
-        table = table.append_column(name, column)
-    return table
-
-
-def _grouped(table: pa.Table) -> list[dict[str, Any]]:
-    """Sums over the rows of one work, device, ending and provenance."""
-    keys = [*IDENTITY, "device", "gpus_granted", "cut", "time_provenance", "energy_provenance"]
-    sums = [(name, "sum") for name in ("runs", "second_runs", "joule_runs", "energy_runs", "weight_runs")]
-    means = [(name, "mean") for name in (*HARDWARE, "pair_energy_ratio")]
-    groups = table.group_by(keys, use_threads=False).aggregate([*sums, *means, ("energy_error", "max")])
-    return groups.to_pylist()
 
 
 def _rank(provenance: str | None) -> int:
@@ -304,8 +259,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _why_no_pairs(table: pa.Table) -> str:
-    usable = _usable(table)
-    counts = {device: pc.sum(pc.equal(usable["device"], device)).as_py() or 0 for device in ("cpu", "gpu")}
+    ran = usable(table)
+    counts = {device: pc.sum(pc.equal(ran["device"], device)).as_py() or 0 for device in ("cpu", "gpu")}
     return (
         f"the log has no pairs: of {table.num_rows} rows, {counts['cpu']} are finished CPU runs and {counts['gpu']} "
         "finished GPU runs, and none of them are of the same work on the same config. `placement sweep` runs each cell "

@@ -10,6 +10,7 @@ was not taken is hidden. At each length of the log the same rows are learned fro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,7 @@ from placement.scheduling.exploration import (
 )
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import DEVICES, Device
-from profiling.dataset.pairs import LARGEST_WEIGHT
+from profiling.dataset.runs import LARGEST_WEIGHT
 from profiling.learning.counterfactuals import completed
 from profiling.learning.fit_residuals import fit_residuals
 from profiling.learning.history_replay import NOISE
@@ -178,8 +179,6 @@ def print_curve(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
 ) -> None:
     """Prints accuracy against rows of a log without pairs, beside the same rows with both sides."""
-    from profiling.report.console_tables import write_json
-
     curve = accuracy_curve([int(one) for one in rows.split(",")], seed=seed)
     names = [name for name in curve[0] if name not in ("rows", "trials")]
     typer.echo(" ".join(["  rows", "trials", *(f"{name:>12}" for name in names)]))
@@ -187,7 +186,7 @@ def print_curve(
         figures = (f"{100 * one[name]:12.1f}" for name in names)
         typer.echo(" ".join([f"{one['rows']:6}", f"{one['trials']:6}", *figures]))
     if json is not None:
-        write_json(json, {"curve": curve})
+        json.write_text(dumps({"curve": curve}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 
 from placement.prediction.boosted_trees import inputs_of
 from placement.spec.task import DEVICES
+from profiling.dataset.one_sided import described_rows
 from profiling.learning.fit_boosted_trees import regressor
 from profiling.learning.fit_residuals import (
     FEWEST_ROWS,
@@ -24,7 +25,6 @@ from profiling.learning.fit_residuals import (
     POWER,
     SPEEDUP,
     WEIGHT,
-    described_rows,
     priors_of,
 )
 from profiling.learning.openmp import one_openmp_thread
@@ -33,11 +33,6 @@ from profiling.learning.random_effects import nested_effects
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def is_one_sided(frame: pd.DataFrame) -> bool:
-    """Whether some work of a frame ran on one device alone."""
-    return bool(frame[["cpu_seconds", "gpu_seconds"]].isna().any(axis=None))
 
 
 @one_openmp_thread

@@ -25,6 +25,7 @@ from placement.prediction.residual_trees import (
 )
 from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
+from profiling.dataset.one_sided import described_rows
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
 from profiling.learning.openmp import one_openmp_thread
 from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work
@@ -132,12 +133,6 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     seen, asked = (inputs_of(logs_of(frame), frame["framework"].to_list(), names) for frame in (train[known], test))
     rest = target[known] - priors_of(train[known]).speedup
     return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
-
-
-def described_rows(frame: pd.DataFrame) -> np.ndarray:
-    """(n,): whether the FLOPs of a row's work, or its launches and bytes, are known: the roofline takes no other."""
-    launches = (frame[["kernels", "input_bytes"]].to_numpy(float) > 0).all(axis=1)
-    return np.asarray((frame["flops"].to_numpy(float) > 0) | launches)
 
 
 def _column(frame: pd.DataFrame, name: str, default: float) -> np.ndarray:
