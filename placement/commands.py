@@ -34,6 +34,7 @@ def start(
     compression: float | None = None,
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    exploration: float | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -51,6 +52,9 @@ def start(
         always kept. Small files of the log are merged now and then.
     node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. None: tasks are placed on nodes that run.
+    exploration: share of the cluster's device seconds, from 0 to 1, that runs may take which try the other device
+        because it could be the better one (see Concepts). None: tasks of which nothing is known try a GPU, for 0.01
+        at most. strict=True explores nothing.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError or ControlPlaneError.
     """
@@ -62,12 +66,16 @@ def start(
         raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    if exploration is not None and not 0 <= exploration <= 1:
+        raise OptionError(
+            f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
+        )
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete,
+        None if types is None else checked(types), complete, exploration,
     )  # fmt: skip
     if not places():
         return NOT_PLACED
