@@ -2,10 +2,10 @@
 
 GPUs take the batches that gain most from one, CPUs those that gain least; among batches alike GPUs take the oldest. A
 CPU takes a batch only where that shortens the stage: where it ends the batch before the GPUs would get to it, or while
-the stage is in full flow, all the CPUs together add a share worth having to what the GPUs do, and the stage has run for
-as long as the batch would take there. How much more will come is not known; a stage is expected to last as long again as
-it has lasted, so that a short one does not end by waiting for a CPU. At the end of the flow a GPU without work runs a
-batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the first result counts.
+the stage is in full flow, all the CPUs together add a share worth having to what the GPUs do, and the stage has run
+for as long as the batch would take there. How much more will come is not known; a stage is expected to last as long
+again as it has lasted, so that a short one does not end by waiting for a CPU. At the end of the flow a GPU without work
+runs a batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the first result counts.
 """
 
 from __future__ import annotations
