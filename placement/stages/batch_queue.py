@@ -27,6 +27,8 @@ LATEST = 0.2
 """Weight of the latest batch in the mean seconds per row of a device."""
 BACKUP_GAIN = 2.0
 """A backup run must be expected to take less than the rest of the first run by this factor."""
+OVERDUE = 0.25
+"""A run that has taken longer than expected takes this share of its time longer yet: CPUs differ by such factors."""
 SHORTEST_BACKUP_S = 0.2
 ALIKE = 0.1
 """Step of a logarithm of a gain: batches of one step are alike."""
@@ -154,8 +156,12 @@ class BatchQueue:
         if gpu is None or "gpu" not in request.devices:
             return False
         if cpu is None:
-            return ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
-        return max(cpu, ran_s) - ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S) or ran_s > 3 * cpu + 1.0
+            rest = ran_s  # nothing else is known of it
+        elif ran_s < cpu:
+            rest = cpu - ran_s
+        else:
+            rest = OVERDUE * ran_s
+        return rest > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
 
 
 def _follow(means: dict[Device, float], device: Device, value: float) -> None:

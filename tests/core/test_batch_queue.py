@@ -101,6 +101,7 @@ def test_a_backup_run_is_for_batches_that_a_cpu_needs_long_for() -> None:
     slow = Request(10, 3.0, 20.0, 1.0)
     assert found.needs_backup(slow, 5.0)
     assert not found.needs_backup(slow, 18.5)
+    assert found.needs_backup(slow, 20.5)  # it is overdue
     assert not found.needs_backup(slow._replace(devices=("cpu",)), 5.0)
     found.measured("gpu", Request(10), 1.0)
     assert found.needs_backup(Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
