@@ -82,8 +82,8 @@ class Broker:
             self._dispatcher.place_anew()
         elif end.ran:
             pool.failures = 0
-            pool.use.add(end.rows, end.seconds, end.joules)
-            self._dispatcher.measured(end.ticket, end.device, end.rows, end.seconds)
+            first = self._dispatcher.measured(end.ticket, end.device, end.rows, end.seconds)
+            pool.use.add(end.rows if first else 0, end.seconds, end.joules)
         self._dispatcher.forget(end.ticket)
         self._dispatcher.match()
 

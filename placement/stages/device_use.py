@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 
 class Figures(NamedTuple):
-    """A stage on one device. busy_s: of computation.  worker_s: for which workers were there, working or not.
+    """A stage on one device. rows: whose first result came from it.  busy_s: of computation.
 
+    worker_s: for which workers were there, working or not.
     joules: None where they are only known later, from the node's meters; the log has them.
     """
 

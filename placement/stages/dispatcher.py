@@ -76,10 +76,11 @@ class Dispatcher:
         self.match()
         return batch.backup
 
-    def measured(self, ticket: int, device: Device, rows: int, seconds: float) -> None:
-        """A run has ended well after so many seconds."""
+    def measured(self, ticket: int, device: Device, rows: int, seconds: float) -> bool:
+        """A run has ended well after so many seconds. False: another run of the batch ended before it."""
         batch = self._batches.get(self._tickets.get(ticket, -1))
         self.queue.measured(device, batch.request if batch else Request(rows), seconds)
+        return batch is not None
 
     def forget(self, ticket: int) -> None:
         """A run has ended, in whatever way; its router has the result, or asks anew."""
