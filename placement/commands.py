@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from placement.control_plane.client import START_TIMEOUT_S, call
-from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.errors import ControlPlaneError, MissingExtraError, OptionError, SelectorError
 from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
@@ -33,6 +34,7 @@ def start(
     compression: float | None = None,
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    learn: bool | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -50,8 +52,10 @@ def start(
         always kept. Small files of the log are merged now and then.
     node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. None: tasks are placed on nodes that run.
+    learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
+        (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
-    SelectorError, OptionError or ControlPlaneError.
+    SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
     from placement.ray_internals.way import places
 
@@ -66,11 +70,18 @@ def start(
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete,
+        None if types is None else checked(types), complete, learn,
     )  # fmt: skip
+    learner = None if learn is None else profiling_module("profiling.learning_loop.learner_actor", "learn=")
     if not places():
         return NOT_PLACED
+    if learn and settings.log is None and call("status", timeout_s=timeout_s)["log"] is None:
+        raise OptionError(
+            "learn=True needs a log to learn from; give log= too: a path on the head, or s3://bucket/log."
+        )
     call("configure", settings, data, timeout_s=timeout_s)
+    if learner is not None:
+        _set_learner(learner, bool(learn), timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -145,6 +156,27 @@ def read_log(uri: str | os.PathLike[str]) -> Any:
     from placement.log import read_log as read
 
     return read(uri)
+
+
+def profiling_module(name: str, what: str) -> Any:
+    """A module of the profiling package, imported when it is called for. what: names the call in the error.
+
+    Raises MissingExtraError where a library of the extra is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{what} takes the extra `profiling`, of which {error.name} is not installed here: "
+            "pip install 'ray-placement[profiling]', on every node."
+        ) from error
+
+
+def _set_learner(learner: Any, learn: bool, timeout_s: float) -> None:
+    if learn:
+        learner.start_learner(call("status", timeout_s=timeout_s)["log"])
+    else:
+        learner.stop_learner()
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:

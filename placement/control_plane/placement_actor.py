@@ -9,6 +9,7 @@ restarts for ever; its settings lie in Ray's key-value store and its records in 
     history_changes   the changes of the history since a revision
     history_recovery  the history restored from the log
     load_monitor      the cluster's queues
+    learning          the learner's events, and drifts of the history
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import ray
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
+from placement.control_plane.learning import Learning, Shift, shift
 from placement.control_plane.load_monitor import POLL_EVERY_S, LoadMonitor
 from placement.control_plane.metrics import EVERY_S as METRICS_EVERY_S
 from placement.control_plane.metrics import Metrics
@@ -77,6 +79,7 @@ class PlacementActor:
         self.registry = NodeRegistry(self.agents, self.revision.advance)
         self.monitor = LoadMonitor(self.revision.number)
         self.metrics = Metrics()
+        self.learning = Learning()
         self.intake = Intake(
             load_count(self.store, "rows_lost"), lambda lost: save_count(self.store, "rows_lost", lost)
         )
@@ -123,6 +126,15 @@ class PlacementActor:
         self.selectors.rollback()
         self._save()
         return self.selectors.current.version
+
+    async def learned(
+        self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[Shift] | None = None
+    ) -> None:
+        """Takes the learner's state, its new events, and places of the history that have drifted."""
+        await self.ready()
+        shift(self.history, shifts or [])
+        for event in await self.learning.take(state, events, self.settings.log):
+            self.metrics.learned(event["kind"])
 
     def _save(self) -> None:
         save_settings(self.store, self.settings, self.selectors.to_list())
@@ -277,6 +289,7 @@ class PlacementActor:
             **self.intake.counts(), "nodes": node_rows(self.inventory),
             "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
             "decisions": list(self.metrics.last)[::-1],
+            "learning": self.learning.view(bool(self.settings.learn)),
         }  # fmt: skip
 
     async def process_id(self) -> int:

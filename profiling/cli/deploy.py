@@ -67,11 +67,15 @@ def start_command(
     node_types: Annotated[
         Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
     ] = None,
+    learn: Annotated[
+        bool | None,
+        typer.Option("--learn/--no-learn", help="A learner refits the selector from the log, and swaps it."),
+    ] = None,
     address: Address = None,
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
 
     connect(address)
-    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)
+    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types, learn=learn)
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

@@ -9,7 +9,6 @@ Costs are seconds at the rule's prices, so that the cheaper device is the rule's
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from placement.prediction.estimate import Estimate
@@ -22,7 +21,6 @@ from placement.spec.task import Device, TaskSpec
 
 GROWTH = 0.1  # a belief is worked out again once the runs of its cell are more by this share
 LARGEST_CELLS = 10_000
-SHIFT_STD = 0.15  # of the log of one cell's factor about that of the drift
 NO_RUNS = Timings()
 
 
@@ -116,24 +114,13 @@ class CellHistory:
             view.beliefs[at] = None
 
     def shift(self, at: int, device: Device, log_factor: float) -> None:
-        """Takes the runs of a cell on a device as those of before a drift by that factor: shifted, and one run."""
+        """Takes the runs of a cell on a device as those of before a drift by that factor."""
         on = device == "gpu"
         old = self.timings[at][on]
         if not old.runs:
             return
-        self.timings[at][on] = shifted(old, log_factor)
+        self.timings[at][on] = old.shifted(log_factor)
         self.changed(at)
-
-
-def shifted(timings: Timings, log_factor: float) -> Timings:
-    """The timings as those of one run that takes so much longer (in logarithms), as surely as a drift tells; the watts
-    stay.
-    """
-    joules = None if timings.joules is None else timings.joules * math.exp(log_factor)
-    return timings._replace(
-        runs=1, mean=timings.mean + log_factor, variance=max(timings.variance, SHIFT_STD**2), strays=0, joules=joules,
-        joules_runs=min(timings.joules_runs, 1), joules_error=max(timings.joules_error, math.expm1(SHIFT_STD)),
-    )  # fmt: skip
 
 
 class SelectorView:

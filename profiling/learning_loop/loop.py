@@ -141,6 +141,25 @@ class LearningLoop:
         self._refit_over()
         return [event]
 
+    def replace_champion(self, selector: Selector) -> None:
+        """Goes on with another champion, which somebody else has put in service; trials of the one before end."""
+        self.history.forget(self.champion)
+        for view in (self.challenger, self.former):
+            if view is not None:
+                self.history.forget(view)
+        self.challenger = self.trial = self.former = self.watch = None
+        self.champion = self.history.view(selector)
+        self._doubted.clear()
+
+    def state(self) -> dict[str, Any]:
+        """The loop in a few figures, for those who look at it."""
+        return {
+            "champion": self.version, "rows": self.rows, "refused": self.refused, "cells": len(self.history.cells),
+            "challenger": self.challenger and self.challenger.selector.version,
+            "former": self.former and self.former.selector.version,
+            "trial": self.trial and self.trial.state(), "watch": self.watch and self.watch.state(),
+        }  # fmt: skip
+
     @property
     def version(self) -> str:
         """The version of the champion."""
@@ -283,8 +302,4 @@ def still_old(timings: Timings, reference: tuple[int, float], log_factor: float)
 
 def told(verdict: Verdict, trial: Trial, challenger: str, champion: str) -> dict[str, Any]:
     """A verdict as plain data."""
-    return {
-        "verdict": verdict, "version": challenger, "champion": champion, "runs": trial.runs,
-        "differing": trial.differing, "covered": trial.covered, "gain": trial.mean_gain, "margin": trial.margin,
-        "alpha": trial.alpha,
-    }  # fmt: skip
+    return {"verdict": verdict, "version": challenger, "champion": champion, **trial.state()}

@@ -13,7 +13,7 @@ estimate has the right mean as long as the propensities are right; a bad model m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from placement.spec.task import Device
 from profiling.learning_loop.beliefs import Belief
@@ -90,6 +90,13 @@ class Trial:
 
     def _without_verdict(self) -> Verdict:
         return "no overlap" if self.covered < LEAST_COVERED * max(self.differing, 1) else "undecided"
+
+    def state(self) -> dict[str, Any]:
+        """The trial in plain data."""
+        return {
+            "runs": self.runs, "differing": self.differing, "covered": self.covered, "gain": self.mean_gain,
+            "margin": self.margin, "alpha": self.alpha,
+        }  # fmt: skip
 
     @property
     def mean_gain(self) -> float | None:
