@@ -13,7 +13,7 @@ def bench_learning_command(
     scenarios: Annotated[str, typer.Option(help="Of a to e, with commas between.")] = "a,b,c,d,e",
     tasks: Annotated[int, typer.Option(min=1000, help="Of each run of (a).")] = 200_000,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of (a).")] = 20,
-    changed_tasks: Annotated[int, typer.Option(min=2000, help="Of each run of (b) to (e).")] = 20_000,
+    changed_tasks: Annotated[int, typer.Option(min=2000, help="Of each run of (b) to (e).")] = 60_000,
     changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 5,
     json: Json = None,
 ) -> None:

@@ -21,6 +21,7 @@ from profiling.learning_loop.simulated_arm import ArmRun, SimulatedArm, Way
 ALLOWED = 0.01
 FACTOR = 1.2
 WINDOW = 100  # tasks of the kind
+BEFORE_SHARE = 2 / 3
 BEFORE = 10_000  # tasks before the change whose regret is the one before
 CURVE_POINTS = 24
 WAYS: tuple[Way, ...] = ("learning", "history alone", "no learning")
@@ -64,7 +65,7 @@ class Unchanged:
 
 
 def benchmark(
-    scenarios: Sequence[str] = SCENARIOS, *, tasks: int = 200_000, seeds: int = 20, changed_tasks: int = 20_000,
+    scenarios: Sequence[str] = SCENARIOS, *, tasks: int = 200_000, seeds: int = 20, changed_tasks: int = 60_000,
     changed_seeds: int = 5, advance: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Every scenario as plain data. tasks, seeds: of (a); the changed_ ones: of each of the others.
@@ -97,10 +98,10 @@ def unchanged(tasks: int, seeds: int) -> Unchanged:
 
 
 def recovery(scenario: str, tasks: int, seeds: int) -> Recovery:
-    """One of (b) to (e); the change comes after half of the tasks."""
+    """One of (b) to (e); the change comes after BEFORE_SHARE of the tasks."""
     from joblib import Parallel, delayed
 
-    change = tasks // 2
+    change = int(BEFORE_SHARE * tasks)
     runs = Parallel(n_jobs=-1)(
         delayed(_run)(scenario, way, tasks, change, seed) for way in WAYS for seed in range(seeds)
     )

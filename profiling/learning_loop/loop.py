@@ -263,10 +263,12 @@ class LearningLoop:
         else:
             self._doubted.add(stream)  # until another champion serves: this one stays as wrong as it is
         self._refit_soon(reason, ROWS_AFTER_DRIFT)
-        what = {"of": reason, "function": stream.function, "factor": math.exp(found.log_factor), "runs": found.runs,
-                "shifted": shifted}  # fmt: skip
-        events.append(Event("drift", what))
-        if stream.by_runs and stream.function is None:
+        corrects = stream.by_runs and stream.function is None
+        events.append(
+            Event("drift", {**stream._asdict(), "of": reason, "factor": math.exp(found.log_factor),
+                            "runs": found.runs, "shifted": shifted, "corrects": corrects})
+        )  # fmt: skip
+        if corrects:
             self._end_trial("undecided", events)  # it was against a champion that leaves service
             better = corrected_by(self.champion.selector, stream.config, stream.device, found.log_factor)
             self._serve(self.history.view(better), reason, events)

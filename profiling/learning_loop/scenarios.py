@@ -147,9 +147,11 @@ def _cells(frame: pd.DataFrame, steps: np.ndarray) -> list[Cell]:
 
 def fitted(frame: pd.DataFrame, rule: JointThreshold, seed: int, name: str) -> SpeedupSelector | None:
     """The selector of some pairs, as a refit makes it; None of too few."""
+    from profiling.learning.counterfactuals import completed
     from profiling.learning.fit_power import fit_power
     from profiling.learning.fit_residuals import fit_residuals
 
+    frame = completed(frame, seed) if len(frame) else frame
     trees = fit_residuals(frame, seed) if len(frame) else None
     if trees is None:
         return None
@@ -159,7 +161,7 @@ def fitted(frame: pd.DataFrame, rule: JointThreshold, seed: int, name: str) -> S
 def measured_pairs(
     world: World, rows: Sequence[int], log_seconds: np.ndarray, joules: np.ndarray, rule: JointThreshold
 ) -> pd.DataFrame:
-    """The pairs of some cells with the times and joules of tasks, (k, 2) each; unknown joules are NaN."""
+    """The pairs of some cells with the times and joules of tasks, (k, 2) each; NaN where they are not known."""
     at = np.asarray(rows, int)
     frame = world.frame.iloc[at].reset_index(drop=True)
     steps = world.steps[at][:, None]
@@ -171,5 +173,5 @@ def measured_pairs(
     ]
     return frame.assign(
         cpu_seconds=seconds[:, 0], gpu_seconds=seconds[:, 1], cpu_joules=joules[:, 0], gpu_joules=joules[:, 1],
-        energy_ratio=ratio, label=labels,
+        energy_ratio=ratio, label=labels, cpu_weight=1.0, gpu_weight=1.0,
     )  # fmt: skip

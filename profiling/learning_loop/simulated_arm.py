@@ -15,6 +15,16 @@ from typing import Literal
 
 import numpy as np
 
+from placement.scheduling.candidates import Choice
+from placement.scheduling.exploration import (
+    DEFAULT_SHARE,
+    OTHER,
+    Trial,
+    TrialBudget,
+    drawn,
+    may_explore,
+    threshold_probability,
+)
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import DEVICES
 from profiling.learning_loop.beliefs import SelectorView, cost
@@ -23,8 +33,6 @@ from profiling.learning_loop.scenarios import RUN_NOISE, World, fitted, measured
 
 Way = Literal["no learning", "history alone", "learning"]
 
-EXPLORATION_BUDGET = 0.01  # of the device seconds, at the rule's prices
-LEAST_EXPLORATION = 0.05
 HARM = 0.01  # a swap hurts where it raises the true regret by more than this share
 BLOCK = 2048
 
@@ -67,7 +75,7 @@ class SimulatedArm:
         self._cumulative = [np.cumsum(share).tolist() for share in world.share]
         self._log_seconds = [one.tolist() for one in world.log_seconds]
         self._joules = [one.tolist() for one in world.joules]
-        self._spent = self._seconds = 0.0
+        self._budget = TrialBudget()
         self._refits = 0
 
     def run(self, tasks: int) -> ArmRun:
@@ -90,10 +98,10 @@ class SimulatedArm:
         both = self.costs[when][at]
         best = min(both)
         found.regret[task], found.oracle[task], found.cell[task] = both[gpu] - best, best, at
-        self._seconds += both[gpu]
         if self.way == "no learning" and when:
             return
         seconds = math.exp(self._log_seconds[when][at][gpu] + noise)
+        self._budget.granted_s += DEFAULT_SHARE * seconds
         joules = self._joules[when][at][gpu] * math.exp(noise)
         if self.way != "learning":
             self.loop.history.add(at, DEVICES[gpu], seconds, joules)
@@ -111,37 +119,36 @@ class SimulatedArm:
 
     def _device(self, at: int, v: float) -> tuple[int, float]:
         """(1 for the GPU, its propensity): the rule's device by the belief, or by Thompson sampling the other one."""
-        belief = self.loop.champion.belief(at)
-        gpu = int(belief.device == "gpu")
-        p = belief.p_gpu
-        if self.way != "learning" or p is None:
-            return gpu, 1.0
-        chance = min(p, 1.0 - p)
-        if chance < LEAST_EXPLORATION or self._spent > EXPLORATION_BUDGET * self._seconds:
-            return gpu, 1.0
-        if v >= chance:
-            return gpu, 1.0 - chance
-        mine, other = belief.cost(DEVICES[gpu]), belief.cost(DEVICES[1 - gpu])
-        self._spent += max(0.0, (other or 0.0) - (mine or 0.0))
-        return 1 - gpu, chance
+        view = self.loop.champion
+        belief = view.belief(at)
+        device = belief.device
+        if self.way != "learning" or not may_explore(belief.p_gpu):
+            return int(device == "gpu"), 1.0
+        choice, other = Choice(device, (), "selector", belief.p_gpu), OTHER[device]
+        estimate = view.estimate(at)
+        seconds = estimate and estimate.seconds_on(other)
+        if not estimate or not seconds:
+            return int(device == "gpu"), 1.0
+        std = estimate.basis_on(other).seconds_std or 0.0
+        expected_s = seconds * math.exp(0.5 * std * std)
+        trial = Trial(other, (), threshold_probability(choice, other), seconds, expected_s)
+        chosen = drawn(choice, trial, f"tries_{other}", self._budget, lambda: v)
+        self._budget.spend(chosen.trial_s)
+        return int(chosen.device == "gpu"), chosen.propensity
 
     def _refit(self) -> list[Event]:
-        """A refit to the cells that ran or were swept; a device that was not tried has the champion's estimate."""
-        timings, view = self.loop.history.timings, self.loop.champion
-        rows, log_seconds, joules = [], [], []
-        for at, both in enumerate(timings):
-            if not (both[0].runs or both[1].runs or self.world.swept[at]):
-                continue
-            estimate = view.estimate(at)
-            seconds = [estimate and estimate.seconds_on(device) for device in DEVICES]
-            if estimate is not None and all(seconds):
-                rows.append(at)
-                log_seconds.append([math.log(one) for one in seconds if one])
-                joules.append([estimate.joules_on(device) or math.nan for device in DEVICES])
+        """A refit to the cells that ran, on one device or both, and to those swept."""
+        timings, world = self.loop.history.timings, self.world
+        rows = [at for at, both in enumerate(timings) if any(one.runs for one in both) or world.swept[at]]
+        log_seconds, joules = world.log_seconds[0][rows], world.joules[0][rows]
+        for row, at in enumerate(rows):
+            for on, timed in enumerate(timings[at]):
+                if timed.runs:
+                    log_seconds[row, on], joules[row, on] = timed.mean, timed.joules or math.nan
+                elif not world.swept[at]:
+                    log_seconds[row, on] = joules[row, on] = math.nan
         self._refits += 1
-        pairs = measured_pairs(
-            self.world, rows, np.reshape(log_seconds, (-1, 2)), np.reshape(joules, (-1, 2)), self.rule
-        )
+        pairs = measured_pairs(world, rows, log_seconds, joules, self.rule)
         made = fitted(pairs, self.rule, self.seed, f"refit-{self._refits}")
         return self.loop.challenge(made) if made else self.loop.refit_failed(f"{len(pairs)} pairs are too few")
 
