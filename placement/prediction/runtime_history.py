@@ -158,6 +158,13 @@ class History:
         seen = self._seen.get(key, RunHistory())
         self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
 
+    def shift(self, key: Key, place: Place, log_factor: float) -> None:
+        """Takes the runs at a place, which has drifted, for what they would be now; see `Timings.shifted`."""
+        seen = self._seen.get(key)
+        timings = seen and seen.timings.get(place)
+        if seen and timings and timings.runs:
+            self._put(key, replace(seen, timings={**seen.timings, place: timings.shifted(log_factor)}))
+
     def restore(self, key: Key, runs: RunHistory) -> None:
         """Adds runs of before a restart; at a place that has as many since, those since stand."""
         now = self._seen.get(key, RunHistory())
