@@ -14,6 +14,7 @@ from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
+from placement.scheduling.energy_price import PriceSchedule, data_of_price, joule_price
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
@@ -33,6 +34,7 @@ def start(
     compression: float | None = None,
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    seconds_per_joule: float | str | os.PathLike[str] | PriceSchedule | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -44,12 +46,14 @@ def start(
     selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
-        cpus) and gives an Emulated.
+        cpus, and of a task that shares its GPU how busy the others keep it) and gives an Emulated.
     compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
     keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
         always kept. Small files of the log are merged now and then.
     node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. None: tasks are placed on nodes that run.
+    seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
+        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError or ControlPlaneError.
     """
@@ -61,12 +65,13 @@ def start(
         raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    price = None if seconds_per_joule is None else data_of_price(joule_price(seconds_per_joule))
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete,
+        None if types is None else checked(types), complete, price,
     )  # fmt: skip
     if not places():
         return NOT_PLACED

@@ -45,7 +45,8 @@ from placement.prediction.runtime_history import History
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
-from placement.scheduling.policies.registry import name_of, policy_of
+from placement.scheduling.energy_price import price_of_data
+from placement.scheduling.policies.registry import name_of, policy_of, priced
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
@@ -175,7 +176,8 @@ class PlacementActor:
     @property
     def policy(self) -> Policy:
         """The cluster's policy."""
-        return policy_of(self.settings.policy or DEFAULT_POLICY)
+        price = self.settings.seconds_per_joule
+        return priced(policy_of(self.settings.policy or DEFAULT_POLICY), price_of_data(price))
 
     # --- load and nodes -----------------------------------------------------------------------------------------
 
@@ -221,8 +223,8 @@ class PlacementActor:
             return self.generation
         for observation in observations:
             self.history.observe_all(*observation)
-        for key, config, why in unfit:
-            self.history.mark_unfit(key, config, why)
+        for failure in unfit:
+            self.history.mark_unfit(*failure)
         for device, (seconds, tasks) in self.metrics.rows(rows).items():
             # By the clock; where a compression is set all nodes are emulated.
             self.monitor.count_ended(device, seconds / (self.settings.compression or 1.0), tasks)

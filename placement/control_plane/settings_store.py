@@ -9,7 +9,7 @@ from typing import Any
 from placement.control_plane.key_value_store import KeyValueStore
 from placement.messages.control import Settings
 
-STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete")
+STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete", "seconds_per_joule")
 """The settings that are plain data; a policy is stored where it is a name, since an object of the user's is no data."""
 KEY = "settings"
 
