@@ -18,6 +18,7 @@ from placement.prediction.runtime_history import History, Place, RunHistory
 from placement.scheduling.candidates import Choice
 from placement.scheduling.decision import decide, key_of, preferred, within_share
 from placement.scheduling.decision_table import DecisionTable
+from placement.scheduling.explanation import explain
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.gpu_share import CONTEXT_BYTES, HEADROOM, MOST_SLOWDOWN, GpuShare, gpu_share
 from placement.scheduling.policies.registry import policy_of
@@ -118,6 +119,7 @@ def test_a_decision_grants_the_share_of_its_best_config_and_names_none_that_need
     offered = DecisionTable("f", LIMITS, cluster).candidates(SMALL)
     assert preferred(decision, offered) == (("D",),)  # A is no spare: half of its GPU is needed
     assert {c.config: c.gpus for c in offered if c.device == "gpu"} == {"A": 0.5, "D": 1 / 8}
+    assert "gpu (gpu_worth_it), 0.125 of a GPU by policy" in str(explain(SMALL, "f", LIMITS, cluster))
     whole = decide(SMALL, "f", Limits(), cluster)
     assert (whole.gpus, whole.gpu_busy, set(whole.configs)) == (1.0, None, {"A", "D"})
 
