@@ -18,7 +18,6 @@ from typing import Any
 from placement.errors import SelectorError
 from placement.prediction.selector_checks import REFIT, array_of, mapping_of
 
-COEFFICIENTS = ("contention", "queueing")
 STRENGTH = 10.0
 """Runs that the guess counts as, in the least squares."""
 
@@ -53,10 +52,12 @@ def interference_of(data: Any) -> Interference:
     if data is None:
         return ASSUMED
     model = mapping_of({"interference": data}, "interference")
-    values = [float(array_of(model.get(name), (), f"interference.{name}")) for name in COEFFICIENTS]
-    if min(values) < 0:
-        raise SelectorError(f"selector file: {COEFFICIENTS} of interference must be 0 or more. {REFIT}")
-    return Interference(*values, int(array_of(model.get("runs"), (), "interference.runs")))
+    contention, queueing, runs = (
+        float(array_of(model.get(name), (), f"interference.{name}")) for name in ("contention", "queueing", "runs")
+    )
+    if min(contention, queueing, runs) < 0:
+        raise SelectorError(f"selector file: the numbers of interference must be 0 or more. {REFIT}")
+    return Interference(contention, queueing, int(runs))
 
 
 def fitted(runs: Iterable[tuple[float, float, float]], prior: Interference = ASSUMED) -> Interference:

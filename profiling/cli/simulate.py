@@ -23,7 +23,8 @@ def simulate_command(
     trace: Annotated[
         str,
         typer.Option(
-            help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps; or Alibaba's."
+            help="paper, saturated, inference, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps; or "
+            "Alibaba's."
         ),
     ] = "saturated",
     nodes: Annotated[int, typer.Option(help="In all.")] = 4,
