@@ -66,7 +66,9 @@ class Choice:
     weighed: what was compared, where something would have to be waited for.
     gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
     tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
-    the configs is as good.  joules: expected of the run; None where the policy does not follow the cluster's draw.
+    the configs is as good.
+    trial_s: expected seconds of a run that tries the device (`placement.scheduling.exploration`); 0.0 of any other.
+    joules: expected of the run; None where the policy does not follow the cluster's draw.
     """
 
     device: Device
@@ -79,6 +81,7 @@ class Choice:
     weighed: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
+    trial_s: float = 0.0
     joules: float | None = None
 
 

@@ -145,7 +145,7 @@ def _stage(
     faults = [f"{name}= cannot be given: {why}" for name, why in REFUSED.items() if rays.get(name) is not None]
     if options.gpus is not None:
         faults.append(
-            "gpus= cannot be given: the workers of a stage keep what they hold; give num_gpus in gpu_options="
+            "gpus= cannot be given: the workers of a stage hold what they have; give num_gpus in gpu_options="
         )
     if not callable(fn):
         faults.append(f"fn={fn!r} must be a function or a class whose instances can be called")

@@ -70,6 +70,9 @@ def start_command(
     price_schedule: Annotated[
         Path | None, typer.Option(help="Prices of a joule by time, and caps in watts: CSV; see the docs on policies.")
     ] = None,
+    exploration: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Share of device seconds that trials of a device may take.")
+    ] = None,
     address: Address = None,
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
@@ -77,6 +80,7 @@ def start_command(
 
     connect(address)
     version = placement.start(
-        log=log, selector=selector, policy=policy, node_types=node_types, seconds_per_joule=price_schedule
-    )
+        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration,
+        seconds_per_joule=price_schedule,
+    )  # fmt: skip
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))
