@@ -12,6 +12,7 @@ from placement.log.schema import table_of
 from placement.prediction.interference import ASSUMED, Interference, interference_of
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.spec.task_record import TaskRecord
+from profiling.dataset.runs import usable
 from profiling.emulation.gpu_sharing import slowdown
 from profiling.learning.fit_interference import fit_interference
 
@@ -46,6 +47,10 @@ def test_rows_that_cannot_be_compared_say_nothing() -> None:
     cold = dataclasses.replace(row("f", 9.0, 0.1, 0.5), cold=True)
     never_alone = row("g", 9.0, 0.1, 0.5)
     assert fit_interference(table_of([row("f", 1.0, 0.1), failed, cold, never_alone])) == ASSUMED
+
+
+def test_rows_with_neighbours_are_no_half_of_a_pair() -> None:
+    assert usable(table_of(rows())).num_rows == 9
 
 
 def test_a_selector_file_keeps_it_and_older_files_have_none() -> None:
