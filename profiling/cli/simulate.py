@@ -99,6 +99,11 @@ def simulate_command(
     def advance(name: str) -> None:
         console.print(f"{name} ...", style="dim")
 
+    if gpu_shares or price_schedule is not None:
+        check_alone(
+            both=gpu_shares and price_schedule is not None,
+            others=bool(noise) or estimator is not None or measured is not None,
+        )
     if gpu_shares:
         from profiling.report.sharing_table import show_sharing
         from profiling.simulation.gpu_sharing import simulate_sharing
@@ -135,6 +140,17 @@ def simulate_command(
     show(found, report)
     if json_file is not None:
         write_json(json_file, report)
+
+
+def check_alone(*, both: bool, others: bool) -> None:
+    """Raises OptionError where --gpu-shares or --price-schedule is given with an option that it does not take."""
+    from placement.errors import OptionError
+
+    if both or others:
+        raise OptionError(
+            "--gpu-shares and --price-schedule are given one at a time, and decide by true, emulated times: leave out "
+            "--selector, --history, --noise and --times."
+        )
 
 
 def as_dict(found: Simulation) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def test_the_command_prints_and_writes_a_day(tmp_path: Path) -> None:
     report = json.loads(out.read_text())
     assert len(report["runs"]["balanced"][1]["joules"]) == 2
     assert report["schedule"]["caps"] == [900.0, None]
-    refused = CliRunner().invoke(app, [*arguments, "--policies", "selector"])
-    assert isinstance(refused.exception, OptionError)
+    for wrong in (["--policies", "selector"], ["--noise", "0.4"], ["--selector", "shipped"], ["--gpu-shares"]):
+        assert isinstance(CliRunner().invoke(app, [*arguments, *wrong]).exception, OptionError)
 
 
 def test_a_day_needs_arrivals_that_last() -> None:
