@@ -30,6 +30,8 @@ DEFAULT_SHARE = 0.01
 """Share of all device seconds that trials may take."""
 LEAST_PROBABILITY = 0.02
 """A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
+MOST_PROBABILITY = 0.5
+"""A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
 STANDARD = NormalDist()
 OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
@@ -67,7 +69,7 @@ class TrialBudget:
 
 
 class Trial(NamedTuple):
-    """A device that could be tried. configs: idle ones, the cheapest first.
+    """A device that could be tried. configs: idle ones, of nodes alike.
 
     probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
     of the belief about them, which is charged to the budget.
@@ -120,8 +122,7 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
         probability = threshold_probability(choice, device)
     else:
         probability = cheaper_probability(choice, taken, best, std)
-    configs = tuple([config for option in idle for config in option.configs])
-    return Trial(device, configs, probability, best.seconds, best.seconds * math.exp(0.5 * std * std))
+    return Trial(device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std))
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
