@@ -9,6 +9,7 @@ fit_boosted_trees, pair_targets          trees as plain data; what is fitted
 fit_shipped                              the selector that ships (make selector)
 openmp                                   one OpenMP thread for a fit of trees
 fit_power                                watts on each device, which make joules of seconds
+fit_interference                         how much tasks on one GPU slow each other
 timings                                  the timings that these are fitted to
 history_replay                           the posterior after runs of the same task
 refit                                    the Ray Train job, from the log to a selector file
