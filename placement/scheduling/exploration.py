@@ -122,7 +122,9 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
         probability = threshold_probability(choice, device)
     else:
         probability = cheaper_probability(choice, taken, best, std)
-    return Trial(device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std))
+    return Trial(
+        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std)
+    )
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
