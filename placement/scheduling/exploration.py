@@ -169,8 +169,22 @@ def may_explore(probability: float | None) -> bool:
     return probability is None or LEAST_PROBABILITY <= probability <= 1.0 - LEAST_PROBABILITY
 
 
+class Compared(NamedTuple):
+    """The options of a CandidateSet as a policy compares them, kept with it."""
+
+    policy: Policy
+    options: list[Option]
+
+
 def _options(found: CandidateSet, policy: Policy) -> list[Option]:
     """All options, the cheapest first; `cost` is the figure that the policy compares."""
+    compared = found.compared
+    if not isinstance(compared, Compared) or compared.policy is not policy:
+        compared = found.compared = Compared(policy, _compared(found, policy))
+    return compared.options
+
+
+def _compared(found: CandidateSet, policy: Policy) -> list[Option]:
     kept = found.costs
     if isinstance(kept, CostTable) and kept.all is not None:
         options = kept.all.options
