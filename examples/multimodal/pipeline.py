@@ -133,7 +133,11 @@ def connected(address: str | None, configs: tuple[str, ...]) -> Iterator[None]:
     """A connection to a cluster, or to emulated nodes that are started for it. Ray's own progress bars are off."""
     from profiling.emulation.emulated_cluster import emulated_cluster, environment_of
 
-    environment = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": START_TIMEOUT_S, "OMP_NUM_THREADS": "1"}
+    environment = {
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": START_TIMEOUT_S,
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor of its own, for a run of minutes
+        "OMP_NUM_THREADS": "1",
+    }
     with ExitStack() as stack:
         stack.enter_context(environment_of(environment))
         if address is None:
