@@ -79,7 +79,7 @@ class Pipeline:
 
     def trained(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
         """(a line for each epoch, the head's weights). Ray Train runs where `placement.choose` says."""
-        from ray.train import DataConfig, RunConfig
+        from ray.train import DataConfig, FailureConfig, RunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         from examples.multimodal.fusion import CHECKPOINT, SEEN, train_loop
@@ -92,7 +92,12 @@ class Pipeline:
             torch_config=TorchConfig(backend="gloo"),
             datasets={"train": self.modelled(rows, Embed)},
             dataset_config=DataConfig(datasets_to_split=[]),  # one worker: nothing to split
-            run_config=RunConfig(name="fusion", storage_path=str(self.out / "train")),
+            run_config=RunConfig(
+                name="fusion",
+                storage_path=str(self.out / "train"),
+                # Without these limits a worker that cannot start is tried for ever.
+                failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+            ),
         )
         seen = self.out / SEEN
         seen.unlink(missing_ok=True)
