@@ -34,8 +34,16 @@ from placement.control_plane.node_registry import NodeRegistry
 from placement.control_plane.ray_context import own_folder
 from placement.control_plane.revision import Revision
 from placement.control_plane.selector_store import SelectorStore
-from placement.control_plane.settings_store import load_count, load_settings, save_count, save_settings
+from placement.control_plane.settings_store import (
+    load_count,
+    load_settings,
+    load_trials,
+    save_count,
+    save_settings,
+    save_trials,
+)
 from placement.control_plane.status_view import node_rows, queue_rows
+from placement.control_plane.trial_account import TrialAccount
 from placement.log.ingest import Intake
 from placement.log.lost_records import LOOK_EVERY_S, Unsent, tell_of_the_dead
 from placement.messages.control import LoadReport, Settings, Update
@@ -75,6 +83,7 @@ class PlacementActor:
         self.recovery = HistoryRecovery(self.history)
         self.agents = RayNodeAgents()
         self.registry = NodeRegistry(self.agents, self.revision.advance)
+        self.trials = TrialAccount(load_trials(self.store))
         self.monitor = LoadMonitor(self.revision.number)
         self.metrics = Metrics()
         self.intake = Intake(
@@ -150,7 +159,7 @@ class PlacementActor:
         return Update(
             version, self.inventory, self.selectors.current.version, self.policy,
             self.changes.since(known if same_life else None), self.registry.worth_waiting_for, time.time(),
-            self.settings.compression,
+            self.settings.compression, bool(self.settings.exploration),
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -182,11 +191,16 @@ class PlacementActor:
     async def loads(self, known: int, wait_s: float) -> LoadReport:
         """The cluster's queues, once there is a report after number `known`, or after `wait_s`."""
         await self.ready()
-        return await self.monitor.report(known, wait_s)
+        report = await self.monitor.report(known, wait_s)
+        return report._replace(trials_s=self.trials.left_s(self.settings.exploration))
 
-    async def sent(self, sent: dict[Queue, tuple[float, float]]) -> None:
-        """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds)."""
+    async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
+        """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
+
+        trials_s: expected seconds of those of them that try a device.
+        """
         self.monitor.count_sent(sent)
+        self.trials.expect(trials_s)
 
     async def gpu_free(self, node_id: str, gb: float) -> None:
         """Takes an agent's report of the memory that other programs leave free on its emptiest GPU, 1e9 bytes."""
@@ -223,6 +237,7 @@ class PlacementActor:
             self.history.observe_all(*observation)
         for key, config, why in unfit:
             self.history.mark_unfit(key, config, why)
+        self.trials.count(rows)
         for device, (seconds, tasks) in self.metrics.rows(rows).items():
             # By the clock; where a compression is set all nodes are emulated.
             self.monitor.count_ended(device, seconds / (self.settings.compression or 1.0), tasks)
@@ -277,6 +292,7 @@ class PlacementActor:
             **self.intake.counts(), "nodes": node_rows(self.inventory),
             "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
             "decisions": list(self.metrics.last)[::-1],
+            "exploration": self.trials.view(self.settings.exploration),
         }  # fmt: skip
 
     async def process_id(self) -> int:
@@ -285,8 +301,10 @@ class PlacementActor:
 
     async def _measure(self) -> None:
         self.metrics.state(
-            self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog
-        )
+            self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog,
+            self.trials.view(self.settings.exploration),
+        )  # fmt: skip
+        save_trials(self.store, self.trials.to_dict())
         await asyncio.sleep(METRICS_EVERY_S)
 
     def _collect_changes(self) -> None:

@@ -66,6 +66,7 @@ class Choice:
     gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
     tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
     the configs is as good.
+    trial_s: expected seconds of a run that tries the device (`placement.scheduling.exploration`); 0.0 of any other.
     """
 
     device: Device
@@ -78,6 +79,7 @@ class Choice:
     weighed: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
+    trial_s: float = 0.0
 
 
 class Comparison(NamedTuple):

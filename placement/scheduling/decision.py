@@ -13,6 +13,7 @@ from itertools import chain
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
 from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, Tiers, has
+from placement.scheduling.exploration import cold_start_trial, drawn, explored
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import name_of
 from placement.scheduling.snapshot import Snapshot
@@ -20,8 +21,9 @@ from placement.spec.task import Device, TaskSpec
 
 AWAITS_NODE = "awaits_node"
 """Added to a decision's reason where no node of its configs runs: the task waits for the autoscaler to start one."""
+COLD_START = "cold_start"
+COLD_START_TRIAL = "cold_start_tries_gpu"
 MOST_TIERS = 8  # label selectors that Ray tries one after the other for each task
-EXPLORATION = 0.05  # share of cold-start tasks that try an untried GPU, once the CPU has been timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Decision:
     device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the policy looked at
     them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
     compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends the task takes it
-    over (`Backlog.enqueue`).
+    over (`Backlog.enqueue`).  trial_s: as in `Choice`; whoever sends the task charges it to `Snapshot.trials`.
     """
 
     device: Device
@@ -54,6 +56,7 @@ class Decision:
     weighed: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
+    trial_s: float = 0.0
 
 
 def decide(
@@ -79,24 +82,25 @@ def decide_among(
     if not candidates.gpu and not candidates.cpu_configs:
         choice = Choice("cpu", (), "no_candidate")
     elif has(policy, "needs_estimates") and not candidates.is_known():
-        choice = cold_start(candidates, seen, limits, chance)
+        choice = cold_start(candidates, seen, limits, snapshot, chance)
     else:
         choice = policy.choose(task, candidates)
+        if snapshot.trials is not None and snapshot.trials.explores_known and not limits.strict:
+            choice = explored(choice, candidates, policy, snapshot.trials, chance)
     return _decision(choice, limits, snapshot, policy)
 
 
 def cold_start(
-    candidates: CandidateSet, seen: RunHistory | None, limits: Limits, chance: Callable[[], float]
+    candidates: CandidateSet, seen: RunHistory | None, limits: Limits, snapshot: Snapshot, chance: Callable[[], float]
 ) -> Choice:
-    """The choice for a task of which nothing is known: the CPU until it was timed, then now and then a GPU."""
+    """The choice for a task of which nothing is known: the CPU until it was timed, then now and then an idle GPU."""
     cpu = soonest_first(candidates)
     if not cpu or not candidates.gpu:
         return Choice("cpu", cpu, "only_device") if cpu else Choice("gpu", candidates.gpu_configs(), "only_device")
-    if limits.strict or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
-        return Choice("cpu", cpu, "cold_start")
-    if chance() < EXPLORATION:
-        return Choice("gpu", candidates.gpu_configs(), "cold_start_tries_gpu", None, EXPLORATION)
-    return Choice("cpu", cpu, "cold_start", None, 1 - EXPLORATION)
+    choice, trials = Choice("cpu", cpu, COLD_START), snapshot.trials
+    if limits.strict or trials is None or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
+        return choice
+    return drawn(choice, cold_start_trial(candidates, seen, snapshot.thresholds), COLD_START_TRIAL, trials, chance)
 
 
 def soonest_first(candidates: CandidateSet) -> tuple[str, ...]:
@@ -117,7 +121,7 @@ def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy
         device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed, choice.gpu_price, choice.tiers,
+        choice.weighed, choice.gpu_price, choice.tiers, choice.trial_s,
     )  # fmt: skip
 
 

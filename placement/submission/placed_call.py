@@ -73,7 +73,7 @@ class Handle:
         self._function = function
         self._options = options
         self._ray_options = ray_options
-        self._placer = Placer(function.name, options, ray_options, function.check_arguments)
+        self._placer = Placer(function.name, options, ray_options, function.check_arguments, explores=True)
         self._submitters: dict[Any, Callable[..., Any]] = {}
         self._first_calls: FirstCalls | None = None
 

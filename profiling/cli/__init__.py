@@ -5,9 +5,10 @@ cluster                       nodes, swap
 deploy                        node-args, start
 status                        status
 explain, task_explanation     explain
-sweep                         sweep, import
+sweep, sweep_function         sweep, import
 learn, evaluate_holdout,
-evaluate_published            refit, evaluate
+evaluate_published,
+evaluate_sweep_order           refit, evaluate
 simulate                      simulate
 paper                         paper
 report                        report

@@ -67,11 +67,14 @@ def start_command(
     node_types: Annotated[
         Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
     ] = None,
+    exploration: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Share of device seconds that trials of a device may take.")
+    ] = None,
     address: Address = None,
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
 
     connect(address)
-    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)
+    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration)
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

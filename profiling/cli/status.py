@@ -49,10 +49,12 @@ def rendered(view: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    log = view["log"] or "none"
+    log, trials = view["log"] or "none", view["exploration"]
     head = (
         f"policy {view['policy']}, selector {view['selector']}, snapshot {view['snapshot']}\n"
-        f"log {log}: {view['rows_written']} rows written, {view['rows_lost']} lost"
+        f"log {log}: {view['rows_written']} rows written, {view['rows_lost']} lost\n"
+        f"exploration: {trials['trials']} trials took {trials['trial_s']:.3g} s of {trials['device_s']:.3g} device "
+        f"seconds; at most {trials['share']:.3g} of them"
     )
     age = view["queues_age_s"]
     polled = "never polled" if age is None else f"polled {age:.1f} s ago"

@@ -2,6 +2,8 @@
 
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
+The learner "ratio" also takes production rows of work that ran on one device alone; the paper's net takes pairs.
+
 The fit itself is `profiling.learning.mlp_training.fit` (the paper's net) or
 `profiling.learning.speedup.fit_speedup_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
 compares the two on a log.
@@ -28,6 +30,7 @@ from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
 from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.one_sided import one_sided_frame
 from profiling.dataset.pairs import labelled, pairs
 from profiling.emulation.emulated_cluster import environment_of
 from profiling.learning.descent import TrainingOptions
@@ -42,7 +45,7 @@ COLUMNS = {
     "ratio": (*dict.fromkeys((
         *INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label", "cpu_seconds", "gpu_seconds",
         "cpu_censored", "gpu_censored", "steps", "energy_ratio", "cpu_joules", "gpu_joules", "source_name", "family",
-        "emulated", "inputs_on_device",
+        "emulated", "inputs_on_device", "cpu_weight", "gpu_weight",
     )),),
 }  # fmt: skip
 """Learner -> columns of a frame that its fit uses."""
@@ -88,8 +91,8 @@ def refit(
     worker is put on this machine. timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this
     process has not.
 
-    Raises LogError where the log has nothing to learn from (no pairs, one class, a newer schema version, no features),
-    NotServedError where the cluster has no CPU free in time.
+    Raises LogError where the log has nothing to learn from (one device, one class, a newer schema version, no
+    features), NotServedError where the cluster has no CPU free in time.
     """
     began = time.monotonic()
     rule, options = rule or JointThreshold(), options or TrainingOptions()
@@ -104,11 +107,15 @@ def refit(
 def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = DEFAULT) -> pd.DataFrame:
     """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" the FLOPs.
 
+    For "ratio" also production work that ran on one device alone, where there is enough of it: no row then has a label.
     Raises LogError where there is nothing to learn from, OptionError on an unknown learner.
     """
     if learner not in SELECTORS:
         raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
-    frame = labelled(pairs(read_log(log)), rule, both_classes=True)
+    table = read_log(log)
+    if learner == "ratio" and (one_sided := one_sided_frame(table)) is not None:
+        return one_sided
+    frame = labelled(pairs(table), rule, both_classes=True)
     if learner == "ratio":
         from profiling.dataset.frames import of_labelled
         from profiling.learning.timings import check_timings, timings_of

@@ -85,6 +85,10 @@ class MinScorePolicy(ABC):
         named: the device that the threshold names.
         """
 
+    def cost_of(self, option: Option) -> float:
+        """The figure by which idle devices are compared, in proportion to the seconds of the option."""
+        return option.cost
+
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
         """The best, with all that are as good; the threshold's where no seconds are known."""
         found = candidate_set(candidates)
@@ -168,6 +172,10 @@ class MinTime(MinScorePolicy):
 
     reason = "earliest_end"
 
+    def cost_of(self, option: Option) -> float:
+        """Its seconds."""
+        return option.seconds
+
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         return [wait + seconds for wait, seconds in zip(waits, places.seconds, strict=True)]
 
@@ -177,6 +185,10 @@ class MinEnergy(MinScorePolicy):
     """The least joules, however long it takes; where they are not known, the earliest end."""
 
     reason = "least_energy"
+
+    def cost_of(self, option: Option) -> float:
+        """Its joules, or seconds where they are not known."""
+        return option.joules or option.seconds
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
@@ -188,6 +200,10 @@ class MinEdp(MinScorePolicy):
     """The least product of joules and of the seconds until the end; where joules are not known, the earliest end."""
 
     reason = "least_energy_delay"
+
+    def cost_of(self, option: Option) -> float:
+        """The geometric mean of its seconds and joules, or seconds where these are not known."""
+        return math.sqrt(option.seconds * (option.joules or option.seconds))
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         each = zip(waits, places.seconds, places.joules, strict=True)
