@@ -146,7 +146,7 @@ def test_many_nodes_are_answered_as_each_alone(shipped):
 def test_the_rule_for_a_cluster_finds_the_same_by_ratios_as_by_whole_estimates(shipped):
     table, draw = snapshot(shipped).candidate_table(limits()), random.Random(0)
     for _ in range(60):
-        task = TaskSpec(10 ** draw.uniform(7, 13), 10 ** draw.uniform(3, 8), 8, int(10 ** draw.uniform(3, 8)), 3)
+        task = TaskSpec(10 ** draw.uniform(8, 12), 10 ** draw.uniform(6, 8), 8, int(10 ** draw.uniform(6, 8)), 3)
         found = table.candidates(task, None)
         options = [option.priced(SECONDS_PER_JOULE) for option in options_of(found)]
         relative, ratios = relative_options(found)
