@@ -15,6 +15,7 @@ from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
+from placement.scheduling.energy_price import PriceSchedule, data_of_price, joule_price
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
@@ -35,6 +36,8 @@ def start(
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     exploration: float | None = None,
+    learn: bool | None = None,
+    seconds_per_joule: float | str | os.PathLike[str] | PriceSchedule | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -46,7 +49,7 @@ def start(
     selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
-        cpus) and gives an Emulated.
+        cpus, and of a task that shares its GPU how busy the others keep it) and gives an Emulated.
     compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
     keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
         always kept. Small files of the log are merged now and then.
@@ -55,8 +58,12 @@ def start(
     exploration: share of the cluster's device seconds, from 0 to 1, that runs may take which try the other device
         because it could be the better one (see Concepts). None: tasks of which nothing is known try a GPU, for 0.01
         at most. strict=True explores nothing.
+    learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
+        (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
+    seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
+        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
-    SelectorError, OptionError or ControlPlaneError.
+    SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
     from placement.ray_internals.way import places
 
@@ -70,16 +77,24 @@ def start(
         raise OptionError(
             f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
         )
+    price = None if seconds_per_joule is None else data_of_price(joule_price(seconds_per_joule))
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete, exploration,
+        None if types is None else checked(types), complete, exploration, learn, price,
     )  # fmt: skip
+    learner = None if learn is None else profiling_module("profiling.learning_loop.learner_actor", "learn=")
     if not places():
         return NOT_PLACED
+    if learn and settings.log is None and call("status", timeout_s=timeout_s)["log"] is None:
+        raise OptionError(
+            "learn=True needs a log to learn from; give log= too: a path on the head, or s3://bucket/log."
+        )
     call("configure", settings, data, timeout_s=timeout_s)
+    if learner is not None:
+        _set_learner(learner, bool(learn), timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -201,6 +216,13 @@ def profiling_module(name: str, what: str) -> Any:
             f"{what} takes the extra `profiling`, of which {error.name} is not installed here: "
             "pip install 'ray-placement[profiling]', on every node."
         ) from error
+
+
+def _set_learner(learner: Any, learn: bool, timeout_s: float) -> None:
+    if learn:
+        learner.start_learner(call("status", timeout_s=timeout_s)["log"])
+    else:
+        learner.stop_learner()
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:

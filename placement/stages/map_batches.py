@@ -145,6 +145,10 @@ def _stage(
 ) -> Stage:  # fmt: skip
     """The stage of these arguments. Raises OptionError that names every fault at once."""
     faults = [f"{name}= cannot be given: {why}" for name, why in REFUSED.items() if rays.get(name) is not None]
+    if options.gpus is not None:
+        faults.append(
+            "gpus= cannot be given: the workers of a stage hold what they have; give num_gpus in gpu_options="
+        )
     if not callable(fn):
         faults.append(f"fn={fn!r} must be a function or a class whose instances can be called")
     rows, bad_rows = _by_device("batch_size", batch_size, _whole)

@@ -216,8 +216,8 @@ def test_a_gpu_out_of_memory_gets_smaller_batches_and_a_broken_one_rests() -> No
 
 
 def test_misuse_is_named_at_once() -> None:
-    with pytest.raises(OptionError, match=r"compute= cannot be given.*batch_size=0 must be.*concurrency knows"):
-        map_batches(None, len, batch_size=0, compute=1, concurrency={"tpu": 1})  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"compute= cannot.*gpus= cannot.*batch_size=0 must be.*concurrency knows"):
+        map_batches(None, len, batch_size=0, compute=1, gpus="auto", concurrency={"tpu": 1})  # type: ignore[arg-type]
 
     async def later(batch: object) -> object:
         return batch
