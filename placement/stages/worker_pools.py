@@ -121,7 +121,8 @@ class WorkerPools:
     def _grow(self, pool: WorkerPool, queue: BatchQueue, free: float, *, crowded: bool) -> None:
         if not pool.usable or pool.most < 1:
             return
-        wanted = queue.wants(pool.device, self.capacity(startup_s=pool.startup_s))
+        startup_s = max(one.startup_s for one in self._pools.values())  # the other device's stands for one not tried
+        wanted = queue.wants(pool.device, self.capacity(startup_s=startup_s))
         wanted = max(wanted, pool.least - len(pool.workers))
         more = min(wanted, free, pool.most - len(pool.workers)) - pool.pending
         if pool.device == "cpu":
