@@ -19,9 +19,11 @@ def forest_of_sums(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> For
     return Forest(inputs, tuple(tree for trees, _ in sums for tree in trees), ends, tuple(base for _, base in sums))
 
 
-def boosted(inputs: np.ndarray, target: np.ndarray, options: dict[str, Any]) -> tuple[list[Tree], float]:
-    """The trees, and the constant that they are added to."""
-    model = regressor(options).fit(inputs, target)
+def boosted(
+    inputs: np.ndarray, target: np.ndarray, options: dict[str, Any], weights: np.ndarray | None = None
+) -> tuple[list[Tree], float]:
+    """The trees, and the constant that they are added to. weights: (n,) of the rows; None: all alike."""
+    model = regressor(options).fit(inputs, target, sample_weight=weights)
     return [_tree(each[0].nodes) for each in model._predictors], float(np.ravel(model._baseline_prediction)[0])
 
 

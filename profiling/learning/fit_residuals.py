@@ -32,7 +32,7 @@ from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 20}
 SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
@@ -108,12 +108,13 @@ def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     inputs = inputs_of(logs_of(frame), frame["framework"].to_list(), names)
     told, untold = priors_of(frame), priors_of(frame, kernels=False)
     speedups, seconds = log_speedups(frame), _log_cpu(frame)
-    squares = _held_out_squares(frame, inputs, speedups, told, seed)
+    weights = source_weights(frame)
+    squares = _held_out_squares(frame, inputs, speedups, told, weights, seed)
     power, power_std = _power(frame, inputs, told, seed)
-    both = _twice(inputs)
+    both, twice = _twice(inputs), np.tile(weights, 2)
     sums = [
-        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP),
-        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS),
+        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP, twice),
+        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS, twice),
         squares,
         power,
     ]
@@ -133,6 +134,17 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
 
 
+def source_weights(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): weights of mean 1 by which every source counts alike: the rows of a large one are much alike, and would
+    else have all the leaves.
+    """
+    if "source_name" not in frame:
+        return np.ones(len(frame))
+    source = frame["source_name"].astype(object)
+    rows = source.groupby(source.where(source.notna(), "")).transform("size").to_numpy(float)
+    return np.asarray(1.0 / rows / np.mean(1.0 / rows))
+
+
 def _twice(inputs: np.ndarray) -> np.ndarray:
     """The rows twice, once with unknown kernels, as few specs written by hand tell them."""
     without = inputs.copy()
@@ -145,19 +157,23 @@ def _log_cpu(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(np.log((frame["cpu_seconds"] / frame["steps"].fillna(1.0)).to_numpy(float)))
 
 
-def _held_out_squares(frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, seed: int) -> Any:
+def _held_out_squares(
+    frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, weights: np.ndarray, seed: int
+) -> Any:
     """Trees of the log variance, fitted to squared errors on what was held out."""
     target, rows, squares = speedups - told.speedup, [], []
     for held in _held_out(frame, seed):
         if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
             continue
-        errors = regressor(SPEEDUP).fit(inputs[~held], target[~held]).predict(inputs[held]) - target[held]
+        fitted = regressor(SPEEDUP).fit(inputs[~held], target[~held], sample_weight=weights[~held])
+        errors = fitted.predict(inputs[held]) - target[held]
         rows.append(np.flatnonzero(held))
         squares.append(errors**2)
     if not rows:
         rows, squares = [np.arange(len(target))], [(target - target.mean()) ** 2]
     logs = np.log(np.concatenate(squares) + LEAST_SQUARE) + LOG_SQUARE
-    return boosted(_twice(inputs[np.concatenate(rows)]), np.tile(logs, 2), VARIANCE)
+    each = np.concatenate(rows)
+    return boosted(_twice(inputs[each]), np.tile(logs, 2), VARIANCE, np.tile(weights[each], 2))
 
 
 def _held_out(frame: pd.DataFrame, seed: int) -> Iterator[np.ndarray]:
