@@ -15,7 +15,7 @@ The folders are rooms, one for each stage of the flow; each imports only rooms a
     worker         what happens in a worker: the task runs, sees its device, and is recorded
     submission     placed_remote: from arguments to a decision and to Ray; `.map`; choose for Ray's libraries
     stages         map_batches: a stage of a Ray Data dataset on CPUs and GPUs at once
-    commands       start, swap, rollback, flush, status, inventory, read_log
+    commands       start, swap, rollback, flush, status, inventory, read_log, profile
     deprecation    old names that work until a stated version; policies and balance are such modules
 
 Names are loaded at first use, so that `import placement` costs a Ray script nothing to speak of.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from placement import describe as describe
     from placement.commands import flush as flush
     from placement.commands import inventory as inventory
+    from placement.commands import profile as profile
     from placement.commands import read_log as read_log
     from placement.commands import rollback as rollback
     from placement.commands import start as start
@@ -52,14 +53,15 @@ _HOME = {
     "NodeSpec": "spec.node", "PlacementError": "errors", "TaskSpec": "spec.task", "choose": "submission.choose",
     "current_device": "worker.device", "explain": "submission.recent_decisions", "flush": "commands",
     "inventory": "commands",
-    "map_batches": "stages.map_batches", "placed_remote": "submission.decorator", "read_log": "commands",
+    "map_batches": "stages.map_batches", "placed_remote": "submission.decorator", "profile": "commands",
+    "read_log": "commands",
     "rollback": "commands", "start": "commands", "status": "commands", "swap": "commands",
 }  # fmt: skip
 
 __all__ = [  # noqa: RUF022 - sorted by hand: classes, functions, modules
     "Decision", "Inventory", "JointThreshold", "NodeSpec", "PlacementError", "TaskSpec",
-    "choose", "current_device", "explain", "flush", "inventory", "map_batches", "placed_remote", "read_log",
-    "rollback", "start", "status", "swap", "describe",
+    "choose", "current_device", "explain", "flush", "inventory", "map_batches", "placed_remote", "profile",
+    "read_log", "rollback", "start", "status", "swap", "describe",
 ]  # fmt: skip
 
 

@@ -1,19 +1,21 @@
-"""The commands of a user to the control plane: start, swap, rollback, flush, status, inventory, read_log."""
+"""The commands of a user: start, swap, rollback, flush, status, inventory, read_log, profile."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from placement.control_plane.client import START_TIMEOUT_S, call
-from placement.errors import ControlPlaneError, OptionError, SelectorError
+from placement.errors import ControlPlaneError, MissingExtraError, OptionError, SelectorError
 from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
+from placement.scheduling.energy_price import PriceSchedule, data_of_price, joule_price
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
@@ -33,6 +35,9 @@ def start(
     compression: float | None = None,
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    exploration: float | None = None,
+    learn: bool | None = None,
+    seconds_per_joule: float | str | os.PathLike[str] | PriceSchedule | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -44,14 +49,21 @@ def start(
     selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
-        cpus) and gives an Emulated.
+        cpus, and of a task that shares its GPU how busy the others keep it) and gives an Emulated.
     compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
     keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
         always kept. Small files of the log are merged now and then.
     node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
         that only one of them could serve waits for it. None: tasks are placed on nodes that run.
+    exploration: share of the cluster's device seconds, from 0 to 1, that runs may take which try the other device
+        because it could be the better one (see Concepts). None: tasks of which nothing is known try a GPU, for 0.01
+        at most. strict=True explores nothing.
+    learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
+        (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
+    seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
+        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
-    SelectorError, OptionError or ControlPlaneError.
+    SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
     from placement.ray_internals.way import places
 
@@ -61,16 +73,28 @@ def start(
         raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
     if keep_days is not None and not keep_days > 0:
         raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    if exploration is not None and not 0 <= exploration <= 1:
+        raise OptionError(
+            f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
+        )
+    price = None if seconds_per_joule is None else data_of_price(joule_price(seconds_per_joule))
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete,
+        None if types is None else checked(types), complete, exploration, learn, price,
     )  # fmt: skip
+    learner = None if learn is None else profiling_module("profiling.learning_loop.learner_actor", "learn=")
     if not places():
         return NOT_PLACED
+    if learn and settings.log is None and call("status", timeout_s=timeout_s)["log"] is None:
+        raise OptionError(
+            "learn=True needs a log to learn from; give log= too: a path on the head, or s3://bucket/log."
+        )
     call("configure", settings, data, timeout_s=timeout_s)
+    if learner is not None:
+        _set_learner(learner, bool(learn), timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -145,6 +169,60 @@ def read_log(uri: str | os.PathLike[str]) -> Any:
     from placement.log import read_log as read
 
     return read(uri)
+
+
+def profile(
+    placed_function: Any,
+    inputs: Iterable[Any],
+    *,
+    log: str | os.PathLike[str],
+    configs: Sequence[str] | None = None,
+    cpus: Sequence[float] = (1, 4),
+    budget_s: float | None = None,
+    cell_budget_s: float = 60.0,
+    star: bool = False,
+) -> dict[str, Any]:
+    """Measures a placed function on every kind of node and device of the cluster, as a sweep measures presets.
+
+    Each input is run alone on a node, warmed up, repeated and metered. What the function returns is thrown away. Rows
+    of source "sweep", with the user's spec, go to the log as they come; killed and called again it goes on where it
+    stopped. An input that fails on a device is a row with its error, which the next call measures again. All runs of a
+    cell are given the same input: a function that changes it in place finds it changed.
+
+    inputs: each the one argument of a call, as in `.map`; put into Ray's object store.  star: each a tuple of the
+    arguments of a call.  log: a path or URI.  configs: names of kinds of node; None: all.  cpus: granted to a call.
+    budget_s: seconds of all; what it leaves is left to the next call, and what tells most is measured first.
+    cell_budget_s: seconds of one input on one device; a run that takes longer is stopped and logged as censored.
+    Returns counts: cells done, found done, failed and left, rows written, seconds. Raises OptionError where the
+    function is not placed, has side effects or is pinned to a device; MissingExtraError without the extra `profiling`.
+    """
+    module = profiling_module("profiling.active_learning.profile_function", "placement.profile")
+    done = module.profile(
+        placed_function, inputs, log=log, configs=configs, cpus=cpus, budget_s=budget_s,
+        protocol=module.Protocol(budget_s=cell_budget_s), star=star,
+    )  # fmt: skip
+    return dict(done.to_dict())
+
+
+def profiling_module(name: str, what: str) -> Any:
+    """A module of the profiling package, imported when it is called for. what: names the call in the error.
+
+    Raises MissingExtraError where a library of the extra is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{what} takes the extra `profiling`, of which {error.name} is not installed here: "
+            "pip install 'ray-placement[profiling]', on every node."
+        ) from error
+
+
+def _set_learner(learner: Any, learn: bool, timeout_s: float) -> None:
+    if learn:
+        learner.start_learner(call("status", timeout_s=timeout_s)["log"])
+    else:
+        learner.stop_learner()
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:

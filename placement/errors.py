@@ -7,7 +7,8 @@
     |- LogError           a log that cannot be read or has nothing to learn from      (ValueError)
     |- DeviceError        a worker that cannot use the GPU it was given               (RuntimeError)
     |- NotServedError     a request that no node of the cluster can serve             (RuntimeError)
-    `- ControlPlaneError  the placement actor cannot be reached or started            (RuntimeError)
+    |- ControlPlaneError  the placement actor cannot be reached or started            (RuntimeError)
+    `- MissingExtraError  a call that takes an extra which is not installed           (ImportError)
 
 Each message says what was wrong, what is valid, and what to do next. What the user's own code raises is
 never wrapped.
@@ -44,3 +45,7 @@ class NotServedError(PlacementError, RuntimeError):
 
 class ControlPlaneError(PlacementError, RuntimeError):
     """The placement actor cannot be reached or started."""
+
+
+class MissingExtraError(PlacementError, ImportError):
+    """A call that takes an extra of this package which is not installed here."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,23 @@ settings.register_profile("default", settings.get_profile("default"), deadline=N
 # which are started from here, would ignore it too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Of two test processes (`make test`) one runs all that shares the session's cluster and the other all that runs the
+# programs, so that the cluster and the demo's run are made once; tests of neither run wherever there is room.
+TEST_PROCESSES = {"ray": "cluster", "cluster": "cluster", "profiling": "programs", "workloads": "programs"}
+
+
+@pytest.hookimpl(optionalhook=True)  # small environments have no pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of test processes that keeps the folders of one process together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TEST_PROCESSES.get(nodeid.split("/")[1], nodeid)
+
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 PresetKind = Literal["train", "infer", "preprocess"]
-Family = Literal["image", "text", "video", "tabular"]
 
 
 class DataError(ValueError):
@@ -79,15 +78,19 @@ class Outcome:
 class Preset(ABC):
     """One size of one workload. Frozen and hashable; `name` is unique and stable, so that a log can carry it.
 
-    workload: the workload or preprocessing task it is a size of.  has_gpu: it has a GPU implementation; where not, it
-    is never a candidate for one.  sizes: how its name writes its sizes; `preset` is itself.
+    workload: the workload or preprocessing task it is a size of.  family: kind of model or operation (image, text,
+    video, tabular, or a word of one's own); hold-outs by family go by it.  has_gpu: it has a GPU implementation; where
+    not, it is never a candidate for one.  function_key, runtime_env: of a placed function, which a preset is not.
+    sizes: how its name writes its sizes; `preset` is itself.
     """
 
     workload: ClassVar[str]
-    family: ClassVar[Family]
+    family: ClassVar[str]
     framework: ClassVar[str]
     dataset: ClassVar[str]
     has_gpu: ClassVar[bool] = True
+    function_key: ClassVar[None] = None
+    runtime_env: ClassVar[None] = None
     sizes: ClassVar[str] = ""
     kind: PresetKind
 
@@ -95,6 +98,11 @@ class Preset(ABC):
     def name(self) -> str:
         """Unique among all presets, and readable."""
         return self.sizes.format(preset=self)
+
+    @property
+    def function(self) -> str:
+        """The name of its function in the log: the package that it is defined in, and its workload."""
+        return f"{type(self).__module__.partition('.')[0]}.{self.workload}"
 
     @abstractmethod
     def prepare(self, data_root: str | Path) -> Batch:

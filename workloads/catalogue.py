@@ -1,4 +1,4 @@
-"""All presets, and three named subsets of them.
+"""All presets, four named subsets of them, and what other packages bring.
 
 The grid spans where both answers are right: from work that a GPU's launches and copies cost more than they save (one
 image of 32 pixels, 150 rows) to work that no CPU should get (BERT-base at batch 64 and 512 tokens).
@@ -12,14 +12,22 @@ from itertools import product
 from typing import Literal, get_args
 
 from workloads.base import Preset
+from workloads.coco_preprocess import CaptionTokenise, CocoResize, ParseBoxes
+from workloads.detection import DetectionPreset
 from workloads.image import ImagePreset
+from workloads.image_text import ImageTextPreset
+from workloads.installed import installed_presets
 from workloads.preprocess import JpegResize, Normalise, ParseTable, Tokenise, VideoDecode
 from workloads.tabular import TabularPreset
 from workloads.text import TextPreset
 from workloads.video import VideoPreset
 
-Subset = Literal["demo", "paper", "full"]
+Subset = Literal["demo", "paper", "full", "multimodal", "installed"]
 WIDTHS = (0.25, 1.0)
+DETECTORS: tuple[tuple[Literal["retinanet", "ssdlite"], int], ...] = (
+    ("retinanet", 128), ("retinanet", 320), ("retinanet", 800), ("ssdlite", 320),
+)  # fmt: skip
+"""(architecture, pixels); 800 and 320 are the published sizes."""
 RUNS: tuple[tuple[Literal["train", "infer"], bool], ...] = (("train", True), ("train", False), ("infer", False))
 """(kind, loader): training with its loader, training on decoded input (`_compute`), inference on decoded input."""
 
@@ -68,28 +76,66 @@ def preprocess_grid() -> Iterator[Preset]:
         yield ParseTable(batch=rows)
 
 
+def image_text_grid() -> Iterator[Preset]:
+    """CLIP. Training starts at a batch of 4: a pair alone has nothing to be told from."""
+    for (kind, loader), length, size, width in product(RUNS, (16, 77), (64, 224), WIDTHS):
+        for batch in (4, 16, 64) if kind == "train" else (1, 8, 64):
+            yield ImageTextPreset(kind=kind, loader=loader, batch=batch, length=length, size=size, width=width)
+
+
+def detection_grid() -> Iterator[Preset]:
+    """RetinaNet and SSDlite. Training starts at a batch of 4: SSDlite's last map has one place."""
+    for (kind, loader), (architecture, size) in product(RUNS, DETECTORS):
+        for batch in (4, 16) if kind == "train" else (1, 4, 16):
+            yield DetectionPreset(kind=kind, loader=loader, architecture=architecture, batch=batch, size=size)
+
+
+def coco_preprocess_grid() -> Iterator[Preset]:
+    """The preprocessing tasks of COCO."""
+    for batch in (1, 8, 64):
+        yield from (CocoResize(batch=batch, size=size) for size in (224, 800))
+        yield from (CaptionTokenise(batch=batch, length=length) for length in (16, 77))
+        yield ParseBoxes(batch=batch)
+
+
 @cache
-def all_presets() -> tuple[Preset, ...]:
-    """Every preset, by workload. Names are unique."""
+def full_grid() -> tuple[Preset, ...]:
+    """Every preset of the paper's workloads and preprocessing tasks, by workload."""
     return (*text_grid(), *tabular_grid(), *image_grid(), *video_grid(), *preprocess_grid())
 
 
-def preset(name: str) -> Preset:
-    """The preset of that name; Raises ValueError with similar names where there is none."""
-    found = by_name().get(name)
-    if found is None:
-        from difflib import get_close_matches
+@cache
+def multimodal_grid() -> tuple[Preset, ...]:
+    """Every preset of CLIP and detection, and of their preprocessing."""
+    return (*image_text_grid(), *detection_grid(), *coco_preprocess_grid())
 
-        near = get_close_matches(name, by_name(), n=3) or sorted({one.workload for one in all_presets()})
-        raise ValueError(
-            f"no preset is called {name!r}; near ones: {', '.join(near)}. workloads.all_presets() has all."
-        )
-    return found
+
+@cache
+def all_presets() -> tuple[Preset, ...]:
+    """Every preset of this package, by workload. Names are unique."""
+    return (*full_grid(), *multimodal_grid())
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name, of this package or of an installed one.
+
+    Raises ValueError with similar names where there is none.
+    """
+    found = by_name().get(name)
+    if found is not None:
+        return found
+    others = {one.name: one for one in installed_presets()}
+    if name in others:
+        return others[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [*by_name(), *others], n=3) or sorted({one.workload for one in all_presets()})
+    raise ValueError(f"no preset is called {name!r}; near ones: {', '.join(near)}. workloads.all_presets() has all.")
 
 
 @cache
 def by_name() -> dict[str, Preset]:
-    """All presets by their names."""
+    """All presets of this package by their names."""
     return {one.name: one for one in all_presets()}
 
 
@@ -97,12 +143,15 @@ def presets(subset: Subset = "full", *, workload: str | None = None) -> tuple[Pr
     """A named subset, or only one workload of it.
 
     demo: cheap ones, all together 8 s on one core, with each workload at full width among them.
-    paper: the presets nearest to the paper's own runs (Table 1 and 2). full: all.
+    paper: the presets nearest to the paper's own runs (Table 1 and 2). full: all of the paper's workloads, the grid
+    that the figures and the shipped selector are made of. multimodal: CLIP and detection, which are not among them.
+    installed: those of other packages (`workloads.installed`).
     """
     if subset not in get_args(Subset):
         raise ValueError(f"subset={subset!r} is unknown; valid are {', '.join(get_args(Subset))}.")
-    names: Iterable[str] = {"demo": DEMO_CPU_SECONDS, "paper": PAPER, "full": by_name()}[subset]
-    chosen = tuple(preset(name) for name in names)
+    grids = {"full": full_grid, "multimodal": multimodal_grid, "installed": installed_presets}
+    names: Iterable[str] = DEMO_CPU_SECONDS if subset == "demo" else PAPER
+    chosen = grids[subset]() if subset in grids else tuple(preset(name) for name in names)
     return tuple(one for one in chosen if workload in (None, one.workload))
 
 

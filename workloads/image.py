@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of ImageNet's channels at pixel values 0 to 1, those of every torchvision model."""
+Channels = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and deviation of a data set's channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +96,11 @@ def decode_on_gpu(batch: Batch, device: str) -> list[torch.Tensor]:
         return [imagenet.decode(data, name).to(device) for data, name in pairs]
 
 
-def normalised(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 (..., 3, height, width) to FP32 of mean 0 and deviation 1 by ImageNet's channels, where the tensor lies."""
+def normalised(pixels: torch.Tensor, channels: Channels = (MEAN, DEVIATION)) -> torch.Tensor:
+    """uint8 (..., 3, height, width) to FP32 of mean 0 and deviation 1 by the data set's channels, where the tensor
+    lies.
+    """
     import torch
 
-    mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
-    deviation = torch.tensor(DEVIATION, device=pixels.device).view(3, 1, 1)
+    mean, deviation = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in channels)
     return pixels.float().div_(255).sub_(mean).div_(deviation)

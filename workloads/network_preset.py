@@ -1,17 +1,22 @@
-"""The common part of the presets of the four networks: a batch with or without its loader, a step, a trace."""
+"""The common part of the presets of the networks: a batch with or without its loader, a step, a trace."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placement.spec.task import TaskSpec
 from workloads import networks
 from workloads.base import Batch, Outcome, Preset
 from workloads.networks import Network
 from workloads.steps import Inputs
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
@@ -77,7 +82,11 @@ class NetworkPreset(Preset):
             name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
             for name, (shape, dtype) in self.shapes().items()
         }
-        return describe.of_module(networks.factory(self.network), example, train=self.kind == "train")
+        return describe.of_module(self.traced(), example, train=self.kind == "train")
+
+    def traced(self) -> Callable[[], nn.Module]:
+        """The factory of the module that a trace runs."""
+        return networks.factory(self.network)
 
 
 def arrays_of(batch: Batch) -> Inputs:

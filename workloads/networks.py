@@ -1,4 +1,4 @@
-"""The four networks at their real sizes, kept per process, and the two things done with them: a step, an inference.
+"""The networks at their real sizes, kept per process, and the two things done with them: a step, an inference.
 
 Weights are random: time does not depend on them. The networks are FP32. `width` scales every layer's channels, heads
 included; 1.0 is the published network, narrower ones are for sizes at which a CPU can win.
@@ -6,30 +6,35 @@ included; 1.0 is the published network, narrower ones are for sizes at which a C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from workloads import detectors
 from workloads.base import Outcome
+from workloads.datasets.clip_tokenizer import VOCABULARY as CLIP_VOCABULARY
+from workloads.objectives import CLASSIFICATION, OBJECTIVES
 from workloads.steps import Feed, repeated
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Architecture = Literal["resnet18", "mobilenetv3", "bert", "timesformer"]
+Architecture = Literal["resnet18", "mobilenetv3", "bert", "timesformer", "clip", "retinanet", "ssdlite"]
 KEPT_MODELS = 3
 """Per process. BERT-base and TimeSformer take 0.45 and 0.49 GB each; a training step four times that while it runs."""
 LEARNING_RATE = 1e-5
 IMAGE_CLASSES, VIDEO_CLASSES, SENTIMENTS = 100, 400, 2
-PATCH = 16
-"""TimeSformer's patch, pixels: an image's side is a multiple of it."""
+PATCH, CLIP_PATCH = 16, 32
+"""The patches of TimeSformer and of CLIP, pixels: an image's side is a multiple of it."""
+HIGHEST_ID = 2
+"""transformers' CLIP reads a text at its highest id, as the published model does, where this is its end of a text."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network. image_size in pixels; frames of TimeSformer; both are 0 where its weights do not depend on them."""
+    """One network. image_size in pixels; frames of TimeSformer; both are 0 where it does not depend on them."""
 
     architecture: Architecture
     width: float = 1.0
@@ -92,20 +97,43 @@ def build_timesformer(network: Network) -> nn.Module:
     )
 
 
+def build_clip(network: Network) -> nn.Module:
+    """transformers' CLIP; width 1.0 is ViT-B/32 (12 layers of 768 and of 512, 512 shared)."""
+    from transformers import CLIPConfig, CLIPModel
+
+    text = {"vocab_size": CLIP_VOCABULARY, "eos_token_id": HIGHEST_ID, **transformer_sizes(network.width, 512)}
+    vision = {"image_size": network.image_size, "patch_size": CLIP_PATCH, **transformer_sizes(network.width)}
+    shared = scaled(512, network.width)
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=shared))
+
+
+def build_retinanet(network: Network) -> nn.Module:
+    """torchvision's RetinaNet with ResNet-50 and a feature pyramid."""
+    return detectors.retinanet(network.image_size)
+
+
+def build_ssdlite(network: Network) -> nn.Module:  # noqa: ARG001
+    """torchvision's SSDlite with MobileNetV3-Large, for images of 320 pixels."""
+    return detectors.ssdlite()
+
+
 BUILDERS: dict[Architecture, Callable[[Network], nn.Module]] = {
     "resnet18": build_resnet18,
     "mobilenetv3": build_mobilenetv3,
     "bert": build_bert,
     "timesformer": build_timesformer,
+    "clip": build_clip,
+    "retinanet": build_retinanet,
+    "ssdlite": build_ssdlite,
 }
 
 
-def transformer_sizes(width: float) -> dict[str, int]:
+def transformer_sizes(width: float, channels: int = 768) -> dict[str, int]:
     """12 layers at any width; heads stay 64 wide."""
     return {
-        "hidden_size": scaled(768, width),
-        "num_attention_heads": scaled(12, width),
-        "intermediate_size": scaled(3072, width),
+        "hidden_size": scaled(channels, width),
+        "num_attention_heads": scaled(channels // 64, width),
+        "intermediate_size": scaled(4 * channels, width),
     }
 
 
@@ -124,7 +152,7 @@ def model_of(network: Network, device: str) -> nn.Module:
     """The network on the device, built at its first use in this process. `model_of.cache_clear()` frees them all."""
     import torch
 
-    if network.architecture in ("bert", "timesformer"):
+    if network.architecture in ("bert", "timesformer", "clip"):
         # Their own initialisation takes 3 s on one core, a copy of one random block 0.3 s.
         with torch.device("meta"):
             module = build(network)
@@ -146,13 +174,13 @@ def filled(module: nn.Module) -> nn.Module:
             if isinstance(part, torch.nn.LayerNorm):
                 part.reset_parameters()
         for name, buffer in module.named_buffers():
-            # BERT's only two: position_ids count up, token_type_ids are 0.
+            # The only two of BERT and CLIP: position_ids count up, token_type_ids are 0.
             buffer.copy_(torch.arange(buffer.shape[-1]).expand_as(buffer) if name.endswith("position_ids") else 0)
     return module
 
 
 def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
-    """`steps` steps of AdamW on the batches of `feed`: forward, cross-entropy, backward, update. value: the last loss.
+    """`steps` steps of AdamW on the batches of `feed`: forward, loss, backward, update. value: the last loss.
 
     feed: gives a batch of CPU arrays; where `loader`, it is called anew for each step, one step ahead in a thread.
     device: "cpu" or "cuda:N".
@@ -160,11 +188,12 @@ def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loa
     import torch
 
     model = model_of(network, device).train()
+    loss_of = OBJECTIVES.get(network.architecture, CLASSIFICATION).loss
     # A task keeps no state: its optimiser's moments live as long as the call.
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
 
     def step(arguments: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        loss = torch.nn.functional.cross_entropy(logits_of(model, arguments), labels)
+        loss = loss_of(model, arguments, labels)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -177,19 +206,14 @@ def train_step(network: Network, feed: Feed, device: str, steps: int = 1, *, loa
 
 
 def infer(network: Network, feed: Feed, device: str, steps: int = 1, *, loader: bool = False) -> Outcome:
-    """`steps` forward passes without gradients. value: the mean logit of the last. Arguments of `train_step`."""
+    """`steps` forward passes without gradients. value: the mean output of the last. Arguments of `train_step`."""
     import torch
 
     model = model_of(network, device).eval()
+    output_of = OBJECTIVES.get(network.architecture, CLASSIFICATION).output
 
     def step(arguments: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
         with torch.inference_mode():
-            return logits_of(model, arguments).mean()
+            return output_of(model, arguments).mean()
 
     return repeated(step, feed, device, steps, loader)
-
-
-def logits_of(model: nn.Module, arguments: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The logits of a torchvision model (a tensor) or a transformers one (an output object)."""
-    output = model(**arguments)
-    return getattr(output, "logits", output)

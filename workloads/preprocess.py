@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from placement.spec.task import Operation, TaskSpec
 from workloads import image, text, video
@@ -53,6 +53,8 @@ class PreprocessPreset(Preset):
 class JpegResize(PreprocessPreset):
     """JPEG files decoded and scaled to size x size.
 
+    pixels, file_bytes: width and height, and the bytes, of an average file.
+
     FLOPs: DECODE_FLOPS for each pixel of an average file, and for the antialiased bilinear filter in two passes, each
     output sample a multiply-add for each of the 2 * scale source samples below it.
     """
@@ -60,6 +62,8 @@ class JpegResize(PreprocessPreset):
     dataset = "imagenet100"
     workload = "jpeg_resize"
     sizes = "_s{preset.size}"
+    pixels: ClassVar[tuple[int, int]] = (imagenet.WIDTH, imagenet.HEIGHT)
+    file_bytes: ClassVar[int] = imagenet.FILE_BYTES
     size: int
 
     def prepare(self, data_root: str | Path) -> Batch:
@@ -76,13 +80,14 @@ class JpegResize(PreprocessPreset):
 
     def one_step(self) -> TaskSpec:
         """The spec, by the formulas above."""
-        pixels, written = self.batch * imagenet.WIDTH * imagenet.HEIGHT, 3.0 * self.batch * self.size**2
-        across = 3.0 * self.batch * self.size * imagenet.HEIGHT  # samples after the horizontal pass
-        taps = [2 * max(1.0, side / self.size) for side in (imagenet.WIDTH, imagenet.HEIGHT)]
+        width, height = self.pixels
+        pixels, written = self.batch * width * height, 3.0 * self.batch * self.size**2
+        across = 3.0 * self.batch * self.size * height  # samples after the horizontal pass
+        taps = [2 * max(1.0, side / self.size) for side in self.pixels]
         flops = DECODE_FLOPS * pixels + TAP_FLOPS * (across * taps[0] + written * taps[1])
         moved = DECODE_BYTES * pixels + 3.0 * pixels + 2 * across + written
         kernels = self.batch * 6  # Huffman, inverse DCT, colours; two passes and the stack: an estimate
-        return placeable_spec(self, flops, imagenet.FILE_BYTES * self.batch, moved, kernels, 6.0 * pixels + written)
+        return placeable_spec(self, flops, self.file_bytes * self.batch, moved, kernels, 6.0 * pixels + written)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,11 @@ In Prometheus the names begin with `ray_placement_`; a dashboard for Grafana is 
     gpu_seconds_saved     of tasks that ran on a CPU: the seconds that the GPU is known to take for them
     regret_seconds        seconds beyond those of the device that the rule names by what history knows of both
     fallbacks             GPU tasks that ended on a CPU
+    trial_seconds, trial_seconds_left   seconds of runs that tried a device, and what the budget leaves for more
     queue_tasks, wait_seconds   running and waiting, and the wait expected now, by config and device; while callers
                           whose policy looks at queues ask for them
     records_received, records_written, records_lost
+    learning_events       refits, verdicts, swaps, rollbacks and drifts of the learner, by kind
     selector              1 for the version in service, 0 for those before it; snapshot: its version
 """
 
@@ -74,8 +76,11 @@ class Metrics:
         self._tasks = Gauge(PREFIX + "queue_tasks", "Running and waiting, in CPUs or GPUs.", ("config", "device"))
         self._wait = Gauge(PREFIX + "wait_seconds", "Expected wait of a new task, s.", ("config", "device"))
         self._records = {name: Gauge(PREFIX + name, "Rows of the log.") for name in RECORDS}
+        self._learned = Counter(PREFIX + "learning_events", "What the learner did or found.", ("kind",))
         self._selector = Gauge(PREFIX + "selector", "1: the selector in service.", ("version",))
         self._snapshot = Gauge(PREFIX + "snapshot", "Version of the snapshot.")
+        self._trials = Gauge(PREFIX + "trial_seconds", "Seconds of runs that tried a device, s.")
+        self._trials_left = Gauge(PREFIX + "trial_seconds_left", "Seconds that trials may still take, s.")
         self._versions: set[str] = set()
         self._queues: set[Queue] = set()
 
@@ -127,7 +132,13 @@ class Metrics:
         if regret:
             self._regret.inc(regret)
 
-    def state(self, counts: Mapping[str, int], selector: str, snapshot: int, backlog: Backlog) -> None:
+    def learned(self, kind: str) -> None:
+        """Counts an event of the learner."""
+        self._learned.inc(1.0, {"kind": kind})
+
+    def state(
+        self, counts: Mapping[str, int], selector: str, snapshot: int, backlog: Backlog, trials: Mapping[str, float]
+    ) -> None:
         """Sets the gauges, every EVERY_S seconds. A queue or a selector that has gone is set to 0."""
         for name, gauge in self._records.items():
             gauge.set(counts[name.replace("records", "rows")])
@@ -135,6 +146,8 @@ class Metrics:
         for version in self._versions:
             self._selector.set(float(version == selector), {"version": version})
         self._snapshot.set(snapshot)
+        self._trials.set(trials["trial_s"])
+        self._trials_left.set(trials["left_s"])
         if backlog.age_s is None or backlog.age_s > STALE_S:
             return  # no caller wants the load, so it is not polled
         loads = backlog.loads()

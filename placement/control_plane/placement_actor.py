@@ -9,6 +9,7 @@ restarts for ever; its settings lie in Ray's key-value store and its records in 
     history_changes   the changes of the history since a revision
     history_recovery  the history restored from the log
     load_monitor      the cluster's queues
+    learning          the learner's events, and drifts of the history
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import ray
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
+from placement.control_plane.learning import Learning, Shift, shift
 from placement.control_plane.load_monitor import POLL_EVERY_S, LoadMonitor
 from placement.control_plane.metrics import EVERY_S as METRICS_EVERY_S
 from placement.control_plane.metrics import Metrics
@@ -34,8 +36,16 @@ from placement.control_plane.node_registry import NodeRegistry
 from placement.control_plane.ray_context import own_folder
 from placement.control_plane.revision import Revision
 from placement.control_plane.selector_store import SelectorStore
-from placement.control_plane.settings_store import load_count, load_settings, save_count, save_settings
+from placement.control_plane.settings_store import (
+    load_count,
+    load_settings,
+    load_trials,
+    save_count,
+    save_settings,
+    save_trials,
+)
 from placement.control_plane.status_view import node_rows, queue_rows
+from placement.control_plane.trial_account import TrialAccount
 from placement.log.ingest import Intake
 from placement.log.lost_records import LOOK_EVERY_S, Unsent, tell_of_the_dead
 from placement.messages.control import LoadReport, Settings, Update
@@ -45,7 +55,9 @@ from placement.prediction.runtime_history import History
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
-from placement.scheduling.policies.registry import name_of, policy_of
+from placement.scheduling.energy_price import price_of_data
+from placement.scheduling.exploration import DEFAULT_SHARE
+from placement.scheduling.policies.registry import name_of, policy_of, priced
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
@@ -75,8 +87,10 @@ class PlacementActor:
         self.recovery = HistoryRecovery(self.history)
         self.agents = RayNodeAgents()
         self.registry = NodeRegistry(self.agents, self.revision.advance)
+        self.trials = TrialAccount(load_trials(self.store))
         self.monitor = LoadMonitor(self.revision.number)
         self.metrics = Metrics()
+        self.learning = Learning()
         self.intake = Intake(
             load_count(self.store, "rows_lost"), lambda lost: save_count(self.store, "rows_lost", lost)
         )
@@ -124,6 +138,15 @@ class PlacementActor:
         self._save()
         return self.selectors.current.version
 
+    async def learned(
+        self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[Shift] | None = None
+    ) -> None:
+        """Takes the learner's state, its new events, and places of the history that have drifted."""
+        await self.ready()
+        shift(self.history, shifts or [])
+        for event in await self.learning.take(state, events, self.settings.log):
+            self.metrics.learned(event["kind"])
+
     def _save(self) -> None:
         save_settings(self.store, self.settings, self.selectors.to_list())
         self.revision.advance()
@@ -150,7 +173,7 @@ class PlacementActor:
         return Update(
             version, self.inventory, self.selectors.current.version, self.policy,
             self.changes.since(known if same_life else None), self.registry.worth_waiting_for, time.time(),
-            self.settings.compression,
+            self.settings.compression, bool(self.exploration),
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -175,18 +198,30 @@ class PlacementActor:
     @property
     def policy(self) -> Policy:
         """The cluster's policy."""
-        return policy_of(self.settings.policy or DEFAULT_POLICY)
+        price = self.settings.seconds_per_joule
+        return priced(policy_of(self.settings.policy or DEFAULT_POLICY), price_of_data(price))
+
+    @property
+    def exploration(self) -> float | None:
+        """The share of device seconds for trials; a learner, which lives by them, has the default where none is set."""
+        share = self.settings.exploration
+        return DEFAULT_SHARE if share is None and self.settings.learn else share
 
     # --- load and nodes -----------------------------------------------------------------------------------------
 
     async def loads(self, known: int, wait_s: float) -> LoadReport:
         """The cluster's queues, once there is a report after number `known`, or after `wait_s`."""
         await self.ready()
-        return await self.monitor.report(known, wait_s)
+        report = await self.monitor.report(known, wait_s)
+        return report._replace(trials_s=self.trials.left_s(self.exploration))
 
-    async def sent(self, sent: dict[Queue, tuple[float, float]]) -> None:
-        """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds)."""
+    async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
+        """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
+
+        trials_s: expected seconds of those of them that try a device.
+        """
         self.monitor.count_sent(sent)
+        self.trials.expect(trials_s)
 
     async def gpu_free(self, node_id: str, gb: float) -> None:
         """Takes an agent's report of the memory that other programs leave free on its emptiest GPU, 1e9 bytes."""
@@ -221,8 +256,9 @@ class PlacementActor:
             return self.generation
         for observation in observations:
             self.history.observe_all(*observation)
-        for key, config, why in unfit:
-            self.history.mark_unfit(key, config, why)
+        for failure in unfit:
+            self.history.mark_unfit(*failure)
+        self.trials.count(rows)
         for device, (seconds, tasks) in self.metrics.rows(rows).items():
             # By the clock; where a compression is set all nodes are emulated.
             self.monitor.count_ended(device, seconds / (self.settings.compression or 1.0), tasks)
@@ -277,6 +313,8 @@ class PlacementActor:
             **self.intake.counts(), "nodes": node_rows(self.inventory),
             "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
             "decisions": list(self.metrics.last)[::-1],
+            "learning": self.learning.view(bool(self.settings.learn)),
+            "exploration": self.trials.view(self.exploration),
         }  # fmt: skip
 
     async def process_id(self) -> int:
@@ -285,8 +323,10 @@ class PlacementActor:
 
     async def _measure(self) -> None:
         self.metrics.state(
-            self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog
-        )
+            self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog,
+            self.trials.view(self.exploration),
+        )  # fmt: skip
+        save_trials(self.store, self.trials.to_dict())
         await asyncio.sleep(METRICS_EVERY_S)
 
     def _collect_changes(self) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 from placement.control_plane.key_value_store import KeyValueStore
 from placement.messages.control import Settings
 
-STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete")
+STORED = (
+    "log", "emulator", "compression", "keep_days", "node_types", "node_types_complete", "exploration", "learn",
+    "seconds_per_joule",
+)  # fmt: skip
 """The settings that are plain data; a policy is stored where it is a name, since an object of the user's is no data."""
 KEY = "settings"
+TRIALS = "trials"
 
 
 def save_settings(store: KeyValueStore, settings: Settings, selectors: list[dict[str, Any]]) -> None:
@@ -31,6 +35,18 @@ def load_settings(store: KeyValueStore, settings: Settings) -> tuple[Settings, l
     data = json.loads(stored)
     selectors = data.pop("selectors")
     return replace(settings, **data), selectors
+
+
+def save_trials(store: KeyValueStore, counts: dict[str, float]) -> None:
+    """Stores the counts of exploration, where they have changed."""
+    data = json.dumps(counts).encode()
+    if store.get(TRIALS) != data:
+        store[TRIALS] = data
+
+
+def load_trials(store: KeyValueStore) -> dict[str, float]:
+    """The counts of exploration; empty where none were stored."""
+    return dict(json.loads(store.get(TRIALS) or b"{}"))
 
 
 def load_count(store: KeyValueStore, name: str) -> int:

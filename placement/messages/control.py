@@ -21,7 +21,9 @@ class Settings:
 
     log: URI of the log; without one none is kept.  emulator: "module:function".  compression: see `placement.start`.
     node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() returns them.
-    node_types_complete: as its is_complete() says of them.
+    node_types_complete: as its is_complete() says of them.  exploration: see `placement.start`.
+    learn: a learner runs.
+    seconds_per_joule: a number, or a PriceSchedule's to_dict().
     """
 
     log: str | None = None
@@ -31,6 +33,9 @@ class Settings:
     keep_days: float | None = None
     node_types: dict[str, dict[str, Any]] | None = None
     node_types_complete: bool | None = None
+    exploration: float | None = None
+    learn: bool | None = None
+    seconds_per_joule: float | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Update:
     """The changes since the snapshot version that a caller has.
 
     selector: the version in service; `client.served_selector` reads its content.  pending_nodes: nodes whose first
-    probe is worth a wait of NODES_WAIT_S at most.  It is kept small: an answer of more than 100 KB would go through
-    Ray's object store.
+    probe is worth a wait of NODES_WAIT_S at most.  explores_known: as in `TrialBudget`.  It is kept
+    small: an answer of more than 100 KB would go through Ray's object store.
     """
 
     version: int
@@ -50,12 +55,17 @@ class Update:
     pending_nodes: int
     unix_time: float
     compression: float | None = None
+    explores_known: bool = False
 
 
 class LoadReport(NamedTuple):
-    """The cluster's load. age_s: of the poll, when this was sent.  typical: mean duration of recent tasks, s."""
+    """The cluster's load. age_s: of the poll, when this was sent.  typical: mean duration of recent tasks, s.
+
+    trials_s: seconds that trials may still take.
+    """
 
     number: int
     age_s: float
     loads: dict[Queue, Load]
     typical: dict[Device, float]
+    trials_s: float = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from placement.prediction.runtime_history import History
 from placement.prediction.selector import Selector
 from placement.scheduling.candidates import Policy, Waits
+from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.feasibility import CandidateTable
 from placement.scheduling.feasibility import Limits as Limits
 from placement.scheduling.policies.selector_policy import SelectorPolicy
@@ -22,6 +23,7 @@ class Snapshot:
 
     version: rises with every change.  unix_time: when it was made, s.  history: what callers know of past runs.
     backlog: how long the queues are; None = nothing is known of them.  planned: the inventory's.
+    trials: what exploration may cost; None = nothing is explored.
     """
 
     version: int
@@ -32,6 +34,7 @@ class Snapshot:
     history: History = field(default_factory=History)
     unix_time: float | None = None
     backlog: Waits | None = None
+    trials: TrialBudget | None = None
     planned: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
     _tables: dict[Limits, CandidateTable] = field(default_factory=dict, init=False, repr=False, compare=False)
     """One for all functions of equal limits: a table of 1,000 kinds of node takes some 10 ms to make."""
@@ -60,4 +63,4 @@ class Snapshot:
         return kept
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_tables": {}, "backlog": None}
+        return {**self.__dict__, "_tables": {}, "backlog": None, "trials": None}

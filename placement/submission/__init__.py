@@ -7,6 +7,7 @@ options, ray_constraints                         our options, and the limits of 
 spec_reader, placer, data_locality               from arguments to a decision
 first_calls, event_loop                          calls on an event loop before the first snapshot
 captured_function, variants, exported_function, fast_submit, dag_nodes    from a decision to Ray
+measurable_function                              a placed function as a sweep takes it
 snapshot_client, load_client                     this process's knowledge of the cluster
 map_call, map_results, map_by_gain               `.map`
 choose, recent_decisions                         for Ray's libraries; decisions already taken

@@ -16,6 +16,7 @@ from typing import Any
 from placement.control_plane import client
 from placement.control_plane.cluster_load import HEARTBEAT_S
 from placement.messages.control import LoadReport
+from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.queue_model import Backlog
 
 TELL_EVERY_S = 0.25
@@ -26,14 +27,16 @@ logger = logging.getLogger("placement")
 
 
 class Following:
-    """Keeps a Backlog up with the cluster.
+    """Keeps a Backlog, and the budget of trials, up with the cluster.
 
     connected: false once this process has left the cluster it is of.  wait: for the first load, a moment at most; not
     on an event loop.
     """
 
-    def __init__(self, backlog: Backlog, connected: Callable[[], bool], *, wait: bool = True) -> None:
-        self.backlog = backlog
+    def __init__(
+        self, backlog: Backlog, trials: TrialBudget, connected: Callable[[], bool], *, wait: bool = True
+    ) -> None:
+        self.backlog, self.trials = backlog, trials
         self._connected = connected
         self._known = -1
         self._asked: Any = None
@@ -63,6 +66,7 @@ class Following:
     def _take(self, report: LoadReport) -> None:
         self._known = report.number
         self.backlog.typical = report.typical
+        self.trials.renew(report.trials_s)
         if report.age_s < float("inf"):
             self.backlog.merge(report.loads, time.monotonic() - report.age_s)
 
@@ -88,5 +92,6 @@ class Following:
 
     def _tell(self, actor: Any) -> None:
         self._told_until, told = self.backlog.enqueued_since(self._told_until)
-        if told:
-            actor.sent.remote(told)
+        trials_s = self.trials.untold()
+        if told or trials_s:
+            actor.sent.remote(told, trials_s)

@@ -166,10 +166,11 @@ def _cancel_soon(refs: list[Any]) -> None:
     def cancel(refs: list[Any], let: int) -> None:
         if not ray.is_initialized() or getattr(connection, "core_worker", None) is not core:
             return  # another cluster, which does not know them
-        with contextlib.suppress(Exception):  # finished meanwhile, or the cluster is gone
+        with contextlib.suppress(Exception):  # the cluster is gone
             _, left = ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)
             for ref in left[let:]:
-                ray.cancel(ref)
+                with contextlib.suppress(Exception):  # it ended meanwhile, or its worker died: the others are cancelled
+                    ray.cancel(ref)
             later(left[:let], 0)
 
     def later(refs: list[Any], let: int) -> None:

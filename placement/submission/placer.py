@@ -11,9 +11,10 @@ from typing import Any
 from placement.errors import NotServedError
 from placement.ray_internals.connection import auto_init_ray
 from placement.scheduling.candidates import Policy, has
-from placement.scheduling.decision import Decision, decide, preferred
+from placement.scheduling.decision import COLD_START, Decision, decide, preferred
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import Explanation, explain
+from placement.scheduling.exploration import may_explore
 from placement.scheduling.feasibility import Limits, infeasible, never_feasible
 from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import Backlog
@@ -43,17 +44,20 @@ class Placer(SpecReader):
     """The user's spec, options and limits, and the decision they come to on the cluster as it is.
 
     check: raises the TypeError of arguments that do not fit the user's signature; asked where the spec failed on them.
+    explores: its tasks may try a device; a decision that holds for more than one task is no trial.
     """
 
     def __init__(
-        self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None]
-    ) -> None:
+        self, name: str, options: PlacementOptions, ray_options: dict[str, Any], check: Callable[..., None], *,
+        explores: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(name, options, check)
         self.key = name  # of the history; a Handle sets its function's own
         self.options = options
         self.ray_options = ray_options
         self._policy: Policy | None = None if options.policy is None else policy_of(options.policy)
-        self._own_limits = limits_of(options, ray_options)
+        limits = limits_of(options, ray_options)
+        self._own_limits = limits if explores else replace(limits, strict=True)
         self.table: DecisionTable | None = None
         self._told_unserved = False
 
@@ -64,7 +68,11 @@ class Placer(SpecReader):
         """
         table = self.table_for(snapshot, around)
         limits, decision = table.limits, table.decide(task)
+        if decision.trial_s and snapshot.trials is not None:
+            snapshot.trials.spend(decision.trial_s)
         if decision.reason != NO_CANDIDATE:
+            if decision.reason == COLD_START and not limits.strict:
+                caller().follow_load()  # a GPU is tried where one idles
             return decision
         for weaker in self._weaker_limits(snapshot, around):
             limits = weaker
@@ -116,8 +124,14 @@ class Placer(SpecReader):
         return limits
 
     def looks(self, snapshot: Snapshot) -> bool:
-        """The policy may look at the queues."""
-        return not has(self._policy or snapshot.policy, "ignores_queues")
+        """The policy may look at the queues, or tasks may try devices that idle."""
+        return not has(self._policy or snapshot.policy, "ignores_queues") or self._explores(snapshot)
+
+    def _explores(self, snapshot: Snapshot) -> bool:
+        """Tasks that the estimates know may try another device."""
+        trials = snapshot.trials
+        known = trials is not None and trials.explores_known and not self._own_limits.strict
+        return known and has(self._policy or snapshot.policy, "needs_estimates")
 
     def prefer_local_data(
         self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
@@ -132,7 +146,9 @@ class Placer(SpecReader):
         if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
             if slots:  # a task of num_cpus=0 takes no place in the queue
-                snapshot.backlog.enqueue(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
+                snapshot.backlog.enqueue(
+                    decision.config, decision.device, decision.seconds, slots, decision.gpu_price, decision.joules
+                )
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
@@ -168,7 +184,12 @@ class Placer(SpecReader):
         """
         if decision.reason == "only_device" and len(decision.configs) == 1:
             return True
-        return decision.propensity == 1.0 and has(self._policy or snapshot.policy, "stateless")
+        if decision.propensity != 1.0 or not has(self._policy or snapshot.policy, "stateless"):
+            return False
+        if self._own_limits.strict:
+            return True
+        # Where a device could be tried, the budget may have room by the next task.
+        return decision.reason != COLD_START and not (self._explores(snapshot) and may_explore(decision.probability))
 
     def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
@@ -178,7 +199,7 @@ class Placer(SpecReader):
         """
         options = own_options(self.options, self.ray_options, decision.device)
         if decision.device == "gpu":
-            options["num_gpus"] = options.get("num_gpus") or 1
+            options["num_gpus"] = decision.gpus if self._own_limits.shares else options.get("num_gpus") or 1
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None

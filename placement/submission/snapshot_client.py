@@ -19,6 +19,7 @@ from placement.errors import ControlPlaneError
 from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
+from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.submission.event_loop import on_event_loop
@@ -42,6 +43,7 @@ class Caller:
         self.history = History()
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
+        self.trials = TrialBudget()
         self._following: Following | None = None
         self._asked: Any = None
         self._told = False
@@ -87,6 +89,7 @@ class Caller:
         self.history.update(update.history)
         self.history.changes()
         self.backlog.speed = update.compression or 1.0
+        self.trials.explores_known = update.explores_known
         self.snapshot = Snapshot(
             update.version,
             update.inventory,
@@ -96,6 +99,7 @@ class Caller:
             self.history,
             update.unix_time,
             self.backlog,
+            self.trials,
         ).after(known)
         self._told = False
         if known is None:
@@ -106,7 +110,9 @@ class Caller:
         """From now on the cluster's queues are known, as far as they can be; asked by policies that look at them."""
         if self._following is None:
             with self._lock:
-                self._following = self._following or Following(self.backlog, self._connected, wait=not on_event_loop())
+                self._following = self._following or Following(
+                    self.backlog, self.trials, self._connected, wait=not on_event_loop()
+                )
 
     def _ask(self) -> None:
         """Sends the one request that is always under way; its answer comes to `_answered`."""

@@ -5,14 +5,15 @@ cluster                       nodes, swap
 deploy                        node-args, start
 status                        status
 explain, task_explanation     explain
-sweep                         sweep, import
+sweep, sweep_function         sweep, import
 learn, evaluate_holdout,
-evaluate_published            refit, evaluate
+evaluate_published,
+evaluate_sweep_order          refit, evaluate
 simulate                      simulate
 paper                         paper
 report                        report
 demo                          demo
-bench                         bench, bench-pipeline
+bench, bench_learning         bench, bench-pipeline, bench-learning
 measure_here                  every measurement that needs a real GPU, in one call
 options, session, error_line  options, the connection and the one line of an error, which commands share
 """

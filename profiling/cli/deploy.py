@@ -67,11 +67,24 @@ def start_command(
     node_types: Annotated[
         Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
     ] = None,
+    price_schedule: Annotated[
+        Path | None, typer.Option(help="Prices of a joule by time, and caps in watts: CSV; see the docs on policies.")
+    ] = None,
+    exploration: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Share of device seconds that trials of a device may take.")
+    ] = None,
+    learn: Annotated[
+        bool | None,
+        typer.Option("--learn/--no-learn", help="A learner refits the selector from the log, and swaps it."),
+    ] = None,
     address: Address = None,
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
 
     connect(address)
-    version = placement.start(log=log, selector=selector, policy=policy, node_types=node_types)
+    version = placement.start(
+        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration, learn=learn,
+        seconds_per_joule=price_schedule,
+    )  # fmt: skip
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

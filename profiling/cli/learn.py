@@ -59,6 +59,12 @@ def evaluate_command(
     pairs: Annotated[
         Path | None, typer.Option(help="With --out-of-the-box: a table of other pairs, Parquet or CSV.")
     ] = None,
+    sweep_order: Annotated[
+        bool,
+        typer.Option(
+            "--sweep-order", help="Accuracy against cells measured, by the order of a sweep; takes no log. Minutes."
+        ),
+    ] = False,
     shipped_only: Annotated[
         bool,
         typer.Option(
@@ -70,7 +76,9 @@ def evaluate_command(
         typer.Option(help="Every learner on an unseen gpu, cpu, config, workload, family, source, or random pairs."),
     ] = None,
     source: Annotated[str | None, typer.Option(help="With --holdout: only pairs of these sources, NAME,...")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="With --holdout: how many seeds draw the parts.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="With --holdout, --sweep-order: how many seeds draw the parts.")
+    ] = 3,
     probes: Annotated[int, typer.Option(min=0, help="With --holdout: tasks timed on a device held out.")] = 8,
     learner: Annotated[str, typer.Option(help="Of Table 5's selector: ratio or paper.")] = DEFAULT,
     speedup: Speedup = 2.0,
@@ -84,8 +92,15 @@ def evaluate_command(
 
         evaluate_published(pairs, json, refit=not shipped_only)
         return
+    if sweep_order:
+        from profiling.cli.evaluate_sweep_order import evaluate_sweep_order
+
+        evaluate_sweep_order(seeds, json)
+        return
     if log is None or pairs is not None or shipped_only:
-        raise OptionError("give a LOG, or --out-of-the-box, which alone takes --pairs and --shipped-only.")
+        raise OptionError(
+            "give a LOG, or --sweep-order, or --out-of-the-box, which alone takes --pairs and --shipped-only."
+        )
     if holdout is not None:
         from profiling.cli.evaluate_holdout import evaluate_holdout
 

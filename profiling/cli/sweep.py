@@ -23,6 +23,8 @@ class Subset(StrEnum):
     demo = "demo"
     paper = "paper"
     full = "full"
+    multimodal = "multimodal"
+    installed = "installed"
 
 
 def sweep_command(
@@ -31,7 +33,20 @@ def sweep_command(
     preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
     workload: Annotated[str | None, typer.Option(help="Only presets of this workload.")] = None,
     data: Annotated[Path, typer.Option(help="Where data sets lie, or are generated.")] = Path("out/data"),
-    budget_s: Annotated[float | None, typer.Option(help="Seconds for all; the rest is left to the next call.")] = None,
+    function: Annotated[
+        str | None, typer.Option(help="A placed function of your own instead, module:name; takes --inputs.")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option(help="Its inputs, module:name of an iterable, or of a function that gives one.")
+    ] = None,
+    star: Annotated[bool, typer.Option("--star", help="Each input is a tuple of arguments.")] = False,
+    cpus: Annotated[str | None, typer.Option(help="CPUs granted, NUMBER,...: 1,4,all; with --function 1,4.")] = None,
+    budget_s: Annotated[
+        float | None,
+        typer.Option(
+            "--budget-s", "--budget", help="Seconds for all: what tells most comes first, the rest is left to the next."
+        ),
+    ] = None,
     cell_budget_s: Annotated[float, typer.Option(help="Seconds for a cell; a run over it is censored.")] = 60.0,
     window_s: Annotated[float, typer.Option(help="A cell is repeated until it took so many seconds.")] = 0.5,
     address: Address = None,
@@ -40,29 +55,48 @@ def sweep_command(
         bool, typer.Option("--emulate-only", help="From traces alone: nothing is measured, no cluster.")
     ] = False,
     configs: Annotated[
-        str, typer.Option(help="To emulate: names or groups (paper, servers, phone, laptop),...")
-    ] = "paper",
+        str | None,
+        typer.Option(help="Only these kinds of node, NAME,...; emulated also groups (paper, servers, phone, laptop)."),
+    ] = None,
     json: Json = None,
 ) -> None:
-    """Measures the workloads on every kind of node. Killed and started again it goes on where it stopped."""
+    """Measures workloads on every kind of node. Killed and started again it goes on where it stopped.
+
+    With --function it measures a placed function of your own, whose results are thrown away.
+    """
     from contextlib import nullcontext
 
     from placement.spec.node import configs_named
+    from profiling.cli.sweep_function import inputs_of, numbers_of, own_function
     from profiling.emulation.emulated_cluster import emulated_cluster
     from profiling.report import console_tables
     from profiling.sweep import sweep as sweeping
-    from profiling.sweep.measure_cell import Protocol
 
-    chosen = presets_of(subset.value, preset, workload)
     check_seconds(budget_s=budget_s, cell_budget_s=cell_budget_s, window_s=window_s)
-    nodes = configs_named(configs)
+    beside = {"--preset": preset, "--workload": workload, "--emulate-only": emulate_only}
+    own = None if function is None else own_function(function, inputs, beside)
+    chosen = () if own else presets_of(subset.value, preset, workload)
+    nodes = configs_named(configs or "paper") if emulated or emulate_only else {}
+    granted = numbers_of("--cpus", cpus)
     if emulate_only:
-        done = sweeping.emulate_sweep(output, chosen, nodes=list(nodes.values()), console=console())
+        done = sweeping.emulate_sweep(output, chosen, nodes=list(nodes.values()), cpus=granted, console=console())
     else:
+        from profiling.active_learning.budgeted_choice import choice_for
+        from profiling.active_learning.profile_function import profile
+        from profiling.sweep.measure_cell import Protocol
+
+        shared = {
+            "protocol": Protocol(window_s=window_s, budget_s=cell_budget_s), "budget_s": budget_s, "console": console(),
+            "configs": None if emulated or configs is None else [name.strip() for name in configs.split(",")],
+        }  # fmt: skip
         with emulated_cluster(list(nodes)) if emulated else nullcontext():
             connect(address, start=True)
-            protocol = Protocol(window_s=window_s, budget_s=cell_budget_s)
-            done = sweeping.sweep(output, chosen, data, protocol=protocol, budget_s=budget_s, console=console())
+            if own:
+                given = inputs_of(own[1], inputs)
+                done = profile(own[0], given, log=output, cpus=granted or (1, 4), star=star, **shared)
+            else:
+                choose = choice_for(output, budget_s)
+                done = sweeping.sweep(output, chosen, data, cpus=granted, choose=choose, **shared)
     console_tables.show(console_tables.facts("Sweep", done.to_dict()), json, done.to_dict())
 
 

@@ -65,11 +65,12 @@ def published(path: str | os.PathLike[str], rule: JointThreshold | None = None) 
     for name in ("cpu_joules", "gpu_joules"):
         frame[name] = frame[name].where(frame[name] > 0)
     frame["energy_ratio"] = (frame["gpu_joules"] / frame["cpu_joules"]).fillna(frame["energy_ratio"])
-    frame["label"] = _labels(frame, rule or JointThreshold())
+    frame["label"] = labels_of(frame, rule or JointThreshold())
     return of_labelled(frame)
 
 
-def _labels(frame: pd.DataFrame, rule: JointThreshold) -> list[str]:
+def labels_of(frame: pd.DataFrame, rule: JointThreshold) -> list[str]:
+    """The rule's label of each row, by its seconds and its energy ratio."""
     speedups: Any = frame["cpu_seconds"] / frame["gpu_seconds"]
     energies = frame["energy_ratio"].astype(object).where(frame["energy_ratio"].notna(), None)
     return [rule.decide(speedup, energy).device for speedup, energy in zip(speedups, energies, strict=True)]

@@ -19,19 +19,15 @@ from placement.spec.features import FEATURES, Features
 from placement.spec.joint_threshold import DeviceRun, JointThreshold, Label
 from placement.spec.task_record import PROVENANCES, Provenance
 from profiling.dataset.import_pairs import import_pairs
+from profiling.dataset.runs import HARDWARE, IDENTITY, grouped, usable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Pair", "import_pairs", "labelled", "pairs"]
+__all__ = ["Pair", "import_pairs", "labelled", "pairs", "unlabelled"]
 
-IDENTITY = ("source", "source_name", "function", "workload", "family", "preset", "kind", "framework", "config", "cpus",
-            "emulated", "synthetic", "cpu_name", "gpu_name", "gflops_basis", "flops", "batch_size", "parameters",
-            "input_bytes", "steps", "kernels", "memory_bytes", "inputs_on_device")  # fmt: skip
-"""Columns in which a CPU row and a GPU row are equal if they are a pair (null equals null)."""
-
-HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w", "ram_gb")
-"""Probed anew on each node: the mean over a pair's rows is taken."""
+NO_RUN = DeviceRun(None)
+"""The run on a device that work was not run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,7 @@ class Pair:
     cpu_runs, gpu_runs: how many runs each is the mean of.  gpus: granted to the GPU run.
     time_provenance, energy_provenance: the worse of the two devices'.  energy_error: the larger of the two, relative.
     stated_energy_ratio: E_gpu / E_cpu of an imported pair whose source gives only the ratio.
+    cpu_weight, gpu_weight: the mean of 1 / propensity over a device's runs, LARGEST_WEIGHT at most.
     All other fields are the log's columns of the same name.
     """
 
@@ -83,12 +80,19 @@ class Pair:
     energy_provenance: Provenance | None
     energy_error: float | None
     stated_energy_ratio: float | None = None
+    cpu_weight: float = 1.0
+    gpu_weight: float = 1.0
 
     @property
     def features(self) -> Features | None:
         """The selector's vector, in the order of FEATURES; None where any is unknown (FLOPs of 0 are)."""
         values = [getattr(self, name) for name in FEATURES]
         return tuple(float(value) for value in values) if self.flops and None not in values else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the work ran on both devices."""
+        return self.cpu is not NO_RUN and self.gpu is not NO_RUN
 
     @property
     def speedup(self) -> float | None:
@@ -110,8 +114,10 @@ class Pair:
         return rule.decide(self.speedup, self.energy_ratio)
 
 
-def pairs(table: pa.Table) -> list[Pair]:
+def pairs(table: pa.Table, *, one_sided: bool = False) -> list[Pair]:
     """Every pair of the log (see `placement.log.read_log`), in the order of their first rows.
+
+    one_sided: also work that ran on one device alone; the run on the other device is NO_RUN.
 
     A CPU and a GPU row belong together where all of IDENTITY is equal. Means are over runs (`repeats`). Runs that
     failed or fell back to another device are left out; finished runs are preferred to those cut off by their budget,
@@ -120,11 +126,16 @@ def pairs(table: pa.Table) -> list[Pair]:
     Raises LogError where there is none; the message counts the log's runs.
     """
     sides: dict[tuple[Any, ...], dict[str, dict[float | None, list[dict[str, Any]]]]] = {}
-    for group in _grouped(_usable(table)):
+    for group in grouped(usable(table)):
         key = tuple(group[name] for name in IDENTITY)
         side = sides.setdefault(key, {"cpu": {}, "gpu": {}})[group["device"]]
         side.setdefault(group["gpus_granted"], []).append(group)
-    found = [_pair(cpu, gpu) for side in sides.values() for cpu in side["cpu"].values() for gpu in side["gpu"].values()]
+    found = [
+        _pair(cpu, gpu)
+        for side in sides.values()
+        for cpu in side["cpu"].values() or ([[]] if one_sided else ())
+        for gpu in side["gpu"].values() or ([[]] if one_sided else ())
+    ]
     if not found:
         raise LogError(_why_no_pairs(table))
     return found
@@ -152,7 +163,14 @@ def labelled(pairs: Iterable[Pair], rule: JointThreshold | None = None, *, both_
     return pd.DataFrame(rows)
 
 
-def _flat(pair: Pair, label: Label) -> dict[str, Any]:
+def unlabelled(pairs: Iterable[Pair]) -> pd.DataFrame:
+    """Pairs, and work that ran on one device alone, as a DataFrame with the columns of `labelled`; none has a label."""
+    import pandas as pd
+
+    return pd.DataFrame([_flat(pair, None) for pair in pairs])
+
+
+def _flat(pair: Pair, label: Label | None) -> dict[str, Any]:
     row = {f.name: getattr(pair, f.name) for f in fields(pair) if f.name not in ("cpu", "gpu")}
     for device in ("cpu", "gpu"):
         run: DeviceRun = getattr(pair, device)
@@ -160,47 +178,9 @@ def _flat(pair: Pair, label: Label) -> dict[str, Any]:
     return row | {
         "speedup": pair.speedup,
         "energy_ratio": pair.energy_ratio,
-        "label": label.device,
-        "reason": label.reason,
+        "label": label and label.device,
+        "reason": label and label.reason,
     }
-
-
-def _usable(table: pa.Table) -> pa.Table:
-    """Rows that ran where they were meant to and have a time, with `seconds`, `joules` and `runs`."""
-    ran = pc.field("error").is_null() & pc.field("fallback").is_null() & (pc.field("compute_s") > 0)
-    # A process's first GPU run has CUDA's start-up in its seconds, and so none of its own.
-    cold = (pc.field("source") == "production") & (pc.field("device") == "gpu") & pc.field("startup_s").is_null()
-    cold &= pc.field("time_provenance") == "measured"
-    table = table.filter(ran & pc.field("device").isin(["cpu", "gpu"]) & ~pc.coalesce(cold, pa.scalar(False)))
-    on_gpu = pc.equal(table["device"], "gpu")
-    seconds = pc.add(table["compute_s"], pc.coalesce(table["transfer_s"], pa.scalar(0.0)))
-    joules = pc.coalesce(table["cpu_joules"], pc.multiply(table["cpu_watts"], seconds))
-    gpu_joules = pc.coalesce(table["gpu_joules"], pc.multiply(table["gpu_watts"], seconds))
-    runs = pc.coalesce(table["repeats"], pa.scalar(1, pa.int64()))
-    # A foreign table has one figure for a GPU run, the CPU's energy in it.
-    host = pc.if_else(pc.equal(table["source"], "import"), pc.coalesce(joules, pa.scalar(0.0)), joules)
-    joules = pc.if_else(on_gpu, pc.add(host, gpu_joules), joules)
-    known = pc.if_else(pc.is_valid(joules), runs, pa.scalar(None, pa.int64()))
-    derived = {
-        "gpus_granted": pc.if_else(on_gpu, table["gpus"], pa.scalar(None, pa.float64())),
-        "cut": pc.coalesce(table["censored"], pa.scalar(False)),
-        "runs": runs,
-        "second_runs": pc.multiply(seconds, runs),
-        "joule_runs": pc.multiply(joules, runs),
-        "energy_runs": known,
-    }
-    for name, column in derived.items():
-        table = table.append_column(name, column)
-    return table
-
-
-def _grouped(table: pa.Table) -> list[dict[str, Any]]:
-    """Sums over the rows of one work, device, ending and provenance."""
-    keys = [*IDENTITY, "device", "gpus_granted", "cut", "time_provenance", "energy_provenance"]
-    sums = [(name, "sum") for name in ("runs", "second_runs", "joule_runs", "energy_runs")]
-    means = [(name, "mean") for name in (*HARDWARE, "pair_energy_ratio")]
-    groups = table.group_by(keys, use_threads=False).aggregate([*sums, *means, ("energy_error", "max")])
-    return groups.to_pylist()
 
 
 def _rank(provenance: str | None) -> int:
@@ -216,10 +196,16 @@ class _Side:
     time_provenance: Provenance | None
     energy_provenance: Provenance | None
     energy_error: float | None
+    weight: float = 1.0
+
+
+NO_SIDE = _Side(NO_RUN, 0, None, None, None)
 
 
 def _side(groups: Sequence[dict[str, Any]]) -> _Side:
     """The mean of the best groups: finished before cut off, then by provenance of the time, then of the energy."""
+    if not groups:
+        return NO_SIDE
     best = min((group["cut"], _rank(group["time_provenance"])) for group in groups)
     groups = [group for group in groups if (group["cut"], _rank(group["time_provenance"])) == best]
     runs = sum(group["runs_sum"] for group in groups)
@@ -234,6 +220,7 @@ def _side(groups: Sequence[dict[str, Any]]) -> _Side:
         groups[0]["time_provenance"],
         told["energy_provenance"] if told else None,
         told["energy_error_max"] if told else None,
+        sum(group["weight_runs_sum"] for group in groups) / runs,
     )
 
 
@@ -244,18 +231,21 @@ def _pair(cpu_groups: Sequence[dict[str, Any]], gpu_groups: Sequence[dict[str, A
     ratio = _mean(group["pair_energy_ratio_mean"] for group in gpu_groups)
     errors = [error for error in (cpu.energy_error, gpu.energy_error) if error is not None]
     energy_provenance = _worse(cpu.energy_provenance, gpu.energy_provenance) if energy_known else gpu.energy_provenance
+    alone = cpu if not gpu_groups else gpu if not cpu_groups else None
     return Pair(
-        **{name: cpu_groups[0][name] for name in IDENTITY},
+        **{name: both[0][name] for name in IDENTITY},
         **{name: _mean(group[f"{name}_mean"] for group in both) for name in HARDWARE},
-        gpus=gpu_groups[0]["gpus_granted"],
+        gpus=gpu_groups[0]["gpus_granted"] if gpu_groups else None,
         cpu=cpu.run,
         gpu=gpu.run,
         cpu_runs=cpu.runs,
         gpu_runs=gpu.runs,
-        time_provenance=_worse(cpu.time_provenance, gpu.time_provenance),
+        time_provenance=alone.time_provenance if alone else _worse(cpu.time_provenance, gpu.time_provenance),
         energy_provenance=energy_provenance if energy_known or ratio is not None else None,
         energy_error=max(errors) if errors and energy_known else None,
         stated_energy_ratio=ratio,
+        cpu_weight=cpu.weight,
+        gpu_weight=gpu.weight,
     )
 
 
@@ -269,8 +259,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _why_no_pairs(table: pa.Table) -> str:
-    usable = _usable(table)
-    counts = {device: pc.sum(pc.equal(usable["device"], device)).as_py() or 0 for device in ("cpu", "gpu")}
+    ran = usable(table)
+    counts = {device: pc.sum(pc.equal(ran["device"], device)).as_py() or 0 for device in ("cpu", "gpu")}
     return (
         f"the log has no pairs: of {table.num_rows} rows, {counts['cpu']} are finished CPU runs and {counts['gpu']} "
         "finished GPU runs, and none of them are of the same work on the same config. `placement sweep` runs each cell "

@@ -22,7 +22,7 @@ def forest_of_sums(inputs: int, sums: Sequence[tuple[list[Tree], float]]) -> For
 def boosted(
     inputs: np.ndarray, target: np.ndarray, options: dict[str, Any], weights: np.ndarray | None = None
 ) -> tuple[list[Tree], float]:
-    """The trees, and the constant that they are added to. weights: (n,) of the rows; None: all alike."""
+    """The trees, and the constant that they are added to. weights: of the rows; None = 1 each."""
     model = regressor(options).fit(inputs, target, sample_weight=weights)
     return [_tree(each[0].nodes) for each in model._predictors], float(np.ravel(model._baseline_prediction)[0])
 

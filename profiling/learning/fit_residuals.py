@@ -25,6 +25,7 @@ from placement.prediction.residual_trees import (
 )
 from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
+from profiling.dataset.one_sided import described_rows
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
 from profiling.learning.openmp import one_openmp_thread
 from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work
@@ -42,6 +43,8 @@ FEWEST_OF_FAMILY = 30
 LEAST_SQUARE = 4e-4  # of an error: two runs of the same work differ by so much
 LOG_SQUARE = 1.27
 """Minus the mean of the logarithm of the square of a standard normal variable, which a fit to such logarithms lacks."""
+WEIGHT, IMPUTED_VARIANCE = "weight", "imputed_variance"
+"""Columns of frames with imputed runs (`profiling.learning.counterfactuals`): weights of rows, variances of logs."""
 PRIOR = ("flops", "input_bytes", "parameters", "batch_size", "kernels", "framework", "inputs_on_device",
          "cpu_gflops", "gpu_gflops", "gpu_memory_gb", "gpu_tdp_w")  # fmt: skip
 
@@ -99,22 +102,20 @@ def _tdp(frame: pd.DataFrame, name: str) -> list[float | None]:
 @one_openmp_thread
 def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     """The corrections of a frame (see `profiling.dataset.frames`); None where it has fewer than FEWEST_ROWS pairs."""
-    told = (frame["flops"].to_numpy(float) > 0) | (frame[["kernels", "input_bytes"]].to_numpy(float) > 0).all(axis=1)
-    known = np.isfinite(log_speedups(frame)) & told
+    known = np.isfinite(log_speedups(frame)) & described_rows(frame)
     if known.sum() < FEWEST_ROWS:
         return None
     frame = frame[known].reset_index(drop=True)
     names = tuple(sorted(frame["framework"].dropna().unique()))
     inputs = inputs_of(logs_of(frame), frame["framework"].to_list(), names)
     told, untold = priors_of(frame), priors_of(frame, kernels=False)
-    speedups, seconds = log_speedups(frame), _log_cpu(frame)
-    weights = source_weights(frame)
-    squares = _held_out_squares(frame, inputs, speedups, told, weights, seed)
+    speedups, seconds, weights = log_speedups(frame), _log_cpu(frame), weights_of(frame)
+    squares = _held_out_squares(frame, inputs, speedups, told, seed)
     power, power_std = _power(frame, inputs, told, seed)
-    both, twice = _twice(inputs), np.tile(weights, 2)
+    both = _twice(inputs)
     sums = [
-        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP, twice),
-        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS, twice),
+        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP, np.tile(weights, 2)),
+        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS, np.tile(weights, 2)),
         squares,
         power,
     ]
@@ -134,15 +135,19 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
 
 
-def source_weights(frame: pd.DataFrame) -> np.ndarray:
-    """(n,): weights of mean 1 by which every source counts alike: the rows of a large one are much alike, and would
-    else have all the leaves.
+def weights_of(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): weights of the rows, by which every source counts alike: the rows of a large source are much alike, and
+    would else have all the leaves.
     """
-    if "source_name" not in frame:
-        return np.ones(len(frame))
-    source = frame["source_name"].astype(object)
-    rows = source.groupby(source.where(source.notna(), "")).transform("size").to_numpy(float)
-    return np.asarray(1.0 / rows / np.mean(1.0 / rows))
+    names = frame.get("source_name")
+    if names is None or names.isna().all():
+        return _column(frame, WEIGHT, 1.0)
+    rows = names.groupby(names.astype(object).fillna("")).transform("size").to_numpy(float)
+    return np.asarray(_column(frame, WEIGHT, 1.0) / rows / np.mean(1.0 / rows))
+
+
+def _column(frame: pd.DataFrame, name: str, default: float) -> np.ndarray:
+    return frame[name].to_numpy(float) if name in frame else np.full(len(frame), default)
 
 
 def _twice(inputs: np.ndarray) -> np.ndarray:
@@ -157,16 +162,17 @@ def _log_cpu(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(np.log((frame["cpu_seconds"] / frame["steps"].fillna(1.0)).to_numpy(float)))
 
 
-def _held_out_squares(
-    frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, weights: np.ndarray, seed: int
-) -> Any:
+def _held_out_squares(frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, seed: int) -> Any:
     """Trees of the log variance, fitted to squared errors on what was held out."""
     target, rows, squares = speedups - told.speedup, [], []
+    weights, imputed = weights_of(frame), _column(frame, IMPUTED_VARIANCE, 0.0)
+    # No error on an imputed run holds what it is off by: that is drawn, so that LOG_SQUARE holds of the squares.
+    drawn = np.sqrt(imputed) * np.random.default_rng(seed).normal(size=len(frame))
     for held in _held_out(frame, seed):
         if not held.any() or (~held).sum() < FEWEST_ROWS / 2:
             continue
-        fitted = regressor(SPEEDUP).fit(inputs[~held], target[~held], sample_weight=weights[~held])
-        errors = fitted.predict(inputs[held]) - target[held]
+        model = regressor(SPEEDUP).fit(inputs[~held], target[~held], sample_weight=weights[~held])
+        errors = model.predict(inputs[held]) - target[held] + drawn[held]
         rows.append(np.flatnonzero(held))
         squares.append(errors**2)
     if not rows:

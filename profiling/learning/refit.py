@@ -2,6 +2,8 @@
 
     log -> pairs -> labelled by the thresholds -> Ray Data -> one TorchTrainer worker -> selector file
 
+The learner "ratio" also takes production rows of work that ran on one device alone; the paper's net takes pairs.
+
 The fit itself is `profiling.learning.mlp_training.fit` (the paper's net) or
 `profiling.learning.speedup.fit_speedup_selector`; nothing of either knows Ray. `placement evaluate LOG --holdout ...`
 compares the two on a log.
@@ -22,12 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 from placement.errors import LogError, NotServedError, OptionError
 from placement.log import read_log
+from placement.log.events import read_events
 from placement.log.whole_file import write_whole
 from placement.prediction.gaussian_process import INPUTS
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
+from placement.prediction.speedup_selector import SpeedupSelector
 from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.drifts import after_drifts, drifts_of
+from profiling.dataset.one_sided import one_sided_frame
 from profiling.dataset.pairs import labelled, pairs
 from profiling.emulation.emulated_cluster import environment_of
 from profiling.learning.descent import TrainingOptions
@@ -42,7 +48,7 @@ COLUMNS = {
     "ratio": (*dict.fromkeys((
         *INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label", "cpu_seconds", "gpu_seconds",
         "cpu_censored", "gpu_censored", "steps", "energy_ratio", "cpu_joules", "gpu_joules", "source_name", "family",
-        "emulated", "inputs_on_device",
+        "emulated", "inputs_on_device", "cpu_weight", "gpu_weight",
     )),),
 }  # fmt: skip
 """Learner -> columns of a frame that its fit uses."""
@@ -88,14 +94,14 @@ def refit(
     worker is put on this machine. timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this
     process has not.
 
-    Raises LogError where the log has nothing to learn from (no pairs, one class, a newer schema version, no features),
-    NotServedError where the cluster has no CPU free in time.
+    Raises LogError where the log has nothing to learn from (one device, one class, a newer schema version, no
+    features), NotServedError where the cluster has no CPU free in time.
     """
     began = time.monotonic()
     rule, options = rule or JointThreshold(), options or TrainingOptions()
     frame = training_frame(log, rule, learner)
     fitted = through_ray_train(frame, rule, options, storage_path, timeout_s, learner)
-    selector = described(fitted, frame, log)
+    selector = with_interference(described(fitted, frame, log), log)
     if output is not None:
         write_selector(selector, output)
     return Refit(selector, len(frame), time.monotonic() - began, None if output is None else os.fspath(output))
@@ -104,11 +110,16 @@ def refit(
 def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = DEFAULT) -> pd.DataFrame:
     """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" the FLOPs.
 
+    Rows of before a drift that the learner found are scaled by its factor. For "ratio" also production work that ran
+    on one device alone, where there is enough of it: no row then has a label.
     Raises LogError where there is nothing to learn from, OptionError on an unknown learner.
     """
     if learner not in SELECTORS:
         raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
-    frame = labelled(pairs(read_log(log)), rule, both_classes=True)
+    table = after_drifts(read_log(log), drifts_of(read_events(log)))
+    if learner == "ratio" and (one_sided := one_sided_frame(table)) is not None:
+        return one_sided
+    frame = labelled(pairs(table), rule, both_classes=True)
     if learner == "ratio":
         from profiling.dataset.frames import of_labelled
         from profiling.learning.timings import check_timings, timings_of
@@ -190,6 +201,15 @@ def train_loop(config: Mapping[str, Any]) -> str:
     )
     ray.train.report({"epoch": fitted.epochs, "validation_loss": fitted.loss})
     return json.dumps(fitted.selector.to_dict())
+
+
+def with_interference(selector: Selector, log: str | os.PathLike[str]) -> Selector:
+    """The selector with the interference model of the log's rows with neighbours; the paper's net as it is."""
+    if not isinstance(selector, SpeedupSelector):
+        return selector
+    from profiling.learning.fit_interference import READ, fit_interference
+
+    return replace(selector, interference=fit_interference(read_log(log, columns=READ)))
 
 
 def described(selector: Any, frame: pd.DataFrame, log: str | os.PathLike[str]) -> Any:

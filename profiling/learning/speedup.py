@@ -18,9 +18,12 @@ from placement.prediction.boosted_trees import mixed
 from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import INPUTS, GaussianProcess, Prediction
 from placement.prediction.residual_trees import ResidualTrees
+from profiling.dataset.frames import labels_of
+from profiling.dataset.one_sided import is_one_sided
+from profiling.learning.counterfactuals import completed
 from profiling.learning.fit_gaussian_process import fit_ratio
 from profiling.learning.fit_power import fit_power
-from profiling.learning.fit_residuals import fit_residuals, predict, speedups_by_trees
+from profiling.learning.fit_residuals import FEWEST_ROWS, fit_residuals, predict, speedups_by_trees
 from profiling.learning.learner import Fold
 from profiling.learning.pair_targets import log_speedups, parts_of_work, work_of
 
@@ -71,6 +74,14 @@ def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
         return Fitted(None, trees, 1.0)
     share = 0.0 if trees is None else _share(frame, curves, seed)
     return Fitted(None if share == 1 else curves, trees, share)
+
+
+def fit_trees(frame: pd.DataFrame, seed: int = 0) -> Fitted:
+    """Trees alone. Raises LogError where there are too few rows."""
+    trees = fit_residuals(frame, seed)
+    if trees is None:
+        raise LogError(f"nothing to learn from: {len(frame)} rows; trees take {FEWEST_ROWS} at least.")
+    return Fitted(None, trees, 1.0)
 
 
 def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:
@@ -147,6 +158,8 @@ def predictions(model: GaussianProcess, frame: pd.DataFrame) -> list[Prediction]
 def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 0) -> SpeedupSelector:
     """The selector of a frame (see `profiling.dataset.frames`), with its metrics; its version names its weights.
 
+    Runs that were not made are NaN in the frame; they are imputed (`profiling.learning.counterfactuals`).
+
     Raises LogError where there is too little to learn from.
     """
     import hashlib
@@ -154,14 +167,21 @@ def fit_speedup_selector(frame: pd.DataFrame, rule: JointThreshold, seed: int = 
 
     from placement.prediction.speedup_selector import SpeedupSelector
 
-    fitted = fit_both(frame, seed)
+    power, training = fit_power(frame, seed), {}
+    if is_one_sided(frame):
+        training = {"one_sided": int(frame[["cpu_seconds", "gpu_seconds"]].isna().any(axis=1).sum())}
+        frame = completed(frame, seed)
+        frame = frame.assign(label=labels_of(frame, rule))
+        fitted = fit_trees(frame, seed)
+    else:
+        fitted = fit_both(frame, seed)
     gpu = (frame["label"] == "gpu").to_numpy()
     p_gpu = fitted.p_gpu(frame, rule)
     made = SpeedupSelector(
         "ratio", fitted.curves, rule,
-        training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed},
+        training={"rows": len(frame), "rows_gpu": int(gpu.sum()), "seed": seed, **training},
         metrics={"training_accuracy": float(((p_gpu >= 0.5) == gpu).mean()), "share_of_trees": fitted.share},
-        trees=fitted.trees, share=fitted.share, power=fit_power(frame, seed),
+        trees=fitted.trees, share=fitted.share, power=power,
     )  # fmt: skip
     text = json.dumps({name: made.to_dict()[name] for name in ("model", "trees", "share", "power")}, sort_keys=True)
     return replace(made, version=f"ratio-{hashlib.sha256(text.encode()).hexdigest()[:12]}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from placement.spec.joint_threshold import DeviceRun, JointThreshold
+from placement.spec.joint_threshold import DeviceRun, JointThreshold, run_joules
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
 from profiling.emulation.emulator import Precision, emulate
@@ -64,18 +64,13 @@ def emulated_row(run: str, task: TaskSpec, node: NodeSpec, precision: Precision,
     """A run on an emulated config, the whole processor granted; seconds of one step."""
     cpu = emulate(task, node, "cpu", cpus=node.cpus)
     gpu = emulate(task, node, "gpu", cpus=node.cpus, precision=precision)
-    runs = [DeviceRun((one.seconds or 0.0) / task.steps, _joules(one, task.steps)) for one in (cpu, gpu)]
-    ratio = runs[1].joules / runs[0].joules if runs[0].joules and runs[1].joules else None
-    label = rule.decide(runs[0].seconds / runs[1].seconds, ratio).device
+    cpu_s, gpu_s = ((one.seconds or 0.0) / task.steps for one in (cpu, gpu))
+    cpu_joules, gpu_joules = (run_joules(d, one.cpu_joules, one.gpu_joules) for d, one in (("cpu", cpu), ("gpu", gpu)))
+    ratio = gpu_joules / cpu_joules if cpu_joules and gpu_joules else None
+    label = rule.decide(cpu_s / gpu_s, ratio).device
     return PublishedRow(
-        run, node.config, "emulated", runs[0].seconds, runs[1].seconds, cpu.cpu_watts, gpu.gpu_watts,
-        runs[0].seconds / runs[1].seconds, ratio, label,
-    )  # fmt: skip
-
-
-def _joules(told: Any, steps: int) -> float | None:
-    joules = [told.cpu_joules, told.gpu_joules]
-    return sum(one for one in joules if one) / steps if any(joules) else None
+        run, node.config, "emulated", cpu_s, gpu_s, cpu.cpu_watts, gpu.gpu_watts, cpu_s / gpu_s, ratio, label
+    )
 
 
 def tasks() -> dict[str, tuple[TaskSpec, Precision]]:

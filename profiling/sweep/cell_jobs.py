@@ -17,15 +17,16 @@ from profiling.sweep.sweep_rows import (
     anchor_of,
     cells_of,
     computed_rows,
+    cpus_of,
     measured_row,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiling.sweep.measurable import Measurable
     from profiling.sweep.measure_cell import Protocol
     from profiling.sweep.measurement_nodes import Site
-    from workloads import Preset
 
 SETUP_S = 180.0
 """Seconds beside its budget that a cell may take to import its framework and make its input."""
@@ -35,21 +36,27 @@ SETUP_S = 180.0
 class Job:
     """One Ray task: a cell on its site, and the cells of emulated configs that are computed from it."""
 
-    preset: Preset
+    preset: Measurable
     site: Site
     cell: SweepCell
     computed: tuple[tuple[SweepCell, NodeSpec], ...] = ()
 
 
-def jobs_of(sites: Sequence[Site], presets: Sequence[Preset], done: set[Any]) -> tuple[list[Job], int]:
-    """The jobs that are left, in the presets' order, and how many cells were found done."""
+def jobs_of(
+    sites: Sequence[Site], presets: Sequence[Measurable], done: set[Any], cpus: Sequence[float] | None = None
+) -> tuple[list[Job], int]:
+    """The jobs that are left, in the presets' order, and how many cells were found done. cpus: see `cpus_of`."""
     jobs, found = [], 0
     for preset in presets:
         for site in sites:
-            computed = [(cell, node) for node in site.emulates for cell in cells_of(preset.name, preset.has_gpu, node)]
+            computed = [
+                (cell, node)
+                for node in site.emulates
+                for cell in cells_of(preset.name, preset.has_gpu, node, cpus_of(node, cpus))
+            ]
             missing = tuple((cell, node) for cell, node in computed if cell.key not in done)
             found += len(computed) - len(missing)
-            own = cells_of(preset.name, preset.has_gpu, site.spec, site.cpus)
+            own = cells_of(preset.name, preset.has_gpu, site.spec, site.cpus or cpus_of(site.spec, cpus))
             for cell in own:
                 anchors = cell.device == "cpu" and cell.cpus == max(c.cpus for c in own)
                 if cell.key in done and not (anchors and missing):
@@ -88,16 +95,28 @@ class Outcome:
     rows: int = 0
 
 
-def execute(run: SweepRun, jobs: Sequence[Job], deadline: float | None, console: Console | None) -> Outcome:
-    """Keeps one cell on each site until all are done or the time is up; each is logged as it comes back."""
+Choose = Callable[[Sequence[Job]], tuple[list[Job], list[Job]]]
+"""Jobs that are left -> (those of the next round, the others). It is called while no cell runs."""
+
+
+def execute(
+    run: SweepRun, jobs: Sequence[Job], deadline: float | None, console: Console | None, choose: Choose | None = None
+) -> Outcome:
+    """Keeps one cell on each site until all are done or the time is up; each is logged as it comes back.
+
+    choose: what is measured next; None: the jobs in their order.
+    """
     import ray
 
-    waiting, flying, outcome = list(jobs), {}, Outcome()
+    choose = choose or (lambda left: (list(left), []))
+    waiting, later, flying, outcome = [], list(jobs), {}, Outcome()
     with progress(console, "cells", len(jobs)) as advance:
-        while waiting or flying:
+        while waiting or later or flying:
             waiting = _without_the_dead(waiting, flying, outcome)
             if deadline is not None and time.monotonic() >= deadline:
-                outcome.left, waiting = outcome.left + len(waiting), []
+                outcome.left, waiting, later = outcome.left + len(waiting) + len(later), [], []
+            if later and not waiting and not flying:
+                waiting, later = choose(later)
             busy = {job.site.node_id for job, _ in flying.values()}
             for job in [job for job in waiting if job.site.node_id not in busy]:
                 if job.site.node_id not in busy:
@@ -163,8 +182,9 @@ def _submit(run: SweepRun, job: Job) -> Any:
             label_selector={"ray.io/node-id": job.site.node_id},
             max_retries=0,
             name=f"sweep {job.cell.preset}",
+            runtime_env=job.preset.runtime_env,
         )
-        .remote(job.preset.name, run.data_root, job.cell.device, job.cell.cpus, run.protocol, job.site.spec.cpu_tdp_w)
+        .remote(job.preset, run.data_root, job.cell.device, job.cell.cpus, run.protocol, job.site.spec.cpu_tdp_w)
     )
 
 

@@ -16,10 +16,13 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from threadpoolctl import threadpool_limits
+
 from profiling.sweep.sweep_rows import Measured
 
 if TYPE_CHECKING:
     from placement.hardware.meters import Energy
+    from profiling.sweep.measurable import Measurable
 
 _SLACK = 0.9  # largest share of the remaining budget that one more run is expected to take
 
@@ -43,29 +46,28 @@ class OverBudgetError(Exception):
 
 
 def measure(
-    preset: str, data_root: str, device: str, cpus: float, protocol: Protocol, tdp_w: float | None = None
+    preset: Measurable, data_root: str, device: str, cpus: float, protocol: Protocol, tdp_w: float | None = None
 ) -> Measured:
     """Measures one preset on this machine. device: "cpu" | "gpu". Never raises: an exception of the preset is in
     `error`.
 
     tdp_w: of the processor, by which its energy is estimated where no counter may be read.
     """
-    import workloads
-
     threads = max(1, int(cpus))
     began = time.time()
     try:
-        one = workloads.preset(preset)
-        _import_framework(one.framework)
+        _import_framework(preset.framework)
         with _threads(threads):
-            batch = one.prepare(data_root)
+            batch = preset.prepare(data_root)
             target = "cuda:0" if device == "gpu" else "cpu"
-            return replace(_runs(one, batch, target, protocol, began, tdp_w), synthetic=batch.synthetic)
+            return replace(_runs(preset, batch, target, protocol, began, tdp_w), synthetic=batch.synthetic)
     except Exception as error:
         return Measured(0.0, 0, began, error=f"{type(error).__name__}: {error}"[:500])
 
 
-def _runs(preset: Any, batch: Any, device: str, protocol: Protocol, began: float, tdp_w: float | None) -> Measured:
+def _runs(
+    preset: Measurable, batch: Any, device: str, protocol: Protocol, began: float, tdp_w: float | None
+) -> Measured:
     """Warm-up and repeats. Where no time is left for a second run, the first one is reported and marked."""
     deadline = time.monotonic() + protocol.budget_s
     try:
@@ -90,7 +92,7 @@ def _runs(preset: Any, batch: Any, device: str, protocol: Protocol, began: float
 
 
 def _repeat(
-    preset: Any, batch: Any, device: str, protocol: Protocol, deadline: float
+    preset: Measurable, batch: Any, device: str, protocol: Protocol, deadline: float
 ) -> tuple[list[float], list[float | None]]:
     seconds: list[float] = []
     transfers: list[float | None] = []
@@ -105,7 +107,7 @@ def _repeat(
     return seconds, transfers
 
 
-def _timed(preset: Any, batch: Any, device: str) -> tuple[float, float | None]:
+def _timed(preset: Measurable, batch: Any, device: str) -> tuple[float, float | None]:
     start = time.perf_counter()
     outcome = preset.run(batch, device)
     _synchronise(device)
@@ -118,20 +120,21 @@ def _synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _import_framework(framework: str) -> None:
-    """Imports the framework before the threads are set: a library that is not loaded cannot be set."""
+def _import_framework(framework: str | None) -> None:
+    """Imports the framework before the threads are set: a library that is not loaded cannot be set.
+
+    A user's spec may tell none, or a name that is no module's.
+    """
     from importlib import import_module
     from importlib.util import find_spec
 
-    if find_spec(framework):
+    if framework and framework.isidentifier() and find_spec(framework):
         import_module(framework)
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Sets the threads of torch, OpenMP (XGBoost) and BLAS in the `with` block."""
-    from threadpoolctl import threadpool_limits
-
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(count)
     torch = sys.modules.get("torch")

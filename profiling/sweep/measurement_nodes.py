@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from placement.errors import NotServedError
+from placement.errors import NotServedError, OptionError
 from placement.spec.node import NodeSpec, emulated_configs
 from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, LOCAL
 
@@ -52,6 +52,20 @@ def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
         raise NotServedError("the cluster has no node with a CPU; start one with `ray start --head`.")
     sites = _of_kinds(real)
     return [*sites, this_machine(emulated)] if emulated else sites
+
+
+def sites_of(sites: Sequence[Site], configs: Sequence[str] | None) -> list[Site]:
+    """The sites of some configs, None: all; a machine that is measured for emulated configs computes those alone.
+
+    Raises OptionError on a name that no site has.
+    """
+    if configs is None:
+        return list(sites)
+    known = {spec.config for site in sites for spec in (site.spec, *site.emulates)}
+    if missing := sorted(set(configs) - known):
+        raise OptionError(f"the cluster has no node of {', '.join(missing)}; it has {', '.join(sorted(known))}.")
+    chosen = [replace(site, emulates=tuple(spec for spec in site.emulates if spec.config in configs)) for site in sites]
+    return [site for site in chosen if site.spec.config in configs or site.emulates]
 
 
 def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:

@@ -43,7 +43,15 @@ def committed() -> dict[str, Any]:
 def work_of_presets() -> tuple[Work, ...]:
     """Every preset of the full grid, one step of it."""
     return tuple(
-        Work(name, one["workload"], one["family"], one["framework"], one["has_gpu"], spec_of(one))
+        Work(
+            name,
+            one["workload"],
+            one["family"],
+            one["framework"],
+            one["has_gpu"],
+            spec_of(one),
+            f"workloads.{one['workload']}",
+        )
         for name, one in committed()["presets"].items()
     )
 

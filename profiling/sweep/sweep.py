@@ -26,11 +26,14 @@ from profiling.sweep.sweep_rows import (
     Work,
     cells_of,
     computed_rows,
+    cpus_of,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiling.sweep.cell_jobs import Choose
+    from profiling.sweep.measurable import Measurable
     from profiling.sweep.measure_cell import Protocol
     from workloads import Preset
 
@@ -63,13 +66,15 @@ def emulate_sweep(
     presets: Sequence[Preset],
     *,
     nodes: Sequence[NodeSpec] | None = None,
+    cpus: Sequence[float] | None = None,
     console: Console | None = None,
     write_every_s: float = WRITE_EVERY_S,
 ) -> Sweep:
     """The grid of `presets` on emulated configs (None: A-D) from traces alone: nothing is measured, no Ray is needed.
 
     All times and energies are the emulator's and marked so. Cells that the log has already are left out.
-    write_every_s: rows are kept so long before they go to the log, so that it does not get a file for each preset.
+    cpus: see `profiling.sweep.sweep_rows.cpus_of`.  write_every_s: rows are kept so long before they go to the log, so
+    that it does not get a file for each preset.
     """
     began, run_id = time.monotonic(), new_run_id()
     nodes = list(paper_configs().values()) if nodes is None else list(nodes)
@@ -79,7 +84,11 @@ def emulate_sweep(
     latest = began
     with progress(console, "cells", len(presets)) as advance:
         for preset in presets:
-            wanted = [(cell, node) for node in nodes for cell in cells_of(preset.name, preset.has_gpu, node)]
+            wanted = [
+                (cell, node)
+                for node in nodes
+                for cell in cells_of(preset.name, preset.has_gpu, node, cpus_of(node, cpus))
+            ]
             missing = [(cell, node) for cell, node in wanted if cell.key not in done]
             kept += computed_rows(Work.of(preset), missing, Anchor(), run_id) if missing else []
             computed, found = computed + len(missing), found + len(wanted) - len(missing)
@@ -92,32 +101,37 @@ def emulate_sweep(
 
 def sweep(
     log: str | os.PathLike[str],
-    presets: Sequence[Preset],
+    presets: Sequence[Measurable],
     data_root: str | os.PathLike[str],
     *,
     protocol: Protocol | None = None,
     budget_s: float | None = None,
     console: Console | None = None,
+    configs: Sequence[str] | None = None,
+    cpus: Sequence[float] | None = None,
+    choose: Choose | None = None,
 ) -> Sweep:
     """Measures the presets on every kind of node of the cluster this process is connected to, or of a new local one.
 
     log: a path or URI.  data_root: a folder on every node where data sets lie or are generated.  protocol: warm-up,
     window and time budget of a cell.  budget_s: of the whole sweep; cells that it leaves are done by the next one.
+    configs: names of kinds of node; None: all.  cpus: see `profiling.sweep.sweep_rows.cpus_of`.  choose: what is
+    measured next; None: the grid's order.
     Emulated nodes are not measured: the machine itself is (config `local`), and their rows computed from that.
 
-    Raises OptionError where no preset is given, OSError where the log cannot be written.
+    Raises OptionError where no preset is given or no node is of a config, OSError where the log cannot be written.
     """
     from profiling.sweep.measure_cell import Protocol
-    from profiling.sweep.measurement_nodes import find_sites
+    from profiling.sweep.measurement_nodes import find_sites, sites_of
 
     if not presets:
         raise OptionError("nothing to sweep: no preset was given. workloads.presets('demo') has some.")
     began = time.monotonic()
-    sites = find_sites()
+    sites = sites_of(find_sites(), configs)
     run = SweepRun(LogWriter(log), new_run_id(), os.fspath(data_root), protocol or Protocol())
-    todo, found = jobs_of(sites, presets, done_cells(log))
+    todo, found = jobs_of(sites, presets, done_cells(log), cpus)
     deadline = None if budget_s is None else began + budget_s
-    outcome = execute(run, todo, deadline, console)
+    outcome = execute(run, todo, deadline, console, choose)
     return Sweep(
         os.fspath(log), outcome.done, found, outcome.failed, outcome.left, outcome.rows, time.monotonic() - began
     )

@@ -18,6 +18,7 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import Device, TaskSpec
 from placement.spec.task_record import TaskRecord
 from profiling.emulation.emulator import emulate
+from profiling.sweep.measurable import Measurable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,27 @@ class SweepCell:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The description of a preset in the log's rows."""
+    """The description of a preset in the log's rows.
+
+    function: its name in the log.  function_key: under which history keeps the runs of a user's function.
+    """
 
     preset: str
     workload: str
-    family: str
-    framework: str
+    family: str | None
+    framework: str | None
     has_gpu: bool
     spec: TaskSpec
+    function: str
+    function_key: str | None = None
 
     @classmethod
-    def of(cls, preset: Any, steps: int = 1) -> Work:
-        """The description of a `workloads.base.Preset`."""
-        return cls(preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(steps))
+    def of(cls, preset: Measurable) -> Work:
+        """The description of a preset."""
+        return cls(
+            preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(),
+            preset.function, preset.function_key,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,8 @@ def _common(cell: SweepCell, work: Work, node: NodeSpec, run_id: str) -> dict[st
     return {
         "run_id": run_id,
         "source": "sweep",
-        "function": f"workloads.{work.workload}",
+        "function": work.function,
+        "function_key": work.function_key,
         "workload": work.workload,
         "family": work.family,
         "framework": work.framework,
@@ -198,9 +208,12 @@ def _times(joules: float | None, factor: float) -> float | None:
     return None if joules is None else joules * factor
 
 
-def cpus_of(node: NodeSpec) -> tuple[float, ...]:
-    """The CPUs a cell is run with: one, a few between and all. Ray gives a task one, the paper's CPU is all of it."""
-    return tuple(sorted({1.0, float(min(4, node.cpus)), float(node.cpus)}))
+def cpus_of(node: NodeSpec, wanted: Sequence[float] | None = None) -> tuple[float, ...]:
+    """The CPUs that the cells of a node are run with: those wanted, at most all of them.
+
+    wanted: None: one, a few between and all. Ray gives a task one, the paper's CPU is all of it.
+    """
+    return tuple(sorted({float(min(cpus, node.cpus)) for cpus in (wanted or (1, 4, node.cpus))}))
 
 
 def cells_of(preset: str, has_gpu: bool, node: NodeSpec, cpus: Sequence[float] | None = None) -> list[SweepCell]:

@@ -24,7 +24,7 @@ def where() -> tuple[str, str | None, bool]:
     return socket.gethostname(), labels.get("config"), bool(ray.get_gpu_ids())
 
 
-@placed_remote(spec=lambda large: LARGE if large else SMALL)
+@placed_remote(spec=lambda large: LARGE if large else SMALL, policy="selector")  # what waits is not looked at
 def task(large: bool) -> tuple[str, str | None, bool, str]:
     """Where it ran, and what current_device() says there."""
     return (*where(), current_device())

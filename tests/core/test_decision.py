@@ -15,15 +15,17 @@ from placement.prediction.estimate import Spread
 from placement.prediction.runtime_history import COLD_START_RUNS, History, Place
 from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.candidates import Candidate, Choice
-from placement.scheduling.decision import EXPLORATION, Decision, decide, key_of
+from placement.scheduling.decision import Decision, decide, key_of
 from placement.scheduling.explanation import explain
+from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory, NodeSpec
-from placement.spec.task import TaskSpec
+from placement.spec.task import DEVICES, TaskSpec
 
 UNKNOWN = TaskSpec()
 
@@ -229,8 +231,18 @@ def test_an_uncertain_energy_is_told_and_does_not_decide() -> None:
 # --- cold start
 
 
+IDLE = {(config, device): Load(1.0) for config in "ABCD" for device in DEVICES}
+
+
+def explores(**given: Any) -> Snapshot:
+    """A snapshot of an idle cluster with a budget for trials."""
+    backlog = Backlog(lambda: 0.0)
+    backlog.merge(IDLE, 0.0)
+    return snapshot(backlog=backlog, trials=TrialBudget(1e9), **given)
+
+
 def cold(runs: int, chance: float, **given: Any) -> Decision:
-    snap = snapshot(history=history_of(UNKNOWN, [1.0] * runs, []) if runs else History())
+    snap = explores(history=history_of(UNKNOWN, [1.0] * runs, []) if runs else History())
     return decide(UNKNOWN, "f", limits(**given), snap, chance=lambda: chance)
 
 
@@ -240,18 +252,22 @@ def test_what_nothing_is_known_of_runs_on_the_cpu_first(runs: int) -> None:
     assert (decision.device, decision.reason, decision.propensity) == ("cpu", "cold_start", 1.0)
 
 
+def test_a_cold_start_counts_at_the_config_with_the_shortest_queue() -> None:
+    backlog = Backlog(lambda: 0.0, exact=True)
+    backlog.merge(
+        {("A", "cpu"): Load(4, 40, 400.0), ("B", "cpu"): Load(4, 4, 8.0), ("C", "cpu"): Load(4, 8, 80.0)}, 0.0
+    )
+    snap = snapshot(inventory=cluster(configs="ABC"), backlog=backlog)
+    decision = decide(UNKNOWN, "f", limits(), snap)
+    assert (decision.reason, decision.configs) == ("cold_start", ("B", "C", "A"))
+
+
 def test_after_that_a_gpu_is_tried_now_and_then() -> None:
-    tried, stayed = cold(COLD_START_RUNS, EXPLORATION * 0.99), cold(COLD_START_RUNS, EXPLORATION)
-    assert (tried.device, tried.reason, tried.propensity) == ("gpu", "cold_start_tries_gpu", EXPLORATION)
-    assert (stayed.device, stayed.reason, stayed.propensity) == ("cpu", "cold_start", 1 - EXPLORATION)
+    tried, stayed = cold(COLD_START_RUNS, 0.0), cold(COLD_START_RUNS, 0.99)
+    assert (tried.device, tried.reason) == ("gpu", "cold_start_tries_gpu")
+    assert (stayed.device, stayed.reason) == ("cpu", "cold_start")
+    assert tried.propensity == pytest.approx(1 - stayed.propensity)
     assert tried.probability is None
-
-
-def test_the_share_of_trials_is_the_propensity() -> None:
-    r = random.Random(0)
-    snap = snapshot(inventory=cluster(configs="A"), history=history_of(UNKNOWN, [1.0] * 3, []))
-    tried = sum(decide(UNKNOWN, "f", limits(), snap, chance=r.random).device == "gpu" for _ in range(1000))
-    assert abs(tried / 1000 - EXPLORATION) < 0.028  # four standard deviations
 
 
 def test_strict_never_tries() -> None:
@@ -263,14 +279,14 @@ def test_a_gpu_that_failed_is_not_tried() -> None:
     history = history_of(UNKNOWN, [1.0] * 3, [])
     for config in "ABCD":
         history.mark_unfit(key_of("f", UNKNOWN), config, "cuda_out_of_memory")
-    decision = decide(UNKNOWN, "f", limits(), snapshot(history=history), chance=lambda: 0.0)
+    decision = decide(UNKNOWN, "f", limits(), explores(history=history), chance=lambda: 0.0)
     assert (decision.device, decision.reason) == ("cpu", "only_device")
 
 
 def test_what_is_known_of_an_unfit_gpu_alone_is_a_cold_start_too() -> None:
     history = history_of(UNKNOWN, [10.0] * 3, [1.0] * 3)  # on A
     history.mark_unfit(key_of("f", UNKNOWN), "A", "cuda_out_of_memory")
-    decision = decide(UNKNOWN, "f", limits(), snapshot(history=history), chance=lambda: 0.0)
+    decision = decide(UNKNOWN, "f", limits(), explores(history=history), chance=lambda: 0.0)
     assert (decision.device, set(decision.configs)) == ("gpu", set("BCD"))
     assert decision.reason == "cold_start_tries_gpu"
 

@@ -73,16 +73,6 @@ def test_replayed_tasks_share_the_socket(recording):
     assert [energy.gpu_joules for energy in energies] == [pytest.approx(2500.0), None, None]
 
 
-def test_power_at_rest_is_measured_at_rest_only(recording):
-    sampler = replay(recording)
-    sampler.keep_idle(110.0, 115.0)
-    assert "cpu" not in sampler.trace().idle_watts
-    sampler.keep_idle(101.0, 104.0)
-    assert sampler.trace().idle_watts == {"cpu": pytest.approx(20.0), "G": pytest.approx(30.0)}
-    work = window(sampler.trace(), 110.0, 115.0, ["G"])
-    assert (work.cpu_joules, work.cpu_idle_joules) == pytest.approx((500.0, 100.0))
-
-
 def test_a_recording_survives_its_file(recording, tmp_path):
     path = tmp_path / "trace.json"
     write_recording(recording, path)

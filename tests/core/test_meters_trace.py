@@ -123,21 +123,12 @@ def test_the_worst_provenance_is_told():
     assert energy.provenance == "estimated"
 
 
-def test_idle_power_is_kept_apart():
-    energy = window(a_trace(idle_watts={"cpu": 10.0, "G": 20.0}), 10.0, 12.0, ["G"])
-    assert (energy.cpu_idle_joules, energy.gpu_idle_joules) == pytest.approx((20.0, 40.0))
-    assert energy.cpu_joules == pytest.approx(100.0)
-    assert window(a_trace(), 10.0, 12.0, ["G"]).cpu_idle_joules is None
-
-
 # Shares.
 
 
 def test_two_tasks_share_by_their_cpu_time():
-    trace = a_trace(idle_watts={"cpu": 10.0})
-    first, second = share(trace, [TaskWindow(10.0, 20.0, 30.0), TaskWindow(10.0, 20.0, 10.0)])
+    first, second = share(a_trace(), [TaskWindow(10.0, 20.0, 30.0), TaskWindow(10.0, 20.0, 10.0)])
     assert (first.cpu_joules, second.cpu_joules) == pytest.approx((375.0, 125.0))
-    assert (first.cpu_idle_joules, second.cpu_idle_joules) == pytest.approx((75.0, 25.0))
 
 
 def test_time_alone_is_not_shared():

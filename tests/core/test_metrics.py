@@ -16,6 +16,7 @@ from placement.scheduling.queue_model import Backlog, Load
 from placement.spec.task_record import Rows
 
 KEY = ("f", (1,))
+NO_TRIALS = {"trial_s": 0.0, "left_s": 0.0}
 
 
 class Fake:
@@ -94,22 +95,22 @@ def test_the_state_is_told_and_what_has_gone_is_zero(found: metrics.Metrics) -> 
     now = [0.0]
     backlog = Backlog(lambda: now[0])
     counts = {"rows_received": 5, "rows_written": 4, "rows_lost": 1}
-    found.state(counts, "s1", 7, backlog)
+    found.state(counts, "s1", 7, backlog, NO_TRIALS)
     assert told("queue_tasks", config="A", device="gpu") is None
     backlog.merge({("A", "gpu"): Load(1, 3, 9.0)}, 0.0)
-    found.state(counts, "s2", 8, backlog)
+    found.state(counts, "s2", 8, backlog, NO_TRIALS)
     assert (told("records_lost"), told("snapshot")) == (1, 8)
     assert (told("selector", version="s1"), told("selector", version="s2")) == (0.0, 1.0)
     assert (told("queue_tasks", config="A", device="gpu"), told("wait_seconds", config="A", device="gpu")) == (3, 9)
     backlog.merge({}, 0.0)
-    found.state(counts, "s2", 8, backlog)
+    found.state(counts, "s2", 8, backlog, NO_TRIALS)
     assert told("queue_tasks", config="A", device="gpu") == 0
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(found: metrics.Metrics) -> None:
     text = resources.files("placement").joinpath("data/grafana.json").read_text()
     asked = set(re.findall(r"ray_placement_([a-z_]+)", text))
-    found.state({"rows_received": 0, "rows_written": 0, "rows_lost": 0}, "s", 1, Backlog())
+    found.state({"rows_received": 0, "rows_written": 0, "rows_lost": 0}, "s", 1, Backlog(), NO_TRIALS)
     names = {value.name for value in vars(found).values() if isinstance(value, Fake)}
     names |= {gauge.name for gauge in found._records.values()}
     assert {"placement_" + name.removesuffix("_total") for name in asked} == names - {"placement_snapshot"}

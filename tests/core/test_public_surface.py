@@ -18,8 +18,8 @@ def test_the_public_names_are_these() -> None:
     """A name that is added or taken away changes what users may rely on: docs/versions.md says how."""
     assert placement.__all__ == [
         "Decision", "Inventory", "JointThreshold", "NodeSpec", "PlacementError", "TaskSpec",
-        "choose", "current_device", "explain", "flush", "inventory", "map_batches", "placed_remote", "read_log",
-        "rollback", "start", "status", "swap", "describe",
+        "choose", "current_device", "explain", "flush", "inventory", "map_batches", "placed_remote", "profile",
+        "read_log", "rollback", "start", "status", "swap", "describe",
     ]  # fmt: skip
     assert all(getattr(placement, name) is not None for name in placement.__all__)
     assert dir(placement) == sorted(placement.__all__)

@@ -33,7 +33,7 @@ NONSENSE = [
     [8],
     (8,),
     {},
-    object(),
+    ...,
     1j,
     np.array([1, 2]),
     np.True_,

@@ -130,7 +130,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped_and_runs_no_cell_twice(tmp_path
 
 
 def test_real_code_is_measured_warm_and_repeated(tmp_path: Path) -> None:
-    found = measure("xgboost_infer_r150_t20_d3", str(tmp_path), "cpu", 1, Protocol(window_s=0.02, least=3, budget_s=30))
+    preset = workloads.preset("xgboost_infer_r150_t20_d3")
+    found = measure(preset, str(tmp_path), "cpu", 1, Protocol(window_s=0.02, least=3, budget_s=30))
     assert found.error is None
     assert found.repeats >= 3
     assert found.seconds > 0
@@ -138,12 +139,19 @@ def test_real_code_is_measured_warm_and_repeated(tmp_path: Path) -> None:
 
 
 def test_a_run_over_its_budget_is_stopped(tmp_path: Path) -> None:
-    measure("xgboost_train_r150_t20_d3", str(tmp_path), "cpu", 1, Protocol())  # imports are no part of a run
-    found = measure("xgboost_train_r100000_t100_d6", str(tmp_path), "cpu", 1, Protocol(budget_s=0.01))
+    small, large = (workloads.preset(f"xgboost_train_{size}") for size in ("r150_t20_d3", "r100000_t100_d6"))
+    measure(small, str(tmp_path), "cpu", 1, Protocol())  # imports are no part of a run
+    found = measure(large, str(tmp_path), "cpu", 1, Protocol(budget_s=0.01))
     assert (found.seconds, found.censored) == (0.01, True)
 
 
 def test_a_preset_that_raises_is_an_error_and_no_time(tmp_path: Path) -> None:
-    found = measure("no such preset", str(tmp_path), "cpu", 1, Protocol())
-    assert found.error is not None
-    assert found.error.startswith("ValueError")
+    class Broken:
+        framework = None
+
+        def prepare(self, data_root: str) -> None:
+            raise ValueError(f"no data in {data_root}")
+
+    found = measure(Broken(), str(tmp_path), "cpu", 1, Protocol())  # type: ignore[arg-type]
+    assert found.error == f"ValueError: no data in {tmp_path}"
+    assert found.seconds == 0.0

@@ -24,6 +24,7 @@ from profiling.learning.descent import TrainingOptions
 from profiling.learning.fit_shipped import GRID, emulated_grid
 from profiling.learning.mlp_training import Examples, fit, fit_many
 from profiling.learning.refit import described, training_frame, write_selector
+from profiling.learning.registry import SELECTORS
 from profiling.learning.speedup import Fitted
 
 QUICK = TrainingOptions(epochs=150, patience=50)
@@ -112,8 +113,9 @@ def test_a_log_with_one_answer_is_refused(made_up_log: Path) -> None:
 def test_a_log_without_pairs_is_refused(made_up_log: Path, tmp_path: Path) -> None:
     rows = [row for row in records_of(read_log(made_up_log)) if row.device == "cpu"]
     LogWriter(tmp_path / "half").append(rows)
-    with pytest.raises(LogError, match="no pairs"):
-        training_frame(tmp_path / "half", JointThreshold())
+    for learner in SELECTORS:
+        with pytest.raises(LogError, match="no pairs"):
+            training_frame(tmp_path / "half", JointThreshold(), learner)
 
 
 def test_a_log_without_features_is_refused(made_up_log: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from workloads.steps import Inputs
 
 FIVE = {"bert_imdb", "xgboost_iris", "resnet18_imagenet100", "mobilenetv3_imagenet100", "timesformer_k400"}
 PREPROCESSING = {"jpeg_resize", "normalise", "tokenise", "video_decode", "parse_table"}
+MULTIMODAL = {"clip_coco", "retinanet_coco", "ssdlite_coco", "coco_resize", "caption_tokenise", "box_parse"}
 
 
 def test_importing_the_package_imports_no_torch_and_no_ray(loaded_by):
@@ -23,7 +24,7 @@ def test_names_are_unique_and_find_their_preset():
     everything = workloads.all_presets()
     assert len({preset.name for preset in everything}) == len(set(everything)) == len(everything)
     assert all(workloads.preset(preset.name) is preset for preset in everything)
-    assert {preset.workload for preset in everything} == FIVE | PREPROCESSING
+    assert {preset.workload for preset in everything} == FIVE | PREPROCESSING | MULTIMODAL
     assert workloads.preset("resnet18_train_b8_s64_w1.0").batch == 8
 
 
@@ -49,7 +50,7 @@ def test_the_grid_spans_what_it_must():
 def test_unknown_names_list_valid_ones():
     with pytest.raises(ValueError, match=r"resnet18_train_b8_s64_w1\.0"):
         workloads.preset("resnet18_train_b8_s64")
-    with pytest.raises(ValueError, match="demo, paper, full"):
+    with pytest.raises(ValueError, match="demo, paper, full, multimodal"):
         workloads.presets("tiny")
 
 

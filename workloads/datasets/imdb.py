@@ -6,14 +6,13 @@ on the reviews at hand and kept beside the folder. Timing depends on the number 
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workloads.base import DataError
 from workloads.datasets.imagenet import Files
-from workloads.datasets.synthetic import ensure, is_synthetic
+from workloads.datasets.synthetic import ensure, is_synthetic, kept_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,17 +61,7 @@ def text_of(data: bytes, name: str) -> str:
 def vocabulary(data_root: str | Path) -> str:
     """The tokenizer of the reviews under the root, as JSON; trained and kept at the first call."""
     folder = ensure(Path(data_root) / FOLDER, write)
-    kept = folder.parent / f"{FOLDER}-wordpiece.json"
-    if kept.exists():
-        return kept.read_text(encoding="utf-8")
-    made = trained_tokenizer(folder).to_str()
-    temporary = kept.with_name(f".{kept.name}-{os.getpid()}")
-    try:
-        temporary.write_text(made, encoding="utf-8")
-        temporary.replace(kept)
-    except OSError:  # a read-only data root: it is trained again in the next process
-        temporary.unlink(missing_ok=True)
-    return made
+    return kept_text(folder.parent / f"{FOLDER}-wordpiece.json", lambda: str(trained_tokenizer(folder).to_str()))
 
 
 def trained_tokenizer(folder: Path) -> Tokenizer:

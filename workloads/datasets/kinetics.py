@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,6 +75,11 @@ def table_of(folder: Path) -> str:
         ) from error
 
 
+def file_stem(row: Mapping[str, str]) -> str:
+    """The name of a row's clip, without its ending."""
+    return f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
+
+
 def parse_table(text: str, name: str) -> list[dict[str, str]]:
     """The CSV's rows; DataError that names the file and the columns or the row that is wrong."""
     reader = csv.DictReader(io.StringIO(text))
@@ -94,7 +100,7 @@ def clips_of(folder: Path) -> list[Clip]:
     labels = {label: position for position, label in enumerate(sorted({row["label"] for row in rows}))}
     clips = []
     for row in rows:
-        file = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}.mp4"
+        file = f"{file_stem(row)}.mp4"
         places = (folder / row["split"] / row["label"] / file, folder / row["split"] / file)
         clips += [Clip(path, labels[row["label"]] % CLASSES) for path in places if path.exists()][:1]
     if not clips:
@@ -154,13 +160,19 @@ def write(folder: Path, *, clips: int = 6, seconds: int = 10, seed: int = 0) -> 
     (folder / TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_clip(path: Path, rng: np.random.Generator, frames: int) -> None:
-    """An mp4 of H.264, or of MPEG-4 part 2 where FFmpeg was built without an H.264 encoder."""
+def write_clip(
+    path: Path, rng: np.random.Generator, frames: int, tint: tuple[int, int, int] = (127, 127, 127)
+) -> np.ndarray:
+    """An mp4 of H.264, or of MPEG-4 part 2 where FFmpeg was built without an H.264 encoder; its last frame, uint8.
+
+    tint: the colour to which the picture is shifted; grey leaves it as it is.
+    """
     import av
     import numpy as np
 
     h264 = "libx264" in av.codecs_available
-    wide = picture(rng, WIDTH + 2 * frames, HEIGHT, noise=4)
+    shift = np.array(tint, np.int16) - 127
+    wide = np.clip(picture(rng, WIDTH + 2 * frames, HEIGHT, noise=4) + shift, 0, 255).astype(np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             "libx264" if h264 else "mpeg4", rate=FRAMES_A_SECOND, options={"preset": "ultrafast"} if h264 else {}
@@ -171,3 +183,4 @@ def write_clip(path: Path, rng: np.random.Generator, frames: int) -> None:
             view = np.ascontiguousarray(wide[:, 2 * number : 2 * number + WIDTH])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
         container.mux(stream.encode())
+    return view

@@ -5,6 +5,7 @@ A folder that was written here holds a marker file, so that every later reader k
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -48,3 +49,17 @@ def ensure(folder: Path, write: Callable[[Path], None]) -> Path:
 def is_synthetic(folder: Path) -> bool:
     """Whether `ensure` wrote the folder."""
     return (folder / MARKER).exists()
+
+
+def kept_text(path: Path, make: Callable[[], str]) -> str:
+    """The text of the file, which is made and written at the first call; where it cannot be written, made anew."""
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    made = make()
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        temporary.write_text(made, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:  # a read-only data root: it is made again in the next process
+        temporary.unlink(missing_ok=True)
+    return made

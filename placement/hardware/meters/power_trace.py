@@ -34,7 +34,6 @@ class PowerTrace:
     """The series of a node's sampler: the packages of its processor, its GPUs by UUID, and how busy they were.
 
     cpus: logical CPUs, for the utilisation.  unmeasured: "cpu" or a GPU's UUID -> why there is no reading.
-    idle_watts: "cpu" or a GPU's UUID -> power at rest, measured once.
     """
 
     packages: tuple[Series, ...] = ()
@@ -43,7 +42,6 @@ class PowerTrace:
     gpu_busy: Mapping[str, Series] = field(default_factory=dict)
     cpus: int | None = None
     unmeasured: Mapping[str, str] = field(default_factory=dict)
-    idle_watts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +59,12 @@ class Energy:
     """The energy of a window. None = not measured, with the reason in `reasons`; never 0.
 
     valid: the CPU and every GPU of the window were measured.  provenance: the worst of the readings used.
-    error: relative, of the joules together.  *_idle_joules: the part that the node draws at rest, within the joules.
+    error: relative, of the joules together.
     """
 
     seconds: float
     cpu_joules: float | None = None
     gpu_joules: float | None = None
-    cpu_idle_joules: float | None = None
-    gpu_idle_joules: float | None = None
     cpu_utilisation: float | None = None
     gpu_utilisation: float | None = None
     provenance: Provenance | None = None
@@ -218,8 +214,6 @@ def _energy(trace: PowerTrace, w: TaskWindow, cpu_share: float, gpu_shares: Mapp
         length,
         cpu[0] if cpu else None,
         gpu[0] if gpu else None,
-        _idle(trace, {"cpu": length * cpu_share}) if cpu else None,
-        _idle(trace, {uuid: length * part for uuid, part in gpu_shares.items()}) if gpu else None,
         _utilisation((trace.cpu_busy,) if trace.cpu_busy else (), w, trace.cpus),
         _utilisation([trace.gpu_busy[uuid] for uuid in w.gpus if uuid in trace.gpu_busy], w, len(w.gpus)),
         max((one.channel.provenance for one in used), key=PROVENANCES.index, default=None),
@@ -243,13 +237,6 @@ def _added(parts: Sequence[tuple[float, float] | None]) -> tuple[float, float] |
         return None
     joules = sum(part[0] for part in known)
     return (joules, sum(part[0] * part[1] for part in known) / joules) if joules > 0 else None
-
-
-def _idle(trace: PowerTrace, seconds: Mapping[str, float]) -> float | None:
-    """Joules at rest of so many seconds of each device; None where one's power at rest is not known."""
-    if not seconds.keys() <= trace.idle_watts.keys():
-        return None
-    return sum(trace.idle_watts[name] * length for name, length in seconds.items())
 
 
 def _utilisation(series: Sequence[Series], w: TaskWindow, units: int | None) -> float | None:

@@ -12,7 +12,7 @@ from placement.errors import OptionError
 from placement.hardware.meters.channel import Accumulator, Meter, MeterLostError
 from placement.hardware.meters.cpu import cpu_meters, cpu_tdp_w, logical_cpus
 from placement.hardware.meters.gpu import gpu_meters
-from placement.hardware.meters.power_trace import PowerTrace, Series, window
+from placement.hardware.meters.power_trace import PowerTrace, Series
 
 LONGEST_INTERVAL_S = 0.05
 """Power is integrated at 20 Hz or more."""
@@ -56,7 +56,6 @@ class Sampler:
         self._cpus = cpus or logical_cpus()
         self._clock = clock
         self._lost: dict[str, tuple[float, str]] = {}
-        self._idle_watts: dict[str, float] = {}
         self._lock = threading.Lock()
         self._sampled = threading.Condition(self._lock)
         self._stopping = threading.Event()
@@ -135,29 +134,7 @@ class Sampler:
             },
             cpus=self._cpus,
             unmeasured={**self._never, **lost},
-            idle_watts=dict(self._idle_watts),
         )
-
-    def measure_idle(self, seconds: float = 1.0, busiest: float = 0.1) -> dict[str, float]:
-        """Power at rest, W, of "cpu" and each GPU by UUID, over that many seconds from now; kept in the trace.
-
-        Devices that were busier than `busiest` (0-1) are left out: that was no rest. Waits that long.
-        """
-        begin = self._clock()
-        time.sleep(seconds)
-        self.keep_idle(begin, self._clock(), busiest)
-        return dict(self._idle_watts)
-
-    def keep_idle(self, begin: float, end: float, busiest: float = 0.1) -> None:
-        """The idle power of `measure_idle`, over a window that has passed."""
-        trace = self.trace(until=end)
-        of_cpu = window(trace, begin, end)
-        if of_cpu.cpu_watts and (of_cpu.cpu_utilisation or 0.0) <= busiest:
-            self._idle_watts["cpu"] = of_cpu.cpu_watts
-        for uuid in trace.gpus:
-            of_gpu = window(trace, begin, end, (uuid,))
-            if of_gpu.gpu_watts and (of_gpu.gpu_utilisation or 0.0) <= busiest:
-                self._idle_watts[uuid] = of_gpu.gpu_watts
 
 
 def _device(channel: str) -> str:

@@ -1,0 +1,194 @@
+"""Exploration: now and then a task tries the device that was not chosen, where that could pay, under a budget. Pure.
+
+    what      Thompson sampling: the other device is taken with the probability that a draw from the beliefs about the
+              task makes it the better one. For a policy that reads the threshold (`selector`) that is the probability
+              of the threshold's other outcome, for one that compares costs (`balanced`, `min_time`, ...) that of a
+              normal difference of logarithms.
+    where     on idle devices only
+    how much  `TrialBudget`: the seconds of trials are at most a share of all device seconds
+
+The propensity of the device taken follows in closed form: it is exact for the estimates, the queues and the budget at
+that moment, which are all that the draw depends on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+from placement.prediction.runtime_history import PRIOR_STD, RunHistory
+from placement.scheduling.candidates import CandidateSet, Choice, Policy, Waits, has
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of
+from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, stale
+from placement.spec.joint_threshold import JointThreshold
+from placement.spec.task import Device
+
+DEFAULT_SHARE = 0.01
+"""Share of all device seconds that trials may take."""
+LEAST_PROBABILITY = 0.02
+"""A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
+STANDARD = NormalDist()
+OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
+
+
+class TrialBudget:
+    """The device seconds that trials may still take, as far as this driver knows.
+
+    explores_known: tasks that the estimates know are explored too; else cold starts alone.  granted_s: of the placement
+    actor's last report.  spent_s: expected seconds of all trials that this driver has sent.
+    """
+
+    __slots__ = ("_counted_s", "_told_before_s", "_told_s", "explores_known", "granted_s", "spent_s")
+
+    def __init__(self, granted_s: float = 0.0, *, explores_known: bool = False) -> None:
+        self.granted_s, self.explores_known = granted_s, explores_known
+        self.spent_s = self._told_s = self._told_before_s = self._counted_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left: those granted, less the trials that the grant does not count yet."""
+        return self.granted_s - (self.spent_s - self._counted_s)
+
+    def spend(self, seconds: float) -> None:
+        """Counts a trial that is sent now, by its expected seconds."""
+        self.spent_s += seconds
+
+    def untold(self) -> float:
+        """Seconds of the trials sent since the last call, to be told to the placement actor."""
+        told, self._told_s = self._told_s, self.spent_s
+        return self._told_s - told
+
+    def renew(self, granted_s: float) -> None:
+        """Takes over a report. Trials told since the report before may not be counted in it: they stay subtracted."""
+        self.granted_s, self._counted_s, self._told_before_s = granted_s, self._told_before_s, self._told_s
+
+
+class Trial(NamedTuple):
+    """A device that could be tried. configs: idle ones, the cheapest first.
+
+    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
+    of the belief about them, which is charged to the budget.
+    """
+
+    device: Device
+    configs: tuple[str, ...]
+    probability: float
+    seconds: float | None
+    expected_s: float
+
+
+def explored(
+    choice: Choice, found: CandidateSet, policy: Policy, budget: TrialBudget, chance: Callable[[], float]
+) -> Choice:
+    """The choice of a policy, or a trial of the other device in its place; with its propensity.
+
+    chance: uniform numbers in [0, 1), asked only where there is something to try.
+    """
+    if choice.propensity != 1.0 or not has(policy, "needs_estimates"):
+        return choice
+    return drawn(choice, trial_of(choice, found, policy), f"tries_{OTHER[choice.device]}", budget, chance)
+
+
+def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget, chance: Callable[[], float]) -> Choice:
+    """The choice, or the trial with its probability, where the budget has room for it. reason: of the trial."""
+    if trial is None or trial.probability < LEAST_PROBABILITY or trial.expected_s > budget.left_s:
+        return choice
+    if chance() >= trial.probability:
+        return replace(choice, propensity=1.0 - trial.probability)
+    return Choice(
+        trial.device, trial.configs, reason, choice.probability, trial.probability, 0.0, trial.seconds,
+        gpu_price=choice.gpu_price, trial_s=trial.expected_s,
+    )  # fmt: skip
+
+
+def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | None:
+    """The trial of the other device; None where no idle one could pay."""
+    device = OTHER[choice.device]
+    if has(policy, "ignores_queues") and threshold_probability(choice, device) < LEAST_PROBABILITY:
+        return None
+    options = _options(found, policy)
+    own = [one for one in options if one.device == choice.device and not set(one.configs).isdisjoint(choice.configs)]
+    idle = [one for option in options if option.device == device and (one := _idle(option, found.waits)).configs]
+    if not idle or not own:
+        return None
+    taken, best = own[0], idle[0]
+    std = _log_cost_std(found, taken, best)
+    if has(policy, "ignores_queues"):
+        probability = threshold_probability(choice, device)
+    else:
+        probability = cheaper_probability(choice, taken, best, std)
+    configs = tuple([config for option in idle for config in option.configs])
+    return Trial(device, configs, probability, best.seconds, best.seconds * math.exp(0.5 * std * std))
+
+
+def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
+    """The trial of an idle GPU by a task of which its CPU runs alone are known; None where no GPU idles.
+
+    Its speed-up is believed to lie around 1, a factor of exp(PRIOR_STD) either way.
+    """
+    configs = idle_of(found.gpu_configs(), "gpu", found.waits)
+    timed = [(t.seconds, t.runs) for place, t in seen.timings.items() if place.device == "cpu" and t.seconds]
+    if not configs or not timed:
+        return None
+    seconds = sum(mean * runs for mean, runs in timed if mean) / sum(runs for _, runs in timed)
+    probability = STANDARD.cdf(-math.log(thresholds.speedup) / PRIOR_STD)
+    return Trial("gpu", configs, probability, None, seconds * math.exp(0.5 * PRIOR_STD**2))
+
+
+def idle_of(configs: Iterable[str], device: Device, waits: Waits | None) -> tuple[str, ...]:
+    """The configs with a free device, by queues that were polled of late; none where nothing is known of them."""
+    if waits is None or stale(waits):
+        return ()
+    names = tuple(configs)
+    known = waits.waits_s([(config, device) for config in names])
+    return tuple([config for config, wait in zip(names, known, strict=True) if wait == 0.0])
+
+
+def threshold_probability(choice: Choice, device: Device) -> float:
+    """The probability that the threshold's outcome is the device; 0 where the choice tells none."""
+    p = choice.probability
+    return 0.0 if p is None else p if device == "gpu" else 1.0 - p
+
+
+def cheaper_probability(choice: Choice, own: Option, other: Option, std: float) -> float:
+    """The probability that another option ends cheaper than the one taken: of a normal difference of logarithms."""
+    price = max(1.0, choice.gpu_price or 1.0)
+    costs = [one.cost * (price if one.device == "gpu" else 1.0) for one in (own, other)]
+    gain = math.log((costs[0] + (choice.wait_s or 0.0)) / costs[1])
+    return STANDARD.cdf(gain / std) if std > 0 else float(gain > 0)
+
+
+def may_explore(probability: float | None) -> bool:
+    """Whether a threshold's probability leaves a device to be tried, now or once the budget has room."""
+    return probability is None or LEAST_PROBABILITY <= probability <= 1.0 - LEAST_PROBABILITY
+
+
+def _options(found: CandidateSet, policy: Policy) -> list[Option]:
+    """All options, the cheapest first; `cost` is the figure that the policy compares."""
+    kept = found.costs
+    if isinstance(kept, CostTable) and kept.all is not None:
+        options = kept.all.options
+    else:
+        options = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
+    if isinstance(policy, MinScorePolicy):
+        options = [option._replace(cost=policy.cost_of(option)) for option in options]
+    return sorted(options, key=lambda option: option.cost)
+
+
+def _idle(option: Option, waits: Waits | None) -> Option:
+    return option._replace(configs=idle_of(option.configs, option.device, waits))
+
+
+def _log_cost_std(found: CandidateSet, own: Option, other: Option) -> float:
+    """Standard deviation of the logarithm of two options' ratio: of their seconds, or of the speed-up where less."""
+    deviations = []
+    for option in (own, other):
+        estimate = found.estimate(option.group)
+        std = None if estimate is None else estimate.basis_on(option.device).seconds_std
+        deviations.append(PRIOR_STD if std is None else std)
+    gpu = found.estimate(own.group if own.device == "gpu" else other.group)
+    of_both = math.hypot(*deviations)
+    return of_both if gpu is None or gpu.speedup is None else min(of_both, gpu.speedup.std)
