@@ -33,7 +33,7 @@ from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 20}
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10}
 SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
