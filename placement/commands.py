@@ -36,6 +36,7 @@ def start(
     keep_days: float | None = None,
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     exploration: float | None = None,
+    learn: bool | None = None,
     seconds_per_joule: float | str | os.PathLike[str] | PriceSchedule | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
@@ -57,10 +58,12 @@ def start(
     exploration: share of the cluster's device seconds, from 0 to 1, that runs may take which try the other device
         because it could be the better one (see Concepts). None: tasks of which nothing is known try a GPU, for 0.01
         at most. strict=True explores nothing.
+    learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
+        (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
     seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
         tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
-    SelectorError, OptionError or ControlPlaneError.
+    SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
     from placement.ray_internals.way import places
 
@@ -80,11 +83,18 @@ def start(
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete, exploration, price,
+        None if types is None else checked(types), complete, exploration, learn, price,
     )  # fmt: skip
+    learner = None if learn is None else profiling_module("profiling.learning_loop.learner_actor", "learn=")
     if not places():
         return NOT_PLACED
+    if learn and settings.log is None and call("status", timeout_s=timeout_s)["log"] is None:
+        raise OptionError(
+            "learn=True needs a log to learn from; give log= too: a path on the head, or s3://bucket/log."
+        )
     call("configure", settings, data, timeout_s=timeout_s)
+    if learner is not None:
+        _set_learner(learner, bool(learn), timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -206,6 +216,13 @@ def profiling_module(name: str, what: str) -> Any:
             f"{what} takes the extra `profiling`, of which {error.name} is not installed here: "
             "pip install 'ray-placement[profiling]', on every node."
         ) from error
+
+
+def _set_learner(learner: Any, learn: bool, timeout_s: float) -> None:
+    if learn:
+        learner.start_learner(call("status", timeout_s=timeout_s)["log"])
+    else:
+        learner.stop_learner()
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:

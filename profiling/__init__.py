@@ -9,6 +9,7 @@ The folders are rooms; each imports only rooms above it in this list:
     simulation   a cluster's queues over a trace of arrivals, with a bound that no schedule beats
     learning     learners, and the Ray Train job that refits the selector file
     active_learning    what a sweep measures next where its time is short; sweeps of a user's own functions
+    learning_loop      drift, trials of challengers, swaps and rollbacks without a person; their simulation
     evaluation   policies and learners on held-out pairs
     report       the page, its plots, and tables for the terminal
     paper        each part of the paper's evaluation, beside the published figures

@@ -11,6 +11,7 @@ In Prometheus the names begin with `ray_placement_`; a dashboard for Grafana is 
     queue_tasks, wait_seconds   running and waiting, and the wait expected now, by config and device; while callers
                           whose policy looks at queues ask for them
     records_received, records_written, records_lost
+    learning_events       refits, verdicts, swaps, rollbacks and drifts of the learner, by kind
     selector              1 for the version in service, 0 for those before it; snapshot: its version
 """
 
@@ -75,6 +76,7 @@ class Metrics:
         self._tasks = Gauge(PREFIX + "queue_tasks", "Running and waiting, in CPUs or GPUs.", ("config", "device"))
         self._wait = Gauge(PREFIX + "wait_seconds", "Expected wait of a new task, s.", ("config", "device"))
         self._records = {name: Gauge(PREFIX + name, "Rows of the log.") for name in RECORDS}
+        self._learned = Counter(PREFIX + "learning_events", "What the learner did or found.", ("kind",))
         self._selector = Gauge(PREFIX + "selector", "1: the selector in service.", ("version",))
         self._snapshot = Gauge(PREFIX + "snapshot", "Version of the snapshot.")
         self._trials = Gauge(PREFIX + "trial_seconds", "Seconds of runs that tried a device, s.")
@@ -129,6 +131,10 @@ class Metrics:
             self._saved.inc(saved)
         if regret:
             self._regret.inc(regret)
+
+    def learned(self, kind: str) -> None:
+        """Counts an event of the learner."""
+        self._learned.inc(1.0, {"kind": kind})
 
     def state(
         self, counts: Mapping[str, int], selector: str, snapshot: int, backlog: Backlog, trials: Mapping[str, float]

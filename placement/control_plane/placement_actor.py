@@ -9,6 +9,7 @@ restarts for ever; its settings lie in Ray's key-value store and its records in 
     history_changes   the changes of the history since a revision
     history_recovery  the history restored from the log
     load_monitor      the cluster's queues
+    learning          the learner's events, and drifts of the history
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import ray
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
+from placement.control_plane.learning import Learning, Shift, shift
 from placement.control_plane.load_monitor import POLL_EVERY_S, LoadMonitor
 from placement.control_plane.metrics import EVERY_S as METRICS_EVERY_S
 from placement.control_plane.metrics import Metrics
@@ -54,6 +56,7 @@ from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
 from placement.scheduling.energy_price import price_of_data
+from placement.scheduling.exploration import DEFAULT_SHARE
 from placement.scheduling.policies.registry import name_of, policy_of, priced
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
@@ -87,6 +90,7 @@ class PlacementActor:
         self.trials = TrialAccount(load_trials(self.store))
         self.monitor = LoadMonitor(self.revision.number)
         self.metrics = Metrics()
+        self.learning = Learning()
         self.intake = Intake(
             load_count(self.store, "rows_lost"), lambda lost: save_count(self.store, "rows_lost", lost)
         )
@@ -134,6 +138,15 @@ class PlacementActor:
         self._save()
         return self.selectors.current.version
 
+    async def learned(
+        self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[Shift] | None = None
+    ) -> None:
+        """Takes the learner's state, its new events, and places of the history that have drifted."""
+        await self.ready()
+        shift(self.history, shifts or [])
+        for event in await self.learning.take(state, events, self.settings.log):
+            self.metrics.learned(event["kind"])
+
     def _save(self) -> None:
         save_settings(self.store, self.settings, self.selectors.to_list())
         self.revision.advance()
@@ -160,7 +173,7 @@ class PlacementActor:
         return Update(
             version, self.inventory, self.selectors.current.version, self.policy,
             self.changes.since(known if same_life else None), self.registry.worth_waiting_for, time.time(),
-            self.settings.compression, bool(self.settings.exploration),
+            self.settings.compression, bool(self.exploration),
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -188,13 +201,19 @@ class PlacementActor:
         price = self.settings.seconds_per_joule
         return priced(policy_of(self.settings.policy or DEFAULT_POLICY), price_of_data(price))
 
+    @property
+    def exploration(self) -> float | None:
+        """The share of device seconds for trials; a learner, which lives by them, has the default where none is set."""
+        share = self.settings.exploration
+        return DEFAULT_SHARE if share is None and self.settings.learn else share
+
     # --- load and nodes -----------------------------------------------------------------------------------------
 
     async def loads(self, known: int, wait_s: float) -> LoadReport:
         """The cluster's queues, once there is a report after number `known`, or after `wait_s`."""
         await self.ready()
         report = await self.monitor.report(known, wait_s)
-        return report._replace(trials_s=self.trials.left_s(self.settings.exploration))
+        return report._replace(trials_s=self.trials.left_s(self.exploration))
 
     async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
         """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
@@ -294,7 +313,8 @@ class PlacementActor:
             **self.intake.counts(), "nodes": node_rows(self.inventory),
             "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
             "decisions": list(self.metrics.last)[::-1],
-            "exploration": self.trials.view(self.settings.exploration),
+            "learning": self.learning.view(bool(self.settings.learn)),
+            "exploration": self.trials.view(self.exploration),
         }  # fmt: skip
 
     async def process_id(self) -> int:
@@ -304,7 +324,7 @@ class PlacementActor:
     async def _measure(self) -> None:
         self.metrics.state(
             self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog,
-            self.trials.view(self.settings.exploration),
+            self.trials.view(self.exploration),
         )  # fmt: skip
         save_trials(self.store, self.trials.to_dict())
         await asyncio.sleep(METRICS_EVERY_S)

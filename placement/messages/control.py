@@ -22,6 +22,7 @@ class Settings:
     log: URI of the log; without one none is kept.  emulator: "module:function".  compression: see `placement.start`.
     node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() returns them.
     node_types_complete: as its is_complete() says of them.  exploration: see `placement.start`.
+    learn: a learner runs.
     seconds_per_joule: a number, or a PriceSchedule's to_dict().
     """
 
@@ -33,6 +34,7 @@ class Settings:
     node_types: dict[str, dict[str, Any]] | None = None
     node_types_complete: bool | None = None
     exploration: float | None = None
+    learn: bool | None = None
     seconds_per_joule: float | dict[str, Any] | None = None
 
 

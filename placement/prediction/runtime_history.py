@@ -180,6 +180,13 @@ class History:
         elif share > seen.crowded.get(config, 0.0):
             self._put(key, replace(seen, crowded={**seen.crowded, config: share}))
 
+    def shift(self, key: Key, place: Place, log_factor: float) -> None:
+        """Takes the runs at a place, which has drifted, for what they would be now; see `Timings.shifted`."""
+        seen = self._seen.get(key)
+        timings = seen and seen.timings.get(place)
+        if seen and timings and timings.runs:
+            self._put(key, replace(seen, timings={**seen.timings, place: timings.shifted(log_factor)}))
+
     def restore(self, key: Key, runs: RunHistory) -> None:
         """Adds runs of before a restart; at a place that has as many since, those since stand."""
         now = self._seen.get(key, RunHistory())
@@ -242,7 +249,7 @@ def posterior(
     if not (cpu.runs or gpu.runs):
         return prior
     if not (cpu.runs and gpu.runs):
-        told = corrected(prior, log_slowdown([(prior, cpu, gpu)]))
+        told = corrected(prior, slowdown_of([(prior, cpu, gpu)]), thresholds)
         return told and with_beliefs(told, belief_of(told, cpu, "cpu", power), belief_of(told, gpu, "gpu", power))
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
@@ -253,30 +260,48 @@ def posterior(
     return with_beliefs(found, on_cpu, on_gpu)
 
 
-def log_slowdown(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
-    """Log of the factor by which runs took longer than estimated, over all that were timed; 0 where none was.
+class Slowdown(NamedTuple):
+    """Logs of the factors by which runs of a task took longer than estimated, on CPUs and on GPUs."""
 
-    told: an estimate, and what was timed of it on the CPU and on the GPU.
+    cpu: float = 0.0
+    gpu: float = 0.0
+
+
+def slowdown_of(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> Slowdown:
+    """The mean slowdown of all that was timed; that of a device without runs is the other one's, 0 without any.
+
+    A selector may be right about CPUs and wrong about GPUs: a mean of both would make the CPUs of nodes without runs
+    look fast, and fill them.  told: an estimate, and what was timed of it on the CPU and on the GPU.
     """
-    logs = [
-        timed.mean - math.log(seconds)
-        for estimate, cpu, gpu in told
-        if estimate is not None
-        for timed, seconds in ((cpu, estimate.cpu_seconds), (gpu, estimate.gpu_seconds))
-        if timed.runs and seconds is not None and 0 < seconds < math.inf
-    ]
-    return min(max(sum(logs) / len(logs), -LONGEST_LOG), LONGEST_LOG) if logs else 0.0
+    logs: tuple[list[float], list[float]] = ([], [])
+    for estimate, *timings in told:
+        seconds = (estimate.cpu_seconds, estimate.gpu_seconds) if estimate is not None else (None, None)
+        for timed, expected, found in zip(timings, seconds, logs, strict=True):
+            if timed.runs and expected is not None and 0 < expected < math.inf:
+                found.append(timed.mean - math.log(expected))
+    cpu, gpu = (min(max(sum(one) / len(one), -LONGEST_LOG), LONGEST_LOG) if one else None for one in logs)
+    return Slowdown(*(own if own is not None else other or 0.0 for own, other in ((cpu, gpu), (gpu, cpu))))
 
 
-def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:
-    """The estimate with its seconds so many times as long, and as many times the joules: its watts stay."""
-    if estimate is None or not log_factor:
+def corrected(estimate: Estimate | None, slowdown: Slowdown, thresholds: JointThreshold) -> Estimate | None:
+    """The estimate with its seconds so many times as long, and as many times the joules: its watts stay.
+
+    Where the devices differ the speed-up and P(GPU) follow; their spreads stay.
+    """
+    if estimate is None or not any(slowdown):
         return estimate
-    e, factor = estimate, math.exp(log_factor)
-    cpu, gpu, cpu_joules, gpu_joules = (
-        known and known * factor for known in (e.cpu_seconds, e.gpu_seconds, e.cpu_joules, e.gpu_joules)
-    )
-    return replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
+    e, (on_cpu, on_gpu) = estimate, map(math.exp, slowdown)
+    cpu, cpu_joules = (known and known * on_cpu for known in (e.cpu_seconds, e.cpu_joules))
+    gpu, gpu_joules = (known and known * on_gpu for known in (e.gpu_seconds, e.gpu_joules))
+    found = replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
+    faster, before = slowdown.cpu - slowdown.gpu, prior_spread(e, thresholds)
+    if not faster or before is None:
+        return found
+    speedup, energy = Spread(before.mean + faster, before.std), e.energy_ratio
+    power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - before.std**2))
+    energy = None if energy is None else Spread(energy.mean - faster, energy.std)
+    p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
+    return replace(found, p_gpu=p_gpu, speedup=speedup, energy_ratio=energy, energy_decides=decides or energy is None)
 
 
 def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from placement.errors import SelectorError
+from placement.prediction.corrected_selector import CORRECTED, corrected_selector_of
 from placement.prediction.mlp import classifier_of
 from placement.prediction.selector import Selector
 from placement.prediction.selector_checks import (
@@ -25,6 +26,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {
     "classifier": classifier_of,
     RATIO: speedup_selector_of,
     ROOFLINE: speedup_selector_of,
+    CORRECTED: lambda data: corrected_selector_of(data, selector_of),
 }
 """Kind of selector -> the function that makes it of a file's content."""
 

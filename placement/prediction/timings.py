@@ -12,6 +12,7 @@ SMALLEST_STD = 0.05  # of log seconds: what two runs of the same work differ by 
 DRIFT = 0.5  # StarPU's rule: a sample off by more than half contradicts the model
 LARGEST_STEP = math.log(1 + DRIFT)
 DRIFT_SAMPLES = 3  # as many in a row, and the entry starts anew
+SHIFT_STD = 0.15  # of the log of one task's factor about that of its device's drift
 EARLIER_CODE_STD = 0.5  # of log seconds: a change of the code makes it 1.6 times as fast or slow, as likely as not
 
 
@@ -65,6 +66,20 @@ class Timings(NamedTuple):
             strays=0,
             joules_runs=min(self.joules_runs, 1),
             joules_error=max(self.joules_error, math.expm1(EARLIER_CODE_STD)),
+        )
+
+    def shifted(self, log_factor: float) -> Timings:
+        """The timings as those of one run that takes so much longer (in logarithms), as surely as a drift of the device
+        tells; the watts stay.
+        """
+        return self._replace(
+            runs=min(self.runs, 1),
+            mean=self.mean + log_factor,
+            variance=max(self.variance, SHIFT_STD**2),
+            strays=0,
+            joules=None if self.joules is None else self.joules * math.exp(log_factor),
+            joules_runs=min(self.joules_runs, 1),
+            joules_error=max(self.joules_error, math.expm1(SHIFT_STD)),
         )
 
     @property

@@ -110,13 +110,22 @@ def cold_start(
     candidates: CandidateSet, seen: RunHistory | None, limits: Limits, snapshot: Snapshot, chance: Callable[[], float]
 ) -> Choice:
     """The choice for a task of which nothing is known: the CPU until it was timed, then now and then an idle GPU."""
-    cpu = candidates.cpu_configs
+    cpu = soonest_first(candidates)
     if not cpu or not candidates.gpu:
         return Choice("cpu", cpu, "only_device") if cpu else Choice("gpu", candidates.gpu_configs(), "only_device")
     choice, trials = Choice("cpu", cpu, COLD_START), snapshot.trials
     if limits.strict or trials is None or seen is None or seen.warm_runs("cpu") < COLD_START_RUNS:
         return choice
     return drawn(choice, cold_start_trial(candidates, seen, snapshot.thresholds), COLD_START_TRIAL, trials, chance)
+
+
+def soonest_first(candidates: CandidateSet) -> tuple[str, ...]:
+    """The configs of the CPU candidates, from the shortest queue on: any will do, and the task counts at the first."""
+    configs, waits = candidates.cpu_configs, candidates.waits
+    if waits is None or len(configs) < 2:
+        return configs
+    wait_s = dict(zip(configs, waits.waits_s([(config, "cpu") for config in configs]), strict=True))
+    return tuple(sorted(configs, key=lambda config: wait_s[config] or 0.0))
 
 
 def _decision(

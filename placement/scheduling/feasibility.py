@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from placement.prediction.estimate import Estimate, EstimateList, Estimates
 from placement.prediction.one_by_one import SingleNodeSelector, interference_model, power_model, prepared
-from placement.prediction.runtime_history import RunHistory, corrected, log_slowdown, posterior
+from placement.prediction.runtime_history import RunHistory, Slowdown, corrected, posterior, slowdown_of
 from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
 from placement.scheduling.gpu_share import gpu_share
@@ -157,14 +157,14 @@ class CandidateTable:
         """Candidates with the kinds that differ for this task (timed, or too small) as groups of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
-        off = self._log_slowdown(prior, seen) if seen else 0.0
+        slowdown = self._slowdown(prior, seen) if seen else Slowdown()
         groups: list[NodeGroup] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
             faults = {k.spec.config: gpu_fault(task, k, self.limits, seen) for k in group}
             alone = [k for k in group if k.spec.config in apart or faults[k.spec.config]]
             together = [k for k in group if not (k.spec.config in apart or faults[k.spec.config])]
-            known = corrected(prior[i], off) if group[0].grants_gpus else None
+            known = corrected(prior[i], slowdown, self.thresholds) if group[0].grants_gpus else None
             if together:
                 groups.append(self._group(together, len(estimates)))
                 estimates.append(known)
@@ -186,10 +186,10 @@ class CandidateTable:
         power = self.power.of(kind.spec, self.limits.cpus["cpu"])
         return posterior(prior, *self._timed(kind, seen), self.thresholds, power)
 
-    def _log_slowdown(self, prior: Estimates, seen: RunHistory) -> float:
-        """Log of the factor by which measured runs of a task take longer than the selector estimates; 0 of none."""
+    def _slowdown(self, prior: Estimates, seen: RunHistory) -> Slowdown:
+        """The slowdown of a task's runs on all kinds of node over the selector's estimates."""
         timed = {place.config for place in seen.timings}
-        return log_slowdown(
+        return slowdown_of(
             (prior[i], *self._timed(kind, seen))
             for i, group in enumerate(self.members)
             if group[0].grants_gpus

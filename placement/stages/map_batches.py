@@ -22,6 +22,7 @@ from placement.ray_internals.way import places
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.stages.requests import Requests
 from placement.stages.stage import TO_WORKERS, Stage
+from placement.stages.stage_stats import with_stats
 from placement.submission.captured_function import CapturedFunction
 from placement.submission.options import PlacementOptions, own_options, split
 
@@ -93,7 +94,7 @@ def _placed(dataset: Dataset, stage: Stage, slots: float, common: dict[str, Any]
     routers = max(1, math.ceil(in_flight / THREADS))
     threads = math.ceil(in_flight / routers)
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
-    return dataset.map_batches(
+    made = dataset.map_batches(
         type(name, (Router,), {"__module__": Router.__module__}),
         fn_constructor_args=(stage,),
         zero_copy_batch=True,
@@ -101,6 +102,7 @@ def _placed(dataset: Dataset, stage: Stage, slots: float, common: dict[str, Any]
         **_threaded(routers, threads),
         **common,
     )
+    return with_stats(made, stage)
 
 
 def _threaded(actors: int, threads: int) -> dict[str, Any]:

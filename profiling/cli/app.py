@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from profiling.cli.bench import bench_command, bench_pipeline_command
+from profiling.cli.bench_learning import bench_learning_command
 from profiling.cli.cluster import nodes_command, swap_command
 from profiling.cli.demo import demo_command
 from profiling.cli.deploy import node_args_command, start_command
@@ -50,6 +51,7 @@ main.command(name="report")(report_command)
 main.command(name="demo")(demo_command)
 main.command(name="bench")(bench_command)
 main.command(name="bench-pipeline")(bench_pipeline_command)
+main.command(name="bench-learning")(bench_learning_command)
 main.command(name="import")(import_command)
 main.command(name="simulate")(simulate_command)
 main.command(name="status")(status_command)

@@ -73,6 +73,10 @@ def start_command(
     exploration: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Share of device seconds that trials of a device may take.")
     ] = None,
+    learn: Annotated[
+        bool | None,
+        typer.Option("--learn/--no-learn", help="A learner refits the selector from the log, and swaps it."),
+    ] = None,
     address: Address = None,
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
@@ -80,7 +84,7 @@ def start_command(
 
     connect(address)
     version = placement.start(
-        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration,
+        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration, learn=learn,
         seconds_per_joule=price_schedule,
     )  # fmt: skip
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

@@ -69,12 +69,35 @@ def rendered(view: dict[str, Any]) -> RenderableType:
             [q["config"], q["device"], f"{q['slots']:g}", f"{q['tasks']:.4g}", seconds(q["wait_s"])]
             for q in view["queues"]
         ]),
+        *_learning(view["learning"]),
         _table("Last decisions", ["ago", "function", "ran on", "reason", "seconds"], [
             [seconds(now - d["time_utc"]), d["function"].rsplit(".", 1)[-1], f"{d['config']} {d['device']}",
              d["reason"] + (" (fell back)" if d["fallback"] else ""), seconds(d["compute_s"])]
             for d in view["decisions"][:SHOWN]
         ]),
     )  # fmt: skip
+
+
+def _learning(learning: dict[str, Any]) -> list[RenderableType]:
+    """The learner and its last events; nothing where there is none, and never was."""
+    from rich.text import Text
+
+    from profiling.report.learning import event_text
+
+    if not learning["on"] and not learning["events"]:
+        return []
+    age, trial = learning["seen_s"], learning.get("trial")
+    head = "learner: " + ("off" if not learning["on"] else "starts" if age is None else f"seen {age:.1f} s ago")
+    if age is not None:
+        head += f", {learning['rows']} runs learned from, champion {learning['champion']}"
+    if trial:
+        head += (
+            f"\ntrial of {learning['challenger']}: {trial['differing']} of {trial['runs']} runs decided otherwise, "
+            f"{trial['covered']} of them with overlap"
+        )
+    now = time.time()
+    events = [[seconds(now - event["time_utc"]), event["kind"], event_text(event)] for event in learning["events"]]
+    return [Text(head), _table("Last events of learning", ["ago", "event", "what"], events[:SHOWN])]
 
 
 def seconds(value: float | None) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from placement.errors import LogError, NotServedError, OptionError
 from placement.log import read_log
+from placement.log.events import read_events
 from placement.log.whole_file import write_whole
 from placement.prediction.gaussian_process import INPUTS
 from placement.prediction.selector import Selector
@@ -31,6 +32,7 @@ from placement.prediction.selector_file import selector_of
 from placement.prediction.speedup_selector import SpeedupSelector
 from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
+from profiling.dataset.drifts import after_drifts, drifts_of
 from profiling.dataset.one_sided import one_sided_frame
 from profiling.dataset.pairs import labelled, pairs
 from profiling.emulation.emulated_cluster import environment_of
@@ -108,12 +110,13 @@ def refit(
 def training_frame(log: str | os.PathLike[str], rule: JointThreshold, learner: str = DEFAULT) -> pd.DataFrame:
     """The labelled pairs of a log that the learner can take: whose features are known, or for "ratio" the FLOPs.
 
-    For "ratio" also production work that ran on one device alone, where there is enough of it: no row then has a label.
+    Rows of before a drift that the learner found are scaled by its factor. For "ratio" also production work that ran
+    on one device alone, where there is enough of it: no row then has a label.
     Raises LogError where there is nothing to learn from, OptionError on an unknown learner.
     """
     if learner not in SELECTORS:
         raise OptionError(f"--learner {learner}: valid are {', '.join(SELECTORS)}.")
-    table = read_log(log)
+    table = after_drifts(read_log(log), drifts_of(read_events(log)))
     if learner == "ratio" and (one_sided := one_sided_frame(table)) is not None:
         return one_sided
     frame = labelled(pairs(table), rule, both_classes=True)

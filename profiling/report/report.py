@@ -9,6 +9,7 @@ from pathlib import Path
 
 from placement.errors import LogError
 from placement.log import readout
+from placement.log.events import read_events
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.spec.joint_threshold import JointThreshold
 from profiling.dataset.pairs import labelled, pairs
@@ -46,7 +47,7 @@ def gather(
     if not found.table.num_rows:
         raise LogError(f"the log at {os.fspath(log)} has no rows. `placement sweep -o {os.fspath(log)}` writes some.")
     rule = getattr(served, "thresholds", JointThreshold())
-    findings = Findings(os.fspath(log), found.table, served, rule, len(found.skipped))
+    findings = Findings(os.fspath(log), found.table, served, rule, len(found.skipped), events=read_events(log))
     try:
         known_pairs = labelled(pairs(found.table), rule)
     except LogError:

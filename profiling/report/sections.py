@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from placement.prediction.selector import Selector
 from placement.spec.joint_threshold import JointThreshold
-from profiling.report import figure_data, plots
+from profiling.report import batch_rates, figure_data, plots
 from profiling.report.html_parts import Section, TableCell, badges, number
+from profiling.report.learning import learning_section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ class Findings:
 
     log: path or URI of the rows.  table: all its rows.  skipped: files of it that could not be read.
     pairs: `dataset.labelled`, None where the log has no pairs.  p_gpu: the selector's P(GPU) of each pair.
-    evaluation: of those pairs; where there is none, no_evaluation says why.
+    evaluation: of those pairs; where there is none, no_evaluation says why.  events: of learning.
     """
 
     log: str
@@ -43,6 +44,7 @@ class Findings:
     p_gpu: Any = None
     evaluation: Evaluation | None = None
     no_evaluation: str = ""
+    events: Sequence[Mapping[str, Any]] = ()
 
 
 def _placed(findings: Findings) -> Section | None:
@@ -78,6 +80,14 @@ def _placed(findings: Findings) -> Section | None:
         [("", "Stacked bars: tasks of each function by the device they ran on.", plots.placed(where))],
         [head, *body],
     )
+
+
+def _batches(findings: Findings) -> Section | None:
+    return batch_rates.section(findings.table)
+
+
+def _learning(findings: Findings) -> Section | None:
+    return learning_section(findings.events)
 
 
 def _production(table: pa.Table) -> Any:
@@ -240,5 +250,5 @@ def _hardware(findings: Findings) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
-    _placed, _share, _plane, _policies, _accuracy, _curves, _hardware,
+    _placed, _batches, _learning, _share, _plane, _policies, _accuracy, _curves, _hardware,
 )  # fmt: skip

@@ -1,0 +1,30 @@
+"""`placement bench-learning`: the loop of learning in simulation, beside history alone, no learning and the oracle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from profiling.cli.options import Json
+
+
+def bench_learning_command(
+    scenarios: Annotated[str, typer.Option(help="Of a to e, with commas between.")] = "a,b,c,d,e",
+    tasks: Annotated[int, typer.Option(min=1000, help="Of each run of (a).")] = 200_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of (a).")] = 20,
+    changed_tasks: Annotated[int, typer.Option(min=2000, help="Of each run of (b) to (e).")] = 60_000,
+    changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 5,
+    json: Json = None,
+) -> None:
+    """Drift, refits, swaps and rollbacks in simulation: regret over time, and the tasks until it is back."""
+    from profiling.learning_loop.benchmark import benchmark
+    from profiling.learning_loop.tables import tables_of
+    from profiling.report import console_tables
+
+    names = [name.strip() for name in scenarios.split(",") if name.strip()]
+    found = benchmark(
+        names, tasks=tasks, seeds=seeds, changed_tasks=changed_tasks, changed_seeds=changed_seeds,
+        advance=console_tables.say,
+    )  # fmt: skip
+    console_tables.show(tables_of(found), json, found)

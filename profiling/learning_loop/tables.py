@@ -1,0 +1,79 @@
+"""The figures of `placement bench-learning` as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+TITLES = {
+    "a": "nothing changes",
+    "b": "one config's GPU becomes 2 times slower",
+    "c": "a kind of node joins that nobody measured",
+    "d": "the mix shifts to a family never seen",
+    "e": "all CPUs become 1.5 times faster",
+}
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def tables_of(found: Mapping[str, Any]) -> RenderableType:
+    """Tables of `benchmark`'s figures: regrets are shares of the oracle's cost, and over time after the change."""
+    from rich.console import Group
+
+    changed = {name: one for name, one in found.items() if name in TITLES and name != "a"}
+    parts = [_unchanged(found["a"])] if "a" in found else []
+    return Group(*parts, *([_changed(changed), _over_time(changed)] if changed else []))
+
+
+def _unchanged(one: Mapping[str, Any]) -> RenderableType:
+    title = f"(a) {TITLES['a']}: {one['seeds']} runs of {one['tasks']:,} tasks"
+    heads = ("drifts", "swaps", "harmful swaps", "rollbacks", "regret", "history alone", "without learning")
+    row = [str(one[name]) for name in ("drifts", "swaps", "harmful_swaps", "rollbacks")]
+    return _table(title, heads, [[*row, *(_percent(one[n]) for n in ("regret", "history_alone", "without_learning"))]])
+
+
+def _changed(changed: Mapping[str, Any]) -> RenderableType:
+    heads = ("scenario", "tasks to recover", "regret before", "first 500", "after", "history alone", "without learning",
+             "swaps", "harmful", "rollbacks")  # fmt: skip
+    names = ("regret_before", "regret_of_first", "regret_after", "history_alone", "without_learning")
+    rows = [
+        [f"({name}) {TITLES[name]}", "-" if one["tasks_to_recover"] is None else str(one["tasks_to_recover"]),
+         *(_percent(one[n]) for n in names), *(str(one[n]) for n in ("swaps", "harmful_swaps", "rollbacks"))]
+        for name, one in changed.items()
+    ]  # fmt: skip
+    return _table("Regret of the kind's tasks, as a share of the oracle's cost", heads, rows)
+
+
+def _over_time(changed: Mapping[str, Any]) -> RenderableType:
+    highest = max(max(curve) for one in changed.values() for curve in one["over_time"].values())
+    rows = [
+        [name if way == "learning" else "", way, _bars(curve, highest)]
+        for name, one in changed.items()
+        for way, curve in one["over_time"].items()
+    ]
+    return _table(f"Regret over time after the change; a full block is {_percent(highest)}; the oracle's is 0",
+                  ("", "way", "regret"), rows)  # fmt: skip
+
+
+def _bars(curve: list[float], highest: float) -> str:
+    last = len(BLOCKS) - 1
+    return "".join(BLOCKS[min(last, round(last * max(0.0, one) / max(highest, 1e-12)))] for one in curve)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _table(title: str, heads: tuple[str, ...], rows: list[list[str]]) -> RenderableType:
+    from rich.table import Table
+
+    from profiling.terminal import ResponsiveTable
+
+    table = Table(title=title, title_justify="left")
+    for head in heads:
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*row)
+    return ResponsiveTable(table)
