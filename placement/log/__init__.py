@@ -5,6 +5,7 @@
     writer   LogWriter appends; `compact` merges many small files, `expire` ends old ones
     reader   read_log, readout, done_cells
     tail     the last rows as arrays, bounded in rows and time
+    events   events of learning, in a folder of their own beside the rows
     log_file, conversion   one file of the log, also one that another program wrote, or the reason why it is none
     ingest, retention      the actor's side: batches of rows taken in once; old rows deleted, small files merged
     lost_records           rows that went with a killed worker, counted

@@ -12,5 +12,6 @@ fit_power                                watts on each device, which make joules
 fit_interference                         how much tasks on one GPU slow each other
 timings                                  the timings that these are fitted to
 history_replay                           the posterior after runs of the same task
+counterfactuals, random_effects          the run that was not made, from rows on one device
 refit                                    the Ray Train job, from the log to a selector file
 """
