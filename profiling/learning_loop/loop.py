@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from placement.prediction.corrected_selector import corrected_by
+from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector import Selector
+from placement.prediction.selector_trial import trial_of
 from placement.prediction.timings import Timings
 from placement.spec.task import DEVICES, Device
 from profiling.learning_loop.beliefs import Belief, CellHistory, SelectorView, cost
@@ -83,6 +84,7 @@ class LearningLoop:
     _next_refit: int = FIRST_REFIT_ROWS
     _reason: str = NEW_ROWS
     _doubted: set[Stream] = field(default_factory=set)
+    _served: tuple[tuple[str, str | None], SelectorView] | None = None
     _known: set[int] = field(default_factory=set)
     _new_work: int = 0
 
@@ -159,6 +161,21 @@ class LearningLoop:
             "former": self.former and self.former.selector.version,
             "trial": self.trial and self.trial.state(), "watch": self.watch and self.watch.state(),
         }  # fmt: skip
+
+    @property
+    def served(self) -> SelectorView:
+        """The view of the selector to serve: the champion, doubted where the selector that it is compared with differs.
+
+        Exploration then tries what tells the two apart.
+        """
+        rival = self.challenger or self.former
+        key = (self.version, rival and rival.selector.version)
+        if self._served is None or self._served[0] != key:
+            if self._served is not None and self._served[1] is not self.champion:
+                self.history.forget(self._served[1])
+            trial = rival and trial_of(self.champion.selector, rival.selector)
+            self._served = key, (self.history.view(trial) if trial else self.champion)
+        return self._served[1]
 
     @property
     def version(self) -> str:

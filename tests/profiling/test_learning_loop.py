@@ -130,6 +130,19 @@ def test_without_overlap_there_is_no_verdict_and_it_is_said() -> None:
     assert trial.covered == 0
 
 
+def test_while_a_challenger_is_tried_the_champion_decides_and_doubts_where_they_differ() -> None:
+    loop = LearningLoop.of(Fixed("first", 30.0, 10.0, std=0.1))
+    at = loop.history.index(cell())
+    assert loop.served is loop.champion
+    sure = loop.served.belief(at)
+    loop.challenge(Fixed("other", 10.0, 30.0, std=0.1))
+    doubts = loop.served.belief(at)
+    assert doubts.device == sure.device == "gpu"
+    assert sure.p_gpu > 0.99 > 0.75 > doubts.p_gpu > 0.5
+    loop.challenge(Fixed("same", 30.0, 10.0, std=0.1))
+    assert loop.served.belief(at).p_gpu == sure.p_gpu
+
+
 def drive(loop: LearningLoop, at: int, device: str, seconds: float, runs: int, seed: int = 0) -> list[str]:
     """Kinds of the events of some runs of a cell, 10 % of noise."""
     noise = np.random.default_rng(seed).normal(0.0, 0.1, runs)
@@ -206,9 +219,6 @@ class FakeControl:
     def swap(self, selector: Selector) -> None:
         self.served.append(selector)
 
-    def rollback(self) -> None:
-        self.served.pop()
-
     def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Any]) -> None:
         self.state = state
         self.recorded += events
@@ -238,7 +248,8 @@ def test_the_learner_follows_the_log_and_serves_what_a_drift_shows(tmp_path: Pat
     writer.append([row(20.0, steps=number % 3 + 1) for number in range(40)])
     assert learner.step() == 40
     assert [event["kind"] for event in control.recorded] == ["drift", "swap"]
-    assert control.version() == learner.loop.version != "first"
+    assert learner.loop.version != "first"
+    assert control.version() == f"{learner.loop.version}~first"  # watched against the one before
     assert {shift[1].device for shift in control.shifts} <= {"gpu"}
     json.dumps(control.recorded)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from placement.errors import SelectorError
-from placement.prediction.corrected_selector import corrected_by
+from placement.prediction.drift_correction import corrected_by
 from placement.prediction.one_by_one import prepared
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.spec.node import paper_configs
