@@ -54,11 +54,14 @@ class Learner:
     def __init__(self, log: str, control: Control, refit: Callable[[], Selector]) -> None:
         self._control, self._refit = control, refit
         self._follower = LogFollower(log)
+        self._caught_up = False
         self._version = control.version()
         self.loop = LearningLoop.of(tried_champion(control.selector(self._version)))
 
     def step(self) -> int:
-        """One look at the log; the rows that it taught from."""
+        """One look at the log; the rows that taught something. Those of the first look were acted upon by a learner
+        before this one, or are of before there was any: they are remembered alone.
+        """
         version = self._control.version()
         if version != self._version:  # somebody else has swapped
             self.loop.replace_champion(tried_champion(self._control.selector(version)))
@@ -68,8 +71,13 @@ class Learner:
         for table in self._follower.new_rows(COLUMNS):
             for run in runs_of(table, nodes):
                 at = self.loop.history.index(run.cell)
-                if at is not None:
+                if at is None:
+                    continue
+                if self._caught_up:
                     events += self.loop.add(at, run.device, run.seconds, run.joules, run.propensity)
+                else:
+                    self.loop.remember(at, run.device, run.seconds, run.joules)
+        self._caught_up = True
         if self.loop.refit_due:
             events += self._refitted()
         served = self.loop.served.selector

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector import Selector
-from placement.prediction.selector_trial import trial_of
+from placement.prediction.selector_trial import SelectorTrial, trial_of
 from placement.prediction.timings import Timings
 from placement.spec.task import DEVICES, Device
 from profiling.learning_loop.beliefs import Belief, CellHistory, SelectorView, cost
@@ -102,7 +102,7 @@ class LearningLoop:
         if not is_run(device, seconds, propensity):
             self.refused += 1
             return []
-        joules = joules if joules is not None and 0.0 < joules < math.inf else None
+        joules = known_joules(joules)
         self.rows += 1
         events: list[Event] = []
         before = self.champion.belief(at)
@@ -114,6 +114,11 @@ class LearningLoop:
         self.history.add(at, device, seconds, joules)
         self._ask_for_refit(at)
         return events
+
+    def remember(self, at: int, device: Device, seconds: float, joules: float | None) -> None:
+        """Takes a run of before the loop began into the history; what it told was acted upon then."""
+        if is_run(device, seconds, 1.0):
+            self.history.add(at, device, seconds, known_joules(joules))
 
     # --- refits -------------------------------------------------------------------------------------------------
 
@@ -171,7 +176,7 @@ class LearningLoop:
         rival = self.challenger or self.former
         key = (self.version, rival and rival.selector.version)
         if self._served is None or self._served[0] != key:
-            if self._served is not None and self._served[1] is not self.champion:
+            if self._served is not None and isinstance(self._served[1].selector, SelectorTrial):
                 self.history.forget(self._served[1])
             trial = rival and trial_of(self.champion.selector, rival.selector)
             self._served = key, (self.history.view(trial) if trial else self.champion)
@@ -306,6 +311,11 @@ class LearningLoop:
 def is_run(device: str, seconds: float, propensity: float) -> bool:
     """Whether a row's figures can be those of a run. NaN, infinities and what is no chance are not."""
     return device in DEVICES and 0.0 < seconds < LONGEST_SECONDS and 0.0 < propensity <= 1.0
+
+
+def known_joules(joules: float | None) -> float | None:
+    """The joules of a run; None where they are no energy."""
+    return joules if joules is not None and 0.0 < joules < math.inf else None
 
 
 def still_old(timings: Timings, reference: tuple[int, float], log_factor: float) -> bool:
