@@ -15,6 +15,7 @@ from placement.messages.control import NODES_WAIT_S, Settings
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, selector_of
 from placement.scheduling.candidates import Policy
+from placement.scheduling.energy_price import PriceSchedule, data_of_price, joule_price
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.autoscaler_types import checked, is_complete
 from placement.spec.node import Inventory
@@ -37,6 +38,7 @@ def start(
     node_types: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     exploration: float | None = None,
     learn: bool | None = None,
+    seconds_per_joule: float | str | os.PathLike[str] | PriceSchedule | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> str:
     """Sets the settings of the whole cluster, and starts the placement actor where there is none.
@@ -48,7 +50,7 @@ def start(
     selector: a selector file. None: the selector in service, at first the shipped one.
     policy: a policy's name or an object with choose().
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
-        cpus) and gives an Emulated.
+        cpus, and of a task that shares its GPU how busy the others keep it) and gives an Emulated.
     compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
     keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
         always kept. Small files of the log are merged now and then.
@@ -59,6 +61,8 @@ def start(
         at most. strict=True explores nothing.
     learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
         (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
+    seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
+        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
@@ -74,12 +78,13 @@ def start(
         raise OptionError(
             f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
         )
+    price = None if seconds_per_joule is None else data_of_price(joule_price(seconds_per_joule))
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
     data = None if selector is None else read_selector(selector).to_dict()
     settings = Settings(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
-        None if types is None else checked(types), complete, exploration, learn,
+        None if types is None else checked(types), complete, exploration, learn, price,
     )  # fmt: skip
     if learn is not None:
         profiling_module(LEARNER, "learn=")

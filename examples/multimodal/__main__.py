@@ -11,18 +11,17 @@ import typer
 
 from profiling.cli.error_line import error_line
 
+OUTPUT = Path("out/multimodal")
+Option = typer.Option
+
 
 def main(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the log, the model and the page.")] = Path(
-        "out/multimodal"
-    ),
-    data: Annotated[
-        Path | None, typer.Option(help="Where clips/ lies, or is generated; OUTPUT/data if left out.")
-    ] = None,
-    width: Annotated[float, typer.Option(help="Of CLIP's layers; 1.0 is ViT-B/32.")] = 0.25,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the fusion head.")] = 30,
-    address: Annotated[str | None, typer.Option(help="A cluster's; left out: emulated nodes are started.")] = None,
-    configs: Annotated[str, typer.Option(help="The emulated nodes.")] = "A,D",
+    output: Annotated[Path, Option("--output", "-o", help="Folder of the log, the model and the page.")] = OUTPUT,
+    data: Annotated[Path | None, Option(help="Where clips/ lies, or is generated; else OUTPUT/data.")] = None,
+    width: Annotated[float, Option(help="Of CLIP's layers; 1.0 is ViT-B/32.")] = 0.25,
+    epochs: Annotated[int, Option(min=1, help="Of the fusion head.")] = 30,
+    address: Annotated[str | None, Option(help="A cluster's; left out: emulated nodes are started.")] = None,
+    configs: Annotated[str, Option(help="The emulated nodes.")] = "A,D",
 ) -> None:
     """Decodes, embeds, trains, applies and evaluates: a multimodal pipeline on CPUs and GPUs at once."""
     with error_line():

@@ -105,7 +105,7 @@ def one_epoch(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            loss_sum += float(loss) * len(labels)
+            loss_sum += loss.item() * len(labels)
             right += int((logits.argmax(-1) == labels).sum())
         if seen is not None:
             print(json.dumps({"rows": rows}), file=seen, flush=True)

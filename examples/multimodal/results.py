@@ -100,14 +100,14 @@ def write_page(
     found, right = by_device(finished.log), accuracies(finished.predictions)
     models = found[found["stage"] != "decode"]
     on_gpu = models.loc[models["device"] == "gpu", "rows"].sum() / models["rows"].sum()
-    provenance = badges(times=finished.log.to_pandas()["time_provenance"].value_counts().to_dict())
+    counts = finished.log.to_pandas()["time_provenance"].value_counts().to_dict()
+    by_label = confusion_cells(confusion(finished.predictions, labels), labels)
     sections = [
-        section("Stages by device", "Each batch went where it ended sooner at its price.", device_cells(found), provenance),
-        Section("Training", "The first epoch trained on clips as they came out of the stages.", "", [training(finished)]),
+        section("Stages", "A batch goes where it ends sooner at its price.", device_cells(found), badges(times=counts)),
+        Section("Training", "The first epoch is the stream itself, while clips are decoded.", "", [training(finished)]),
         section("Right answers", "Of each kind of data alone, and of all together.", accuracy_cells(right)),
-        section("Answers by label", "A row is a label, a column an answer.",
-                confusion_cells(confusion(finished.predictions, labels), labels)),
-    ]  # fmt: skip
+        section("Answers by label", "A row is a label, a column an answer.", by_label),
+    ]
     tiles = tile(f"{right['together']:.0%}", "right, by all data together")
     tiles += tile(f"{on_gpu:.0%}", "of the clips embedded on GPUs")
     facts = "".join(fact(name, f"{value:.0f} s") for name, value in seconds.items())

@@ -28,7 +28,7 @@ SIZE = ("flops", "input_bytes", "batch_size", "parameters", "steps")
 TEXTS = ("function", "function_key", "config", "device", "source", "policy", "fallback", "error", "time_provenance")
 NUMBERS = (
     *SIZE, "cpus", "emulated", "cold", "startup_s", "transfer_s", "compute_s", "cpu_joules", "gpu_joules",
-    "energy_error", "peak_memory_bytes",
+    "energy_error", "peak_memory_bytes", "gpus", "gpu_utilisation", "neighbours",
 )  # fmt: skip
 COLUMNS = TEXTS + NUMBERS
 LARGEST_SIZE = 2.0**120
@@ -148,6 +148,17 @@ class Rows:
         measured = self.gpu & ~self.emulated & (memory > 0) & np.isfinite(memory)
         return np.where(measured, memory, 0.0)
 
+    def utilisation(self) -> Floats:
+        """Busy share of the GPU of each run that was alone there; 0 where it is not known. Emulated ones always are."""
+        busy, neighbours = self._numbers["gpu_utilisation"], np.nan_to_num(self._numbers["neighbours"])
+        known = self.gpu & (busy > 0) & np.isfinite(busy) & (self.emulated | (neighbours == 0))
+        return np.where(known, busy, 0.0)
+
+    def crowded(self, row: int) -> float | None:
+        """The share of a GPU that a run had beside neighbours; None where it had none."""
+        share = float(self._numbers["gpus"][row])
+        return share if share < 1 and self._numbers["neighbours"][row] > 0 else None
+
     def why(self, row: int) -> str:
         """The reason for which a run fell back."""
         codes, values = self._texts["fallback"]
@@ -195,8 +206,12 @@ def _add_unfit(
     chosen = rows.unfit[at] & (entry >= 0)
     for row, one in zip(at[chosen].tolist(), entry[chosen].tolist(), strict=True):
         place = places[number[row]]
-        here = found[one].nodes.setdefault((place.config, bool(node[number[row]] % 2)), RunHistory({}, {}))
-        here.unfit[place.config] = rows.why(row)
+        here = found[one].nodes.setdefault((place.config, bool(node[number[row]] % 2)), RunHistory({}, {}, {}))
+        share = rows.crowded(row)
+        if share is None:
+            here.unfit[place.config] = rows.why(row)
+        else:
+            here.crowded[place.config] = max(share, here.crowded.get(place.config, 0.0))
 
 
 def _add_timings(
@@ -208,21 +223,23 @@ def _add_timings(
     order = np.argsort(group, kind="stable")
     at, group = at[order], group[order]
     joules, errors = rows.joules()
-    runs = Samples(group, rows.seconds[at], joules[at], errors[at], rows.memory()[at])
+    runs = Samples(group, rows.seconds[at], joules[at], errors[at], rows.memory()[at], rows.utilisation()[at])
     nodes: list[Node] = [(place.config, bool(n % 2)) for place, n in zip(places, node.tolist(), strict=True)]
     for one, timings in zip(group[runs.first].tolist(), runs.timings(), strict=True):
         which, where = divmod(one, len(places))
         here = found[which].nodes
         if nodes[where] not in here:
-            here[nodes[where]] = RunHistory({}, {})
+            here[nodes[where]] = RunHistory({}, {}, {})
         here[nodes[where]].timings[places[where]] = timings
 
 
 class Samples:
     """Runs by group (a key at a place), in the order in which they were. The first of a group is set aside as cold."""
 
-    def __init__(self, group: Integers, seconds: Floats, joules: Floats, errors: Floats, memory: Floats) -> None:
-        self.seconds, self.joules, self.errors, self.memory = seconds, joules, errors, memory
+    def __init__(
+        self, group: Integers, seconds: Floats, joules: Floats, errors: Floats, memory: Floats, busy: Floats
+    ) -> None:
+        self.seconds, self.joules, self.errors, self.memory, self.busy = seconds, joules, errors, memory, busy
         self.first: Integers = np.flatnonzero(np.r_[True, group[1:] != group[:-1]][: len(group)])
         self.end = np.r_[self.first[1:], len(group)]
         self.logs = np.log(np.maximum(seconds, SHORTEST_S))
@@ -255,7 +272,7 @@ class Samples:
         joules_runs = self._sums(known.astype(float)).astype(np.int64)
         joules = self._sums(np.where(known, self.joules, 0.0)) / np.maximum(joules_runs, 1)
         errors = np.maximum.reduceat(np.where(known & self.warm, self.errors, 0.0), self.first)
-        memory = np.maximum.reduceat(self.memory, self.first)
+        memory, busy = (np.maximum.reduceat(values, self.first) for values in (self.memory, self.busy))
         strays = self._strays(runs)
         in_a_row = strays.copy()  # a group's first run is none, so that no row of them goes on from group to group
         last = in_a_row[self.end - 1].astype(np.int64)
@@ -263,10 +280,10 @@ class Samples:
             in_a_row[back:] &= strays[:-back]
             last += in_a_row[self.end - 1]
         drifts = np.logical_or.reduceat(in_a_row, self.first)
-        columns = (runs, mean, variance, joules, joules_runs, errors, memory, drifts, last)
+        columns = (runs, mean, variance, joules, joules_runs, errors, memory, busy, drifts, last)
         return [
-            self._one_by_one(i) if drift else Timings(n, m, v, j if k else None, s, True, k, e, b or None)
-            for i, (n, m, v, j, k, e, b, drift, s) in enumerate(zip(*(c.tolist() for c in columns), strict=True))
+            self._one_by_one(i) if drift else Timings(n, m, v, j if k else None, s, True, k, e, b or None, u or None)
+            for i, (n, m, v, j, k, e, b, u, drift, s) in enumerate(zip(*(c.tolist() for c in columns), strict=True))
         ]
 
     def _one_by_one(self, group: int) -> Timings:
@@ -275,4 +292,5 @@ class Samples:
         columns = (self.seconds, self.joules, self.errors)
         for seconds, joules, error in zip(*(column[run].tolist() for column in columns), strict=True):
             timings = timings.add(seconds, None if math.isnan(joules) else joules, error)
-        return timings._replace(memory_bytes=float(self.memory[run].max()) or None)
+        memory, busy = (float(values[run].max()) or None for values in (self.memory, self.busy))
+        return timings._replace(memory_bytes=memory, utilisation=busy)

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from placement.control_plane.idle_nodes import IdleNodes, Resources
+from placement.errors import SpecError
 from placement.messages.control import NODES_WAIT_S
 from placement.spec.autoscaler_types import planned
+from placement.spec.mig import MIG, of_slices
 from placement.spec.node import CONFIG, EMULATED, Inventory, NodeKind, NodeSpec, emulated_configs, emulated_names
 
 PROBE_TIMEOUT_S = 240.0  # over the probe's own limit, which gives the better reason
@@ -174,7 +176,7 @@ class NodeRegistry:
                 logger.error("node %s is emulated, but its label config=%r names none of %s; it is left out",
                              node.node_id[:8], config, emulated_names())  # fmt: skip
         else:
-            node.spec = unmeasured(node, BEING_PROBED)
+            node.spec = labelled(node, unmeasured(node, BEING_PROBED))
             self._start_probe(node)
         self._changed()
 
@@ -202,7 +204,7 @@ class NodeRegistry:
             spec = unmeasured(node, _last_line(error))
         node.probing = None
         if self.nodes.get(node.node_id) is node:
-            self._settle(node, spec)
+            self._settle(node, labelled(node, spec))
 
     def _settle(self, node: Node, spec: NodeSpec) -> None:
         before = (node.settled, node.spec)
@@ -225,6 +227,15 @@ class NodeRegistry:
 def retry_delay_s(failures: int) -> float:
     """Seconds until a probe that has failed so many times in a row is tried again: exponential back-off."""
     return min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 30), LONGEST_RETRY_S)
+
+
+def labelled(node: Node, spec: NodeSpec) -> NodeSpec:
+    """The NodeSpec of a node with what its labels say of its GPUs; a label that says nothing valid is left out."""
+    try:
+        return of_slices(spec, node.labels.get(MIG))
+    except SpecError as error:
+        logger.error("node %s: %s The label is left out.", node.node_id[:8], error)
+        return spec
 
 
 def unmeasured(node: Node, reason: str) -> NodeSpec:

@@ -55,8 +55,9 @@ from placement.prediction.runtime_history import History
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
+from placement.scheduling.energy_price import price_of_data
 from placement.scheduling.exploration import DEFAULT_SHARE
-from placement.scheduling.policies.registry import name_of, policy_of
+from placement.scheduling.policies.registry import name_of, policy_of, priced
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
@@ -197,7 +198,8 @@ class PlacementActor:
     @property
     def policy(self) -> Policy:
         """The cluster's policy."""
-        return policy_of(self.settings.policy or DEFAULT_POLICY)
+        price = self.settings.seconds_per_joule
+        return priced(policy_of(self.settings.policy or DEFAULT_POLICY), price_of_data(price))
 
     @property
     def exploration(self) -> float | None:
@@ -254,8 +256,8 @@ class PlacementActor:
             return self.generation
         for observation in observations:
             self.history.observe_all(*observation)
-        for key, config, why in unfit:
-            self.history.mark_unfit(key, config, why)
+        for failure in unfit:
+            self.history.mark_unfit(*failure)
         self.trials.count(rows)
         for device, (seconds, tasks) in self.metrics.rows(rows).items():
             # By the clock; where a compression is set all nodes are emulated.

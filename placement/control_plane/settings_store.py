@@ -9,8 +9,10 @@ from typing import Any
 from placement.control_plane.key_value_store import KeyValueStore
 from placement.messages.control import Settings
 
-STORED = ("log", "emulator", "compression", "keep_days", "node_types", "node_types_complete", "exploration",
-          "learn")  # fmt: skip
+STORED = (
+    "log", "emulator", "compression", "keep_days", "node_types", "node_types_complete", "exploration", "learn",
+    "seconds_per_joule",
+)  # fmt: skip
 """The settings that are plain data; a policy is stored where it is a name, since an object of the user's is no data."""
 KEY = "settings"
 TRIALS = "trials"

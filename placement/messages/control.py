@@ -23,6 +23,7 @@ class Settings:
     node_types: of the autoscaler, as placement.spec.autoscaler_types.checked() returns them.
     node_types_complete: as its is_complete() says of them.  exploration: see `placement.start`.
     learn: a learner runs.
+    seconds_per_joule: a number, or a PriceSchedule's to_dict().
     """
 
     log: str | None = None
@@ -34,6 +35,7 @@ class Settings:
     node_types_complete: bool | None = None
     exploration: float | None = None
     learn: bool | None = None
+    seconds_per_joule: float | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

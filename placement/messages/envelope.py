@@ -16,7 +16,10 @@ ANOTHERS_CUDA = "this worker's CUDA was made for"
 
 
 class Emulated(NamedTuple):
-    """Times and energies of a task on an emulated node, all its steps together; None = unknown."""
+    """Times and energies of a task on an emulated node, all its steps together; None = unknown.
+
+    gpu_utilisation: busy share of the GPU while the task is alone there, 0-1.
+    """
 
     startup_s: float | None = None
     transfer_s: float | None = None
@@ -26,6 +29,7 @@ class Emulated(NamedTuple):
     cpu_watts: float | None = None
     gpu_watts: float | None = None
     energy_error: float | None = None
+    gpu_utilisation: float | None = None
 
 
 class Envelope(NamedTuple):
@@ -44,7 +48,7 @@ class Envelope(NamedTuple):
         d = self.decision
         decision = (
             d.device, d.config, d.configs, d.cpus, d.gpus, d.reason, d.policy, d.selector_version,
-            d.snapshot_version, d.probability, d.propensity,
+            d.snapshot_version, d.probability, d.propensity, d.gpu_busy,
         )  # fmt: skip
         return pack(self.spec, decision, self.repeatable, self.key)
 
@@ -93,7 +97,8 @@ class TaskRun(NamedTuple):
     startup_s: None where it is part of `seconds` and cannot be told apart: CUDA was initialised during the run.
     cold: the first run of its function in this process, or of any on the GPU, where the process is kept for more.
     visible: the CUDA_VISIBLE_DEVICES of a GPU run, None for one on the CPU.  memory_bytes: most that torch held of the
-    device's memory; None where it was not asked.  task_id: Ray's, in bytes.
+    device's memory; None where it was not asked.  task_id: Ray's, in bytes.  neighbours, neighbour_utilisation: as in
+    `placement.worker.shared_gpu`; None where it had no share of a GPU.
     """
 
     function: str
@@ -109,3 +114,5 @@ class TaskRun(NamedTuple):
     task_id: bytes | None
     visible: str | None = None
     memory_bytes: float | None = None
+    neighbours: int | None = None
+    neighbour_utilisation: float | None = None

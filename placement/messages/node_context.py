@@ -10,9 +10,10 @@ from functools import cache
 
 from placement.messages.envelope import Emulated, Envelope, TaskRun
 from placement.spec.node import NodeSpec
-from placement.spec.task import Device, TaskSpec
+from placement.spec.task import Device
 
-Emulator = Callable[[TaskSpec, NodeSpec, Device, float], Emulated]
+Emulator = Callable[..., Emulated]
+"""Takes (TaskSpec, NodeSpec, device, cpus) and, of a task that shares its GPU, how busy the others keep it."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,21 @@ class NodeContext:
     run_id: str = "unknown"
     generation: int = -1
 
-    def emulate(self, envelope: Envelope, device: Device) -> Emulated | None:
-        """The emulated times of a task on this node; None on a real node or without an emulator."""
+    def emulate(self, envelope: Envelope, device: Device, others: float | None = None) -> Emulated | None:
+        """The emulated times of a task on this node; None on a real node or without an emulator.
+
+        others: how busy the task's neighbours keep its GPU.
+        """
         if not self.emulated or self.emulator is None or self.spec is None:
             return None
-        return emulator_of(self.emulator)(envelope.spec, self.spec, device, envelope.decision.cpus)
+        shared = (others,) if others else ()
+        return emulator_of(self.emulator)(envelope.spec, self.spec, device, envelope.decision.cpus, *shared)
 
     def wait_for_emulated_time(self, envelope: Envelope, run: TaskRun) -> None:
         """Sleeps in a timing run until the task has taken its emulated seconds divided by `compression`."""
         if self.compression is None:
             return
-        emulated = self.emulate(envelope, run.device)
+        emulated = self.emulate(envelope, run.device, run.neighbour_utilisation)
         if emulated is not None and emulated.compute_s is not None:
             wanted = ((emulated.transfer_s or 0.0) + emulated.compute_s) / self.compression
             time.sleep(max(0.0, wanted - run.seconds))

@@ -16,7 +16,7 @@ LENGTH = 4  # bytes that tell the Envelope's own
 
 
 def pack(spec: TaskSpec, decision: tuple[Any, ...], repeatable: bool, key: str) -> bytes:
-    """The bytes of an Envelope. decision: the fields of a Decision, from `device` to `propensity`."""
+    """The bytes of an Envelope. decision: the fields of a Decision, from `device` to `propensity` or `gpu_busy`."""
     operations = None if spec.operations is None else tuple(tuple(operation) for operation in spec.operations)
     values = tuple(getattr(spec, name) for name in SPEC_FIELDS)
     packed = marshal.dumps(

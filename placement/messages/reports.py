@@ -9,8 +9,16 @@ from placement.prediction.runtime_history import Key, Place, Sample
 Observation = tuple[Key, Place, list[Sample]]
 """The task's key, where it ran, and the timings of its warm runs."""
 
-Unfit = tuple[Key, str, str]
-"""The task's key, the config whose GPU could not take it, and why."""
+
+class Unfit(NamedTuple):
+    """The task's key, the config whose GPU could not take it, why, and the share of it that the task had beside
+    neighbours; 1 where it had none.
+    """
+
+    key: Key
+    config: str
+    why: str
+    share: float = 1.0
 
 
 class Window(NamedTuple):

@@ -10,7 +10,9 @@ roofline            seconds of any task on any node, before anything is learned
 residual_trees      trees that correct the roofline near their data; prepared_residuals: made ready for some nodes
 boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees
 gaussian_process    seconds on devices of which few timings are known
+interference        how much tasks on one GPU slow each other
 power_model         watts of a run on each device of a node, so that seconds give joules
+corrected_selector  factors on a selector's seconds, where a device has drifted
 speedup_model_file  both models as content of a selector file
 mlp                 the paper's net
 device_belief       seconds and joules on one device, of runs and of an estimate

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from placement.prediction.device_belief import completed
 from placement.prediction.estimate import Estimate, EstimateList, Prepared
+from placement.prediction.interference import ASSUMED as NO_RUNS
+from placement.prediction.interference import Interference
 from placement.prediction.power_model import ASSUMED, PowerModel
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
@@ -41,6 +43,12 @@ def power_model(selector: object) -> PowerModel:
     """The power model of a selector; the assumed one where it has none."""
     found = getattr(selector, "power", None)
     return found if isinstance(found, PowerModel) else ASSUMED
+
+
+def interference_model(selector: object) -> Interference:
+    """The interference model of a selector; the assumed one where it has none."""
+    found = getattr(selector, "interference", None)
+    return found if isinstance(found, Interference) else NO_RUNS
 
 
 def prepared(selector: SingleNodeSelector, nodes: tuple[NodeSpec, ...], cpus: float) -> Prepared:

@@ -38,7 +38,7 @@ from placement.prediction.residual_trees import (
     log_power_by_tdp,
     support,
 )
-from placement.prediction.roofline import Work, rates_of, roofline, work
+from placement.prediction.roofline import BYTES_AN_ELEMENT, Work, rates_of, roofline, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
@@ -48,6 +48,9 @@ QUANTITIES = 5  # axes that are quantities of the task; the others are quotients
 NOTHING = (0.0, 0.0, 0.0, 0.0)
 LARGEST_LOG_VARIANCE = 6.0  # of a standard deviation of e to the 3: more tells nothing more
 LEAST_STD = 0.02
+MANY_STEPS = 256
+"""The data are of tasks of one step, on a GPU the copy of the parameters included, which a task pays once. Tasks of so
+many steps hardly feel it."""
 UNSETTLED = 0.1
 """An answer of the roofline alone whose P(GPU) is this far from 0 and 1 is extrapolating: it may well be wrong."""
 
@@ -118,6 +121,7 @@ class PreparedResiduals:
         cell = (
             task.framework,
             task.inputs_on_device,
+            min(task.steps, MANY_STEPS).bit_length(),
             bisect_left(of_flops, flops),
             bisect_left(of_batch, task.batch_size or 0),
             bisect_left(of_parameters, parameters),
@@ -130,14 +134,15 @@ class PreparedResiduals:
 
     def _answer(self, cell: tuple[Any, ...]) -> Cell:
         """The answer for a cell, which is kept."""
-        framework, on_device, *places = cell
+        framework, on_device, doublings, *places = cell
         flops, batch, parameters, read, kernels = (
             axis.middle[place] for axis, place in zip(self.axes[:QUANTITIES], places[:QUANTITIES], strict=True)
         )
         supports = self._supports(framework, (flops, batch, parameters, read))
         sums = self._sums(framework, places) if any(max(one) for one in supports) else [NOTHING] * len(self.nodes)
         task = work(flops, read, parameters, batch, kernels, framework, bool(on_device))
-        beliefs = [self._belief(task, at, sums[at], *supports[at]) for at in range(len(self.nodes))]
+        copied = 0.0 if on_device else BYTES_AN_ELEMENT * (parameters or 0.0) * (1.0 - 2.0 ** (1 - doublings))
+        beliefs = [self._belief(task, at, sums[at], *supports[at], copied) for at in range(len(self.nodes))]
         p_gpu: list[float | None] = [None] * self.count
         for index, belief in zip(self.nodes, beliefs, strict=True):
             p_gpu[index] = self._worth(belief)
@@ -182,11 +187,19 @@ class PreparedResiduals:
         masks = self.frombuffer(left.to_bytes(self.size, "little"), "<u4")
         return self.model.forest.sums(self.left & masks).tolist()
 
-    def _belief(self, task: Work, at: int, sums: Sequence[float], supported: float, powered: float) -> Belief:
+    def _belief(
+        self, task: Work, at: int, sums: Sequence[float], supported: float, powered: float, copied: float
+    ) -> Belief:
+        """copied: bytes of parameters that a step of one-step tasks copies, and a step of this task does not."""
         prior = roofline(task, self.rates[at])
         shift, cpu_shift, log_variance, power = sums
         learned = 0.0 if task.host_only else supported  # such work has one time, whatever is learned about it
         shift *= learned
+        if copied:
+            log_gpu = prior.log_cpu - prior.log_speedup
+            shift += _without_copies(
+                log_gpu, log_gpu + supported * cpu_shift - shift, copied * self.rates[at].network[1].copy_byte_s
+            )
         variance = (1.0 - learned) * prior.std**2
         if learned:
             variance += learned * math.exp(min(log_variance, LARGEST_LOG_VARIANCE))
@@ -272,6 +285,14 @@ class ResidualEstimates:
             frugal = prepared.most_energy - belief.power + belief.speedup
             decides = abs(frugal) >= CLEAR * math.hypot(belief.std, belief.power_std)
         return doubts_of(belief.support < ROOFLINE_ALONE and unsettled(p_gpu), decides)
+
+
+def _without_copies(log_prior: float, log_seconds: float, copy_s: float) -> float:
+    """Log of the factor by which a step on a GPU is shorter without copies, of the logs of its seconds by the roofline,
+    which has none, and by the data; no shorter than the roofline's.
+    """
+    seconds = seconds_of_log(log_seconds)
+    return max(0.0, log_seconds - max(log_prior, math.log(max(seconds - copy_s, 1e-12))))
 
 
 def _nearby(

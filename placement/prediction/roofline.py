@@ -97,6 +97,8 @@ LEVEL_VARIANCE = 0.04  # of the log speed-up, whatever a time is made of
 SHARED_LAUNCH = 1.6
 """Twice the correlation of what launches cost on both devices: one thread of the same framework dispatches them."""
 HOST_ONLY_STD = 0.1
+LAUNCH_BUSY = 0.3
+"""Share of a launch in which the GPU runs something: a kernel of no work lasts some 3 of the 10 us of its launch."""
 KINDS = {"network": 0, "tree": 1, "array": 2}
 LAUNCHES_STD = {"network": 0.7, "tree": 0.7, "array": 0.35}
 """Standard deviations of the logarithm of launches that are not told; of "array" for an e-fold of FLOPs an element."""
@@ -261,6 +263,20 @@ def rates(
                   of["gpu_call_s"], 1.0 / of["bus"], of["copy_s"], compute_std, MEMORY_STD),
         )  # fmt: skip
     return NodeRates(**found)
+
+
+def gpu_busy(task: TaskSpec, node: NodeSpec) -> float | None:
+    """Share of a task's time on a node's GPU in which kernels run there; None where nothing tells its work."""
+    work = work_of(task)
+    if work is None or work.host_only:
+        return None
+    gpu = rates_of(node, 1.0)[KINDS[work.kind]][1]
+    copying = 0.0 if work.copied is None else work.copied * gpu.copy_byte_s + gpu.copy_s
+    busy = 0.0
+    for weight, launches, moved in work.cases:
+        compute, memory, launch = parts(work.flops, moved, launches, gpu.flop_s, gpu.byte_s, gpu.launch_s, gpu.call_s)
+        busy += weight * (compute + memory + LAUNCH_BUSY * launch) / (compute + memory + launch + copying)
+    return busy
 
 
 class Roofline(NamedTuple):

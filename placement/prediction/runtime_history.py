@@ -25,8 +25,18 @@ PRIOR_STD = 1.0  # of log speed-up, for a selector that gives a probability alon
 # device put a wrong prior right (99 % of cases farther than 10 % from T_t, at up to 20 % of noise; 0.7 gave 98.9 %)
 COLD_START_RUNS = 3  # warm CPU runs before a GPU is tried for a task of which nothing is known
 
-Sample = tuple[float, float | None, float, float | None]
-"""One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held."""
+
+class Sample(NamedTuple):
+    """One run: its warm seconds, its joules and their relative error (0.5 is +-50 %), the most device memory it held.
+
+    utilisation: busy share of its GPU, 0-1, where it was alone there; None = not known.
+    """
+
+    seconds: float
+    joules: float | None = None
+    joules_error: float = 0.0
+    memory_bytes: float | None = None
+    utilisation: float | None = None
 
 
 class Place(NamedTuple):
@@ -50,6 +60,8 @@ class RunHistory:
     timings: Mapping[Place, Timings] = field(default_factory=dict)
     unfit: Mapping[str, str] = field(default_factory=dict)
     """config -> why the GPU is not tried there again ("cuda_out_of_memory", ...)."""
+    crowded: Mapping[str, float] = field(default_factory=dict)
+    """config -> the largest share of its GPU at which memory ran out beside neighbours; the next time it gets more."""
 
     def at(self, config: str, device: Device, cpus: float) -> Timings:
         """The timings at a place; those of another number of CPUs do not count."""
@@ -59,6 +71,11 @@ class RunHistory:
     def gpu_memory_bytes(self) -> float | None:
         """Most device memory that a run on a GPU held; None where none told."""
         return max((t.memory_bytes for t in self.timings.values() if t.memory_bytes is not None), default=None)
+
+    def gpu_utilisation(self, config: str) -> float | None:
+        """Busy share of a config's GPU in runs that were alone there, 0-1; None where none told."""
+        told = (t.utilisation for place, t in self.timings.items() if place.config == config)
+        return max((u for u in told if u is not None), default=None)
 
     def following(self, earlier: RunHistory) -> RunHistory:
         """These runs, and at places without one those of the function's earlier code, their spread widened.
@@ -129,10 +146,10 @@ class History:
 
     def observe(
         self, key: Key, place: Place, seconds: float, joules: float | None = None, joules_error: float = 0.0,
-        memory_bytes: float | None = None,
+        memory_bytes: float | None = None, utilisation: float | None = None,
     ) -> None:  # fmt: skip
         """Adds one run, as observe_all does."""
-        self.observe_all(key, place, [(seconds, joules, joules_error, memory_bytes)])
+        self.observe_all(key, place, [Sample(seconds, joules, joules_error, memory_bytes, utilisation)])
 
     def observe_all(self, key: Key, place: Place, samples: Iterable[Sample]) -> None:
         """Adds runs in the order in which they were.
@@ -142,7 +159,7 @@ class History:
         """
         seen = self._seen.get(key, RunHistory())
         timings = before = seen.timings.get(place, Timings())
-        for seconds, joules, joules_error, memory_bytes in samples:
+        for seconds, joules, joules_error, memory_bytes, utilisation in samples:
             if not 0 <= seconds < math.inf:
                 continue
             if joules is not None and not 0 < joules < math.inf:
@@ -150,13 +167,18 @@ class History:
             timings = timings.add(seconds, joules, joules_error)
             if memory_bytes is not None and memory_bytes > (timings.memory_bytes or 0.0):
                 timings = timings._replace(memory_bytes=memory_bytes)
+            if utilisation is not None and utilisation > (timings.utilisation or 0.0):
+                timings = timings._replace(utilisation=utilisation)
         if timings is not before:
             self._put(key, replace(seen, timings={**seen.timings, place: timings}))
 
-    def mark_unfit(self, key: Key, config: str, why: str) -> None:
-        """Remembers that the GPU of a config could not take a task of this size."""
+    def mark_unfit(self, key: Key, config: str, why: str, share: float = 1.0) -> None:
+        """The GPU of a config could not take it: never again there, unless it had a share of it beside neighbours."""
         seen = self._seen.get(key, RunHistory())
-        self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
+        if share >= 1.0:
+            self._put(key, replace(seen, unfit={**seen.unfit, config: why}))
+        elif share > seen.crowded.get(config, 0.0):
+            self._put(key, replace(seen, crowded={**seen.crowded, config: share}))
 
     def shift(self, key: Key, place: Place, log_factor: float) -> None:
         """Takes the runs at a place, which has drifted, for what they would be now; see `Timings.shifted`."""
@@ -169,7 +191,8 @@ class History:
         """Adds runs of before a restart; at a place that has as many since, those since stand."""
         now = self._seen.get(key, RunHistory())
         more = {place: one for place, one in runs.timings.items() if one.runs >= now.timings.get(place, Timings()).runs}
-        self._put(key, RunHistory({**now.timings, **more}, {**runs.unfit, **now.unfit}))
+        crowded = {c: max(runs.crowded.get(c, 0.0), now.crowded.get(c, 0.0)) for c in {**runs.crowded, **now.crowded}}
+        self._put(key, RunHistory({**now.timings, **more}, {**runs.unfit, **now.unfit}, crowded))
 
     def changes(self) -> dict[Key, RunHistory]:
         """Entries changed since the last call, oldest first; without dropped keys, for callers keep their own bound."""
@@ -204,7 +227,9 @@ class History:
 
     def _is_news(self, key: Key, seen: RunHistory) -> bool:
         told = self._told.get(key)
-        if told is None or told.unfit != seen.unfit or told.gpu_memory_bytes != seen.gpu_memory_bytes:
+        if told is None or told.unfit != seen.unfit or told.crowded != seen.crowded:
+            return True
+        if told.gpu_memory_bytes != seen.gpu_memory_bytes:
             return True
         return any(
             place not in told.timings or not 0 <= now.runs - told.timings[place].runs <= self._growth * now.runs
@@ -224,7 +249,7 @@ def posterior(
     if not (cpu.runs or gpu.runs):
         return prior
     if not (cpu.runs and gpu.runs):
-        told = corrected(prior, log_slowdown([(prior, cpu, gpu)]))
+        told = corrected(prior, slowdown_of([(prior, cpu, gpu)]), thresholds)
         return told and with_beliefs(told, belief_of(told, cpu, "cpu", power), belief_of(told, gpu, "gpu", power))
     a, b = cpu.spread, gpu.spread
     speedup = combined(prior_spread(prior, thresholds), Spread(a.mean - b.mean, math.hypot(a.std, b.std)))
@@ -235,30 +260,48 @@ def posterior(
     return with_beliefs(found, on_cpu, on_gpu)
 
 
-def log_slowdown(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> float:
-    """Log of the factor by which runs took longer than estimated, over all that were timed; 0 where none was.
+class Slowdown(NamedTuple):
+    """Logs of the factors by which runs of a task took longer than estimated, on CPUs and on GPUs."""
 
-    told: an estimate, and what was timed of it on the CPU and on the GPU.
+    cpu: float = 0.0
+    gpu: float = 0.0
+
+
+def slowdown_of(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> Slowdown:
+    """The mean slowdown of all that was timed; that of a device without runs is the other one's, 0 without any.
+
+    A selector may be right about CPUs and wrong about GPUs: a mean of both would make the CPUs of nodes without runs
+    look fast, and fill them.  told: an estimate, and what was timed of it on the CPU and on the GPU.
     """
-    logs = [
-        timed.mean - math.log(seconds)
-        for estimate, cpu, gpu in told
-        if estimate is not None
-        for timed, seconds in ((cpu, estimate.cpu_seconds), (gpu, estimate.gpu_seconds))
-        if timed.runs and seconds is not None and 0 < seconds < math.inf
-    ]
-    return min(max(sum(logs) / len(logs), -LONGEST_LOG), LONGEST_LOG) if logs else 0.0
+    logs: tuple[list[float], list[float]] = ([], [])
+    for estimate, *timings in told:
+        seconds = (estimate.cpu_seconds, estimate.gpu_seconds) if estimate is not None else (None, None)
+        for timed, expected, found in zip(timings, seconds, logs, strict=True):
+            if timed.runs and expected is not None and 0 < expected < math.inf:
+                found.append(timed.mean - math.log(expected))
+    cpu, gpu = (min(max(sum(one) / len(one), -LONGEST_LOG), LONGEST_LOG) if one else None for one in logs)
+    return Slowdown(*(own if own is not None else other or 0.0 for own, other in ((cpu, gpu), (gpu, cpu))))
 
 
-def corrected(estimate: Estimate | None, log_factor: float) -> Estimate | None:
-    """The estimate with its seconds so many times as long, and as many times the joules: its watts stay."""
-    if estimate is None or not log_factor:
+def corrected(estimate: Estimate | None, slowdown: Slowdown, thresholds: JointThreshold) -> Estimate | None:
+    """The estimate with its seconds so many times as long, and as many times the joules: its watts stay.
+
+    Where the devices differ the speed-up and P(GPU) follow; their spreads stay.
+    """
+    if estimate is None or not any(slowdown):
         return estimate
-    e, factor = estimate, math.exp(log_factor)
-    cpu, gpu, cpu_joules, gpu_joules = (
-        known and known * factor for known in (e.cpu_seconds, e.gpu_seconds, e.cpu_joules, e.gpu_joules)
-    )
-    return replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
+    e, (on_cpu, on_gpu) = estimate, map(math.exp, slowdown)
+    cpu, cpu_joules = (known and known * on_cpu for known in (e.cpu_seconds, e.cpu_joules))
+    gpu, gpu_joules = (known and known * on_gpu for known in (e.gpu_seconds, e.gpu_joules))
+    found = replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
+    faster, before = slowdown.cpu - slowdown.gpu, prior_spread(e, thresholds)
+    if not faster or before is None:
+        return found
+    speedup, energy = Spread(before.mean + faster, before.std), e.energy_ratio
+    power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - before.std**2))
+    energy = None if energy is None else Spread(energy.mean - faster, energy.std)
+    p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
+    return replace(found, p_gpu=p_gpu, speedup=speedup, energy_ratio=energy, energy_decides=decides or energy is None)
 
 
 def prior_spread(prior: Estimate | None, thresholds: JointThreshold) -> Spread | None:

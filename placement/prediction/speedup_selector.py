@@ -30,6 +30,7 @@ from placement.prediction.gaussian_process import (
     cpu_device,
     gpu_device,
 )
+from placement.prediction.interference import ASSUMED, Interference, interference_of
 from placement.prediction.power_model import PowerModel, power_model_of
 from placement.prediction.prepared_residuals import PreparedResiduals
 from placement.prediction.prepared_trees import PreparedTrees
@@ -67,7 +68,7 @@ class SpeedupSelector:
     curves', where it has some) and joules.
 
     model: the curves, None where the trees have it all.  trees: None where there are none.  share: of the trees.
-    power: watts, which make joules of seconds.
+    power: watts, which make joules of seconds.  interference: of tasks that share a GPU.
     """
 
     version: str
@@ -78,6 +79,7 @@ class SpeedupSelector:
     trees: BoostedTrees | ResidualTrees | None = None
     share: float = 0.0
     power: PowerModel = field(default_factory=PowerModel)
+    interference: Interference = ASSUMED
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
         """None where the node has no GPU, or the spec tells neither FLOPs (0 counts as unknown) nor launches."""
@@ -102,6 +104,7 @@ class SpeedupSelector:
             "trees": None if self.trees is None else trees_to_dict(self.trees),
             "share": self.share,
             "power": self.power.to_dict(),
+            "interference": self.interference.to_dict(),
             "thresholds": {"speedup": self.thresholds.speedup, "energy_ratio": self.thresholds.energy_ratio},
             "training": dict(self.training),
             "metrics": dict(self.metrics),
@@ -198,4 +201,5 @@ def speedup_selector_of(data: Mapping[str, Any]) -> SpeedupSelector:
         trees,
         share,
         power_model_of(data.get("power")),
+        interference_of(data.get("interference")),
     )

@@ -22,7 +22,8 @@ class Timings(NamedTuple):
     mean, variance: of log seconds (sample variance, 0.0 for one run).  joules: mean of the `joules_runs` measured
     ones.  joules_error: the largest relative error told with them (0.5 is +-50 %).
     strays: runs in a row that were off by more than half.  cold: a first run was seen and set aside.
-    memory_bytes: most device memory that a run held; None where it was not told.
+    memory_bytes: most device memory that a run held.  utilisation: the largest busy share of the GPU in a run that was
+    alone there, 0-1. None where they were not told.
     """
 
     runs: int = 0
@@ -34,6 +35,7 @@ class Timings(NamedTuple):
     joules_runs: int = 0
     joules_error: float = 0.0
     memory_bytes: float | None = None
+    utilisation: float | None = None
 
     def add(self, seconds: float, joules: float | None = None, joules_error: float = 0.0) -> Timings:
         """The timings with one more run; the very first is set aside as cold; drift starts the entry anew."""
@@ -42,7 +44,8 @@ class Timings(NamedTuple):
         x = math.log(max(seconds, 1e-9))
         stray = self.runs > 0 and abs(x - self.mean) > LARGEST_STEP
         if stray and self.strays + 1 >= DRIFT_SAMPLES:
-            return Timings(cold=True, memory_bytes=self.memory_bytes).add(seconds, joules, joules_error)
+            begun = Timings(cold=True, memory_bytes=self.memory_bytes, utilisation=self.utilisation)
+            return begun.add(seconds, joules, joules_error)
         runs = self.runs + 1
         mean = self.mean + (x - self.mean) / runs
         variance = 0.0 if runs == 1 else (self.variance * (runs - 2) + (x - self.mean) * (x - mean)) / (runs - 1)
@@ -51,7 +54,9 @@ class Timings(NamedTuple):
             known, error = known + 1, max(error, joules_error)
             mean_joules = joules if mean_joules is None else mean_joules + (joules - mean_joules) / known
         strays = self.strays + 1 if stray else 0
-        return Timings(runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes)
+        return Timings(
+            runs, mean, variance, mean_joules, strays, True, known, error, self.memory_bytes, self.utilisation
+        )
 
     def widened(self) -> Timings:
         """The timings as those of earlier code: one run, off by EARLIER_CODE_STD or more."""

@@ -14,6 +14,7 @@ from itertools import chain, groupby
 from typing import Literal, NamedTuple, Protocol, cast, overload, runtime_checkable
 
 from placement.prediction.estimate import Estimate, EstimateList, Estimates
+from placement.scheduling.gpu_share import GpuShare
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec
 
@@ -67,6 +68,7 @@ class Choice:
     tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
     the configs is as good.
     trial_s: expected seconds of a run that tries the device (`placement.scheduling.exploration`); 0.0 of any other.
+    joules: expected of the run; None where the policy does not follow the cluster's draw.
     """
 
     device: Device
@@ -80,6 +82,7 @@ class Choice:
     gpu_price: float | None = None
     tiers: Tiers = ()
     trial_s: float = 0.0
+    joules: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -131,6 +134,11 @@ class Waits(Protocol):
         """Price of a second of GPU in seconds of CPU, as `balanced` last moved it; None = never moved."""
         ...
 
+    @property
+    def draw_w(self) -> float:
+        """Watts that the running tasks draw, as far as their joules are known."""
+        ...
+
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a new task is expected to start there; None = not known."""
         ...
@@ -166,11 +174,12 @@ class CandidateSet(Sequence[Candidate]):
     groups: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
     costs: for the policy to keep what it computes of the candidates; the set lives in a row of the DecisionTable.
     thresholds: of the joint threshold, for what is worked out of the estimates.
+    shares: of each GPU config's GPUs, where the function allows shares; None: Limits.gpus of any.
     """
 
     __slots__ = (
         "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs", "gpu",
-        "groups", "memo", "thresholds", "waits",
+        "groups", "memo", "shares", "thresholds", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -190,6 +199,7 @@ class CandidateSet(Sequence[Candidate]):
         self.cpu_configs = cpu_configs
         self.memo = memo
         self.waits = waits
+        self.shares: Mapping[str, GpuShare] | None = None
         self.costs: object = None
         self._estimate = estimate
         self._estimates: Estimates | None = None
@@ -230,6 +240,10 @@ class CandidateSet(Sequence[Candidate]):
         at = tied[0] if len(tied) == 1 else min((self.groups[i].by_name[0], i) for i in tied)[1]
         estimated = self.groups[at].estimated
         return "" if estimated is None else self.estimates.doubts(estimated)
+
+    def draw_w(self) -> float:
+        """Watts that the cluster's running tasks draw; 0 where nothing is known of them."""
+        return 0.0 if self.waits is None else self.waits.draw_w
 
     def gpu_configs(self) -> tuple[str, ...]:
         """The GPU candidates' configs, in the inventory's order."""
@@ -281,6 +295,7 @@ class CandidateWaits:
     __slots__ = ("_waits",)
     age_s = None
     gpu_price = None
+    draw_w = 0.0
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._waits = {(c.config, c.device): c.wait_s for c in candidates}

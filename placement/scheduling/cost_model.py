@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from placement.prediction.runtime_history import prior_spread
 from placement.scheduling.candidates import THRESHOLDS, CandidateSet, Queue, Tiers
+from placement.scheduling.energy_price import SECONDS_PER_JOULE as SECONDS_PER_JOULE
 from placement.spec.task import Device
 
-SECONDS_PER_JOULE = 1 / 500  # a busy node of the paper's kinds draws about 500 W: a second saved is worth what it draws
 SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
 
 

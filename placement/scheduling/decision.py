@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
 from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, Tiers, has
 from placement.scheduling.exploration import cold_start_trial, drawn, explored
 from placement.scheduling.feasibility import Limits
+from placement.scheduling.gpu_share import GpuShare
 from placement.scheduling.policies.registry import name_of
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import Device, TaskSpec
@@ -33,10 +34,12 @@ class Decision:
     config: the best of the kinds of node that will do; configs: all of them, best first.  tiers: the configs in groups
     that are as good, best first: Ray takes the best that is free; empty: any of the configs is as good.  cpus, gpus:
     granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the policy picks this
-    device here, 1.0 unless it explores.  wait_s, seconds: expected before and for the run, where the policy looked at
+    device here, 1.0 unless it explores.  gpu_busy: where the function allows shares of a GPU, how busy it is expected
+    to keep the whole of it, 0-1.  wait_s, seconds: expected before and for the run, where the policy looked at
     them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
-    compared, where something would have to be waited for.  gpu_price: as in `Choice`; whoever sends the task takes it
-    over (`Backlog.enqueue`).  trial_s: as in `Choice`; whoever sends the task charges it to `Snapshot.trials`.
+    compared, where something would have to be waited for.  gpu_price, joules: as in `Choice`; whoever sends the task
+    takes them over (`Backlog.enqueue`).  trial_s: as in `Choice`; whoever sends the task charges it to
+    `Snapshot.trials`.
     """
 
     device: Device
@@ -50,6 +53,7 @@ class Decision:
     snapshot_version: int
     probability: float | None = None
     propensity: float = 1.0
+    gpu_busy: float | None = None
     wait_s: float | None = None
     seconds: float | None = None
     backlog_age_s: float | None = None
@@ -57,6 +61,7 @@ class Decision:
     gpu_price: float | None = None
     tiers: Tiers = ()
     trial_s: float = 0.0
+    joules: float | None = None
 
 
 def decide(
@@ -87,14 +92,25 @@ def decide_among(
         choice = policy.choose(task, candidates)
         if snapshot.trials is not None and snapshot.trials.explores_known and not limits.strict:
             choice = explored(choice, candidates, policy, snapshot.trials, chance)
-    return _decision(choice, limits, snapshot, policy)
+    shares = candidates.shares
+    if shares is None or choice.device == "cpu" or not choice.configs:
+        return _decision(choice, limits, snapshot, policy)
+    share = shares[choice.configs[0]]
+    return _decision(within_share(choice, shares), limits, snapshot, policy, share)
+
+
+def within_share(choice: Choice, shares: Mapping[str, GpuShare]) -> Choice:
+    """The choice without configs that would have to grant more than the best one: Ray is asked for one number."""
+    most = shares[choice.configs[0]].gpus
+    tiers = tuple([kept for tier in choice.tiers if (kept := tuple([c for c in tier if shares[c].gpus <= most]))])
+    return replace(choice, configs=tuple([c for c in choice.configs if shares[c].gpus <= most]), tiers=tiers)
 
 
 def cold_start(
     candidates: CandidateSet, seen: RunHistory | None, limits: Limits, snapshot: Snapshot, chance: Callable[[], float]
 ) -> Choice:
     """The choice for a task of which nothing is known: the CPU until it was timed, then now and then an idle GPU."""
-    cpu = candidates.cpu_configs
+    cpu = soonest_first(candidates)
     if not cpu or not candidates.gpu:
         return Choice("cpu", cpu, "only_device") if cpu else Choice("gpu", candidates.gpu_configs(), "only_device")
     choice, trials = Choice("cpu", cpu, COLD_START), snapshot.trials
@@ -103,16 +119,28 @@ def cold_start(
     return drawn(choice, cold_start_trial(candidates, seen, snapshot.thresholds), COLD_START_TRIAL, trials, chance)
 
 
-def _decision(choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy) -> Decision:
+def soonest_first(candidates: CandidateSet) -> tuple[str, ...]:
+    """The configs of the CPU candidates, from the shortest queue on: any will do, and the task counts at the first."""
+    configs, waits = candidates.cpu_configs, candidates.waits
+    if waits is None or len(configs) < 2:
+        return configs
+    wait_s = dict(zip(configs, waits.waits_s([(config, "cpu") for config in configs]), strict=True))
+    return tuple(sorted(configs, key=lambda config: wait_s[config] or 0.0))
+
+
+def _decision(
+    choice: Choice, limits: Limits, snapshot: Snapshot, policy: Policy, share: GpuShare | None = None
+) -> Decision:
     device, configs, waits = choice.device, choice.configs, snapshot.backlog
     reason = choice.reason
     if snapshot.planned and configs and snapshot.planned.issuperset(configs):
         reason = f"{reason}, {AWAITS_NODE}"
+    gpus = 0.0 if device == "cpu" else limits.gpus if share is None else share.gpus
     return Decision(
-        device, configs[0] if configs else None, configs, limits.cpus[device], limits.gpus if device == "gpu" else 0.0,
+        device, configs[0] if configs else None, configs, limits.cpus[device], gpus,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
-        choice.propensity, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed, choice.gpu_price, choice.tiers, choice.trial_s,
+        choice.propensity, share and share.busy, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
+        choice.weighed, choice.gpu_price, choice.tiers, choice.trial_s, choice.joules,
     )  # fmt: skip
 
 
@@ -135,8 +163,10 @@ def spare(decision: Decision, offered: CandidateSet) -> str | None:
     free while the chosen ones are not; with one spare alone that made 2 % of the makespan in simulation.
     """
     chosen, best = set(decision.configs), (math.inf, math.inf, "")
+    shares = offered.shares if decision.device == "gpu" else None
     for i, one in enumerate(offered.groups):
         configs = one.cpu if decision.device == "cpu" else one.gpu if i in offered.gpu else ()
+        configs = configs if shares is None else tuple([c for c in configs if shares[c].gpus <= decision.gpus])
         other = next((config for config in configs if config not in chosen), None)
         if other is not None:
             e = offered.estimate(i)

@@ -41,7 +41,8 @@ def head(d: Decision) -> str:
     """The decision, and what was compared."""
     versions = f"selector {d.selector_version}, snapshot {d.snapshot_version}"
     age = "not known" if d.backlog_age_s is None else f"of {d.backlog_age_s:.1f} s ago"
-    line = f"{d.device} ({d.reason}) by policy {d.policy}, {versions}, queues {age}"
+    share = f", {d.gpus:.3g} of a GPU" if 0 < d.gpus < 1 else ""
+    line = f"{d.device} ({d.reason}){share} by policy {d.policy}, {versions}, queues {age}"
     return line if d.weighed is None else f"{line}\ncompared: {d.weighed}"
 
 

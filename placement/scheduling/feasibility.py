@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from placement.prediction.estimate import Estimate, EstimateList, Estimates
-from placement.prediction.one_by_one import SingleNodeSelector, power_model, prepared
-from placement.prediction.runtime_history import RunHistory, corrected, log_slowdown, posterior
+from placement.prediction.one_by_one import SingleNodeSelector, interference_model, power_model, prepared
+from placement.prediction.runtime_history import RunHistory, Slowdown, corrected, posterior, slowdown_of
 from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
+from placement.scheduling.gpu_share import gpu_share
 from placement.scheduling.queue_model import Backlog
+from placement.scheduling.sized_waits import waits_under
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import QUANTITIES, Inventory, NodeKind, NodeSpec
 from placement.spec.task import DEVICES, Device, TaskSpec
@@ -30,7 +32,8 @@ class Limits:
 
     cpus: CPUs granted, by device.  gpus: GPUs granted to a GPU task (a fraction shares one).
     excluded: device -> why it is no candidate.  configs: the only configs that will do, None = all.
-    configs_reason: what the user said that narrows them.  strict: never explore.
+    configs_reason: what the user said that narrows them.  strict: never explore.  shares: a GPU task is granted the
+    share of a GPU that `placement.scheduling.gpu_share` chooses for it; `gpus` is then the most, one.
     """
 
     cpus: Mapping[Device, float] = field(default_factory=lambda: {"cpu": 1.0, "gpu": 1.0}, hash=False)
@@ -39,6 +42,7 @@ class Limits:
     configs: frozenset[str] | None = None
     configs_reason: str = "your label_selector"
     strict: bool = False
+    shares: bool = False
 
 
 def infeasible(task: TaskSpec, kind: NodeKind, device: Device, limits: Limits, seen: RunHistory | None) -> str | None:
@@ -98,8 +102,9 @@ class CandidateTable:
         thresholds: JointThreshold,
         waits: Waits | None,
     ) -> None:
-        self.limits, self.thresholds = limits, thresholds
-        self.waits = waits.under(limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
+        self.limits, self.thresholds, self.backlog = limits, thresholds, waits
+        self.interference = interference_model(selector)
+        self.waits = waits_under(waits, limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
         self.kinds = inventory.kinds
         self.can = {(k.spec.config, d): never_feasible(k, d, limits) is None for k in self.kinds for d in DEVICES}
         groups = alike(self.kinds, self.can)
@@ -124,6 +129,16 @@ class CandidateTable:
 
     def candidates(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
         """The candidates of a task. seen: its earlier runs."""
+        found = self._unshared(task, seen)
+        if self.limits.shares:
+            able = (kind for kind in self.kinds if self.can[kind.spec.config, "gpu"])
+            found.shares = {kind.spec.config: gpu_share(task, kind, seen, self.interference) for kind in able}
+            if isinstance(self.backlog, Backlog):
+                found.waits = waits_under(self.backlog, self.limits.cpus, self.limits.gpus, found.shares)
+        return found
+
+    def _unshared(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:
+        """The candidates before the shares of GPUs are chosen."""
         need = task.memory_bytes
         gpu = self.gpu
         if seen is None and need is not None and need > self.least_of_all:
@@ -142,14 +157,14 @@ class CandidateTable:
         """Candidates with the kinds that differ for this task (timed, or too small) as groups of their own."""
         prior = self.prior(task)
         apart = set(seen.unfit).union(place.config for place in seen.timings) if seen else set()
-        off = self._log_slowdown(prior, seen) if seen else 0.0
+        slowdown = self._slowdown(prior, seen) if seen else Slowdown()
         groups: list[NodeGroup] = []
         estimates: list[Estimate | None] = []
         for i, group in enumerate(self.members):
             faults = {k.spec.config: gpu_fault(task, k, self.limits, seen) for k in group}
             alone = [k for k in group if k.spec.config in apart or faults[k.spec.config]]
             together = [k for k in group if not (k.spec.config in apart or faults[k.spec.config])]
-            known = corrected(prior[i], off) if group[0].grants_gpus else None
+            known = corrected(prior[i], slowdown, self.thresholds) if group[0].grants_gpus else None
             if together:
                 groups.append(self._group(together, len(estimates)))
                 estimates.append(known)
@@ -171,10 +186,10 @@ class CandidateTable:
         power = self.power.of(kind.spec, self.limits.cpus["cpu"])
         return posterior(prior, *self._timed(kind, seen), self.thresholds, power)
 
-    def _log_slowdown(self, prior: Estimates, seen: RunHistory) -> float:
-        """Log of the factor by which measured runs of a task take longer than the selector estimates; 0 of none."""
+    def _slowdown(self, prior: Estimates, seen: RunHistory) -> Slowdown:
+        """The slowdown of a task's runs on all kinds of node over the selector's estimates."""
         timed = {place.config for place in seen.timings}
-        return log_slowdown(
+        return slowdown_of(
             (prior[i], *self._timed(kind, seen))
             for i, group in enumerate(self.members)
             if group[0].grants_gpus
@@ -192,15 +207,15 @@ class CandidateTable:
         estimates = self.estimates_of(of)
         gpu = {config for i in of.gpu for config in of.groups[i].gpu}
         return [
-            self._candidate(kind.spec.config, device, estimates.get(kind.spec.config))
+            self._candidate(of, kind.spec.config, device, estimates.get(kind.spec.config))
             for kind in self.kinds
             for device in DEVICES
             if self.can[kind.spec.config, device] and (device == "cpu" or kind.spec.config in gpu)
         ]
 
-    def _candidate(self, config: str, device: Device, estimate: Estimate | None) -> Candidate:
-        wait = None if self.waits is None else self.waits.wait_s(config, device)
-        gpus = self.limits.gpus if device == "gpu" else 0.0
+    def _candidate(self, of: CandidateSet, config: str, device: Device, estimate: Estimate | None) -> Candidate:
+        wait = None if of.waits is None else of.waits.wait_s(config, device)
+        gpus = 0.0 if device == "cpu" else self.limits.gpus if of.shares is None else of.shares[config].gpus
         return Candidate(config, device, self.limits.cpus[device], gpus, estimate, wait)
 
     def estimates_of(self, of: CandidateSet) -> dict[str, Estimate | None]:

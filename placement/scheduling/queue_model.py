@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from placement.scheduling.candidates import Queue, Waits
+from placement.scheduling.candidates import Queue
 from placement.spec.task import Device
 
 LARGEST_RECENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
@@ -25,6 +25,7 @@ STALE_S = (
     10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
 )
 RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
+ENERGY_KEPT = 0.95  # of the energy of earlier tasks at each new one: the mean watts are those of the last 20 or so
 GUESS_S = 1.0  # of a task whose seconds are not known, while those of no other are; a guess
 
 
@@ -78,7 +79,7 @@ class Backlog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, exact: bool = False, lag_s: float = 0.0) -> None:
         self._clock = clock
-        self._exact = exact
+        self.exact = exact
         self._lag_s = lag_s
         self._states: dict[Queue, _QueueState] = {}
         self._recent: deque[tuple[float, Queue, float, float]] = deque(maxlen=LARGEST_RECENT)
@@ -89,18 +90,28 @@ class Backlog:
         self._polled: float | None = None
         self.gpu_price: float | None = None
         """Price of a second of GPU in seconds of CPU, as the last decision moved it; None = none has."""
+        self._energy: dict[Queue, tuple[float, float]] = {}
 
     @property
     def age_s(self) -> float | None:
         """Seconds since the last poll; None = there was none."""
         if self._polled is None:
             return None
-        return 0.0 if self._exact else self._clock() - self._polled
+        return 0.0 if self.exact else self._clock() - self._polled
 
-    def under(self, cpus: Mapping[Device, float], gpus: float) -> Waits:
-        """The waits of tasks that take so many CPUs, or GPUs; an exact backlog counts whole tasks, of any size."""
-        needs: dict[Device, float] = {"cpu": cpus["cpu"], "gpu": gpus}
-        return self if self._exact or all(need == 1 for need in needs.values()) else SizedWaits(self, needs)
+    @property
+    def draw_w(self) -> float:
+        """Watts that the running tasks draw: each queue's busy slots, by the mean watts of what was lately sent there.
+
+        A queue to which this process has sent nothing of known joules counts as nothing.
+        """
+        total, now = 0.0, self._clock()
+        for queue, (joules, slot_seconds) in self._energy.items():
+            state = self._states.get(queue)
+            if state is not None:
+                self._advance(state, now)
+                total += joules / slot_seconds * min(state.tasks, state.slots)
+        return total
 
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a task sent now is expected to start; 0 where a slot is free, None where nothing is known.
@@ -112,7 +123,7 @@ class Backlog:
 
     def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
         """The result of wait_s for each of many queues."""
-        states, now, resolution = self._states, self._clock(), 0.0 if self._exact else RESOLUTION_S
+        states, now, resolution = self._states, self._clock(), 0.0 if self.exact else RESOLUTION_S
         waits: list[float | None] = []
         for queue in queues:
             state = states.get(queue)
@@ -148,13 +159,17 @@ class Backlog:
 
     def enqueue(
         self, config: str, device: Device, seconds: float | None = None, slots: float = 1.0,
-        gpu_price: float | None = None,
+        gpu_price: float | None = None, joules: float | None = None,
     ) -> float:  # fmt: skip
         """Counts a task of this driver's: its expected seconds (None: the mean of those known), the slots it takes.
 
         Returns the seconds that it is counted with.  slots may also be those of many tasks alike.  gpu_price: the price
-        that the task's decision moved.
+        that the task's decision moved.  joules: expected of the run, for `draw_w`; None = not known.
         """
+        if joules is not None and seconds:
+            before, during = self._energy.get((config, device), (0.0, 0.0))
+            kept = before * ENERGY_KEPT + joules, during * ENERGY_KEPT + seconds * slots
+            self._energy[config, device] = kept
         if gpu_price is not None:
             self.gpu_price = gpu_price
         queue: Queue = (config, device)
@@ -181,25 +196,28 @@ class Backlog:
             self._advance(state, self._clock())
         return {q: Load(state.slots, state.tasks, state.seconds, state.startup_s) for q, state in self._states.items()}
 
-    def complete(self, config: str, device: Device, expected: float, took: float | None = None) -> None:
+    def complete(
+        self, config: str, device: Device, expected: float, took: float | None = None, slots: float = 1.0
+    ) -> None:
         """A task that was sent with `expected` seconds is over, after `took` (None: as expected)."""
         state = self._states.get((config, device))
         if state is None:
             return
         self._advance(state, self._clock())
         state.wait_until = -math.inf
-        state.tasks = max(0.0, state.tasks - 1)
-        state.seconds = max(0.0, state.seconds - (expected - (expected if took is None else took)))
-        if state.tasks < 0.5:
+        state.tasks = max(0.0, state.tasks - slots)
+        state.seconds = max(0.0, state.seconds - slots * (expected - (expected if took is None else took)))
+        if state.tasks < 0.5 * slots:
             state.seconds = 0.0
 
-    def cancel(self, config: str, device: Device, expected: float) -> None:
+    def cancel(self, config: str, device: Device, expected: float, slots: float = 1.0) -> None:
         """A task that was sent there does not run there: cancelled, or another config took it."""
         state = self._states.get((config, device))
         if state is not None:
             self._advance(state, self._clock())
             state.wait_until = -math.inf
-            state.tasks, state.seconds = max(0.0, state.tasks - 1), max(0.0, state.seconds - expected)
+            state.tasks = max(0.0, state.tasks - slots)
+            state.seconds = max(0.0, state.seconds - slots * expected)
 
     def merge(self, loads: Mapping[Queue, Load], at: float) -> None:
         """Takes over a poll of the moment `at` (of the clock), in place of all before; later sends stay on top."""
@@ -240,7 +258,7 @@ class Backlog:
     def _add(self, queue: Queue, expected: float, slots: float, now: float) -> None:
         state = self._states.get(queue)
         if state is not None:
-            if self._exact or now - state.since > RESOLUTION_S:
+            if self.exact or now - state.since > RESOLUTION_S:
                 self._advance(state, now)
             state.tasks += slots
             state.seconds += expected * slots
@@ -249,7 +267,7 @@ class Backlog:
     def _advance(self, state: _QueueState, now: float) -> None:
         if now <= state.since:
             return
-        if not self._exact:
+        if not self.exact:
             state.advance(now)
         else:
             busy = state.tasks if state.tasks < state.slots else state.slots
@@ -265,30 +283,3 @@ class Backlog:
 
     def _typical(self, device: Device) -> float:
         return self.typical.get(device) or self._mean.get(device, (0, GUESS_S))[1]
-
-
-class SizedWaits:
-    """The waits of tasks that take more or less than one CPU or GPU."""
-
-    __slots__ = ("_backlog", "_needs")
-
-    def __init__(self, backlog: Backlog, needs: Mapping[Device, float]) -> None:
-        self._backlog, self._needs = backlog, needs
-
-    @property
-    def age_s(self) -> float | None:
-        """Seconds since the last poll."""
-        return self._backlog.age_s
-
-    @property
-    def gpu_price(self) -> float | None:
-        """The backlog's."""
-        return self._backlog.gpu_price
-
-    def wait_s(self, config: str, device: Device, /) -> float | None:
-        """Seconds until a task of these needs is expected to start there; see Backlog.wait_s."""
-        return self._backlog.wait_of(config, device, self._needs[device])
-
-    def waits_s(self, queues: Sequence[Queue], /) -> list[float | None]:
-        """The result of wait_s for each of many queues."""
-        return [self._backlog.wait_of(config, device, self._needs[device]) for config, device in queues]

@@ -110,6 +110,11 @@ class GpuWaits:
         """The price of a second of GPU."""
         return self._waits.gpu_price
 
+    @property
+    def draw_w(self) -> float:
+        """Watts that the running tasks draw."""
+        return self._waits.draw_w
+
     def wait_s(self, config: str, device: Device, /) -> float | None:
         """Seconds until a task starts there."""
         return self.waits_s(((config, device),))[0]

@@ -2,6 +2,7 @@
 
 task              TaskSpec: what a task is before it runs
 node              NodeSpec, Kind and Inventory: what a cluster has
+mig               MIG slices of GPUs, by a node's label
 features          the nine features of the paper's selector
 joint_threshold   JointThreshold: the labelling rule, Eq. 1 and 2
 task_record       TaskRecord: one row of the log

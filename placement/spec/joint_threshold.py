@@ -8,10 +8,13 @@ slow on that device. A missing energy is unknown, never zero: the time test alon
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from placement.errors import OptionError
 from placement.spec.task import Device
+
+LARGEST = sys.float_info.max  # a larger whole number is no float, and fails where it is printed
 
 
 def run_joules(device: Device, cpu_joules: float | None, gpu_joules: float | None) -> float | None:
@@ -63,7 +66,7 @@ class JointThreshold:
     def __post_init__(self) -> None:
         for name in ("speedup", "energy_ratio"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST:
                 raise OptionError(f"JointThreshold({name}={value!r}): must be a positive number.")
 
     def label(self, cpu: DeviceRun, gpu: DeviceRun) -> Label | None:

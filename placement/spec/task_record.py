@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from placement.spec.task import Device, TaskKind
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Source = Literal["sweep", "production", "import"]
 Provenance = Literal["measured", "estimated", "emulated"]
@@ -106,6 +106,8 @@ class TaskRecord:
     pair_energy_ratio: float | None = _col("E_gpu / E_cpu, where a foreign table tells the ratio alone", "1")
     function_key: str | None = _col("the function by name and code, under which history keeps a placed task's runs")
     cold: bool | None = _col("the first run of its function in its process, which history leaves out")
+    neighbours: int | None = _col("other tasks on its GPU, the most at once; null where it had no share of one", "1")
+    neighbour_utilisation: float | None = _col("how busy they together are expected to have kept it", "1")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TaskRecord:

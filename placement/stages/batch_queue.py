@@ -2,9 +2,10 @@
 
 GPUs take the batches that gain most from one, CPUs those that gain least; among batches alike GPUs take the oldest. A
 CPU takes a batch only where that shortens the stage: where it ends the batch before the GPUs would get to it, or while
-the stage is in full flow and all the CPUs together add a share worth having to what the GPUs do. At the end of the flow
-a GPU without work runs a batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the
-first result counts.
+the stage is in full flow, all the CPUs together add a share worth having to what the GPUs do, and the stage has run
+for as long as the batch would take there. How much more will come is not known; a stage is expected to last as long
+again as it has lasted, so that a short one does not end by waiting for a CPU. At the end of the flow a GPU without work
+runs a batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the first result counts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LATEST = 0.2
 """Weight of the latest batch in the mean seconds per row of a device."""
 BACKUP_GAIN = 2.0
 """A backup run must be expected to take less than the rest of the first run by this factor."""
+OVERDUE = 0.25
+"""A run that has taken longer than expected takes this share of its time longer yet: CPUs differ by such factors."""
 SHORTEST_BACKUP_S = 0.2
 ALIKE = 0.1
 """Step of a logarithm of a gain: batches of one step are alike."""
@@ -44,6 +47,19 @@ class Request(NamedTuple):
     gpu_s: float | None = None
     devices: tuple[Device, ...] = DEVICES
     possible: tuple[Device, ...] = DEVICES
+
+
+class Capacity(NamedTuple):
+    """The workers of a stage, by device. ready: those that take batches, and GPU workers on their way.
+
+    most: those that could run on what is free now.  flow_s: seconds since the stage's first batch.  startup_s: until a
+    new worker takes a batch; 0.0 for one that is there.
+    """
+
+    ready: Mapping[Device, float]
+    most: Mapping[Device, float]
+    flow_s: float = math.inf
+    startup_s: float = 0.0
 
 
 @dataclass
@@ -68,11 +84,8 @@ class BatchQueue:
             self._both.remove(_place(number, request))
         return request
 
-    def take(self, device: Device, workers: Mapping[Device, int], most: Mapping[Device, float]) -> int | None:
-        """The batch that a free worker of this device runs next; None where it had better run none.
-
-        workers: those of each device that run.  most: those that could run.
-        """
+    def take(self, device: Device, capacity: Capacity) -> int | None:
+        """The batch that a free worker of this device runs next; None where it had better run none."""
         own = next((n for n, request in self.waiting.items() if request.devices == (device,)), None)
         if own is not None:
             self.remove(own)
@@ -80,17 +93,17 @@ class BatchQueue:
         if not self._both:
             return None
         number = self._both[-1 if device == "gpu" else 0][2]
-        if device == "cpu" and not self._cpu_pays(self.waiting[number], workers, most):
+        if device == "cpu" and not self._cpu_pays(self.waiting[number], capacity):
             return None
         self.remove(number)
         return number
 
-    def wants(self, device: Device, workers: Mapping[Device, int], most: Mapping[Device, float]) -> int:
+    def wants(self, device: Device, capacity: Capacity) -> int:
         """Batches that one more worker of this device could take now."""
         own = sum(request.devices == (device,) for request in self.waiting.values())
         if not self._both:
             return own
-        if device == "cpu" and not self._cpu_pays(self.waiting[self._both[0][2]], workers, most):
+        if device == "cpu" and not self._cpu_pays(self.waiting[self._both[0][2]], capacity):
             return own
         return own + len(self._both)
 
@@ -117,9 +130,9 @@ class BatchQueue:
         if estimated:
             _follow(self.off, device, seconds / estimated)
 
-    def _cpu_pays(self, request: Request, workers: Mapping[Device, int], most: Mapping[Device, float]) -> bool:
+    def _cpu_pays(self, request: Request, capacity: Capacity) -> bool:
         cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
-        gpus = workers.get("gpu", 0)
+        gpus = capacity.ready.get("gpu", 0)
         if not gpus:
             return True
         ratio = self._ratio(request, cpu, gpu)
@@ -128,7 +141,8 @@ class BatchQueue:
         if ratio < len(self._both) / gpus + 1:
             return True
         full = len(self._both) >= max(LEAST_FLOW, FULL_FLOW * gpus)
-        return full and most.get("cpu", 0) / ratio >= LEAST_SHARE * gpus
+        lasts = cpu is None or cpu + capacity.startup_s <= capacity.flow_s
+        return full and lasts and capacity.most.get("cpu", 0) / ratio >= LEAST_SHARE * gpus
 
     def _ratio(self, request: Request, cpu: float | None, gpu: float | None) -> float | None:
         """Cost on a CPU over that on a GPU. Measured seconds are surer than estimates."""
@@ -142,8 +156,12 @@ class BatchQueue:
         if gpu is None or "gpu" not in request.devices:
             return False
         if cpu is None:
-            return ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
-        return max(cpu, ran_s) - ran_s > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S) or ran_s > 3 * cpu + 1.0
+            rest = ran_s  # nothing else is known of it
+        elif ran_s < cpu:
+            rest = cpu - ran_s
+        else:
+            rest = OVERDUE * ran_s
+        return rest > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
 
 
 def _follow(means: dict[Device, float], device: Device, value: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from placement.control_plane.ray_context import NAMESPACE
+from placement.errors import ControlPlaneError
 from placement.ray_internals.options import make_remote
 from placement.stages.broker import Broker
 from placement.stages.stage import Stage
@@ -29,18 +31,27 @@ class BrokerLink:
         self._handle: Any = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self.send("hello", self.router)  # so that the least workers are started before the first batch comes
         threading.Thread(target=self._say_hello, name="placement-stage", daemon=True).start()
 
     def call(self, method: str, *args: Any) -> Any:
-        """The broker's answer; with a broker that has gone the call is made again to a new one."""
-        deadline = time.monotonic() + PATIENCE_S
+        """The broker's answer; with a broker that has gone the call is made again to a new one.
+
+        Raises ControlPlaneError where no broker stays alive.
+        """
+        deadline = math.inf
         while True:
             handle = self.handle()
             try:
                 return ray.get(getattr(handle, method).remote(*args))
-            except RayActorError:
-                if time.monotonic() > deadline:
-                    raise
+            except RayActorError as error:
+                now = time.monotonic()
+                deadline = min(deadline, now + PATIENCE_S)  # a call that waited long for a worker did so in good order
+                if now > deadline:
+                    raise ControlPlaneError(
+                        f"the broker of stage {self._stage.name} cannot be reached: {error}. See Ray's logs of the "
+                        "actor, and run the stage again."
+                    ) from None
                 self._forget(handle)
                 time.sleep(0.1)
 

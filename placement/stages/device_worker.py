@@ -34,10 +34,27 @@ class GpuFailure(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """The result of a batch. seconds: of its computation."""
+    """The result of a batch. seconds: of its computation.  joules: None where they are not known here."""
 
     outputs: list[Any]
     seconds: float
+    joules: float | None
+
+
+class RunEnd(NamedTuple):
+    """A worker's report to the broker that a run has ended. seconds, joules: as `Ran` has them.
+
+    ran: it raised nothing.  failure: of the GPU.
+    """
+
+    worker: int
+    device: Device
+    ticket: int
+    rows: int
+    seconds: float
+    joules: float | None
+    ran: bool
+    failure: GpuFailure | None
 
 
 class DeviceWorker:
@@ -72,13 +89,16 @@ class DeviceWorker:
             result = self._run(unpack(packed), largest, batch)
             return result
         finally:
+            ran = result if isinstance(result, Ran) else Ran([], time.perf_counter() - start, None)
             failure = result if isinstance(result, GpuFailure) else None
-            seconds = result.seconds if isinstance(result, Ran) else time.perf_counter() - start
-            self._broker.ended.remote(self._number, ticket, rows_of(batch), seconds, failure, result is not None)
+            end = RunEnd(
+                self._number, self._device, ticket, rows_of(batch), ran.seconds, ran.joules, ran is result, failure
+            )
+            self._broker.ended.remote(end)
 
     def _run(self, envelope: Envelope, largest: int | None, batch: Any) -> Ran | GpuFailure:
         made: list[Any] = []
-        seconds = 0.0
+        seconds, joules = 0.0, 0.0
         for part in slices(writable(batch) if self._stage.writable else batch, largest):
             whole = rows_of(part) == rows_of(batch)
             own = envelope if whole else envelope._replace(spec=spec_of(self._stage, self._reader.task, part))
@@ -93,8 +113,9 @@ class DeviceWorker:
                     raise
                 break
             seconds += run.seconds
+            joules += run.emulated_joules()
         else:
-            return Ran(made, seconds)
+            return Ran(made, seconds, joules or None)
         free_gpu_memory()  # outside the except block, so that the failed run's tensors are not kept by its traceback
         return failure
 

@@ -22,6 +22,7 @@ from placement.ray_internals.way import places
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.stages.requests import Requests
 from placement.stages.stage import TO_WORKERS, Stage
+from placement.stages.stage_stats import with_stats
 from placement.submission.captured_function import CapturedFunction
 from placement.submission.options import PlacementOptions, own_options, split
 
@@ -93,7 +94,7 @@ def _placed(dataset: Dataset, stage: Stage, slots: float, common: dict[str, Any]
     routers = max(1, math.ceil(in_flight / THREADS))
     threads = math.ceil(in_flight / routers)
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
-    return dataset.map_batches(
+    made = dataset.map_batches(
         type(name, (Router,), {"__module__": Router.__module__}),
         fn_constructor_args=(stage,),
         zero_copy_batch=True,
@@ -101,6 +102,7 @@ def _placed(dataset: Dataset, stage: Stage, slots: float, common: dict[str, Any]
         **_threaded(routers, threads),
         **common,
     )
+    return with_stats(made, stage)
 
 
 def _threaded(actors: int, threads: int) -> dict[str, Any]:
@@ -143,6 +145,10 @@ def _stage(
 ) -> Stage:  # fmt: skip
     """The stage of these arguments. Raises OptionError that names every fault at once."""
     faults = [f"{name}= cannot be given: {why}" for name, why in REFUSED.items() if rays.get(name) is not None]
+    if options.gpus is not None:
+        faults.append(
+            "gpus= cannot be given: the workers of a stage hold what they have; give num_gpus in gpu_options="
+        )
     if not callable(fn):
         faults.append(f"fn={fn!r} must be a function or a class whose instances can be called")
     rows, bad_rows = _by_device("batch_size", batch_size, _whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 from placement.ray_internals.options import make_remote
 from placement.spec.task import Device
+from placement.stages.device_use import DeviceUse
 from placement.stages.device_worker import DeviceWorker
 from placement.stages.stage import Stage
 
@@ -23,11 +25,16 @@ MOST_FAILURES = 3
 
 @dataclass
 class Worker:
-    """A worker as the broker sees it. running: its batches, by number. setup_s: None until it is ready."""
+    """A worker as the broker sees it. running: its batches, by ticket.  setup_s: None until it is ready.
+
+    coming: there was room for it when it was started, so that it is ready soon.
+    """
 
     number: int
     device: Device
     handle: Any
+    coming: bool = False
+    started: float = field(default_factory=time.monotonic)
     setup_s: float | None = None
     running: dict[int, float] = field(default_factory=dict)
     idle_since: float = 0.0
@@ -41,13 +48,15 @@ class WorkerPool:
         self.stage, self.device = stage, device
         self._broker, self._end = broker, end
         self.workers: dict[int, Worker] = {}
-        self.most = float(stage.most.get(device, 10**6))
+        self.most = float(stage.most.get(device, math.inf))
+        self.could_run = 0.0  # workers, by what is free now
         self.least = stage.least.get(device, 0)
         self.largest = stage.rows.get(device)
         self.error: Exception | None = None
         self.failures = 0
         self.closed_until = 0.0
-        self.batches, self.rows, self.busy_s = 0, 0, 0.0
+        self.startup_s = 0.0
+        self.use = DeviceUse()
 
     @property
     def ready(self) -> list[Worker]:
@@ -60,20 +69,33 @@ class WorkerPool:
         return sum(w.setup_s is None for w in self.workers.values())
 
     @property
+    def coming(self) -> int:
+        """Workers that had room when they were asked for, and have not begun."""
+        return sum(w.setup_s is None and w.coming for w in self.workers.values())
+
+    @property
     def usable(self) -> bool:
         """Its workers can be made, and their device has not failed of late."""
         return self.error is None and time.monotonic() >= self.closed_until
 
-    def start(self, number: int, *, oversubscribes: bool = False) -> Worker:
-        """One more worker. oversubscribes: it takes no CPU of Ray's, for others hold them and wait for this stage."""
+    def start(self, number: int, *, coming: bool, oversubscribes: bool = False) -> Worker:
+        """One more worker. coming: there is room for it.  oversubscribes: it takes no CPU of Ray's, for others hold
+        them and wait for this stage.
+        """
         options = self.stage.worker_options(self.device)
         cpus = float(options["num_cpus"] or 1)
         if oversubscribes:
             options["num_cpus"] = 0
         actor = make_remote(DeviceWorker, {"concurrency_groups": {"watch": 1}}).options(**options, max_restarts=0)
         handle = actor.remote(self.stage, self.device, cpus, self._broker(), number)
-        worker = self.workers[number] = Worker(number, self.device, handle, idle_since=time.monotonic())
+        worker = self.workers[number] = Worker(number, self.device, handle, coming)
         return worker
+
+    def is_ready(self, worker: Worker, setup_s: float) -> None:
+        """A worker takes batches from now on. setup_s: of the user's constructor."""
+        now = time.monotonic()
+        worker.setup_s, worker.idle_since, self.startup_s = setup_s, now, now - worker.started
+        self.use.open(worker.number, now)
 
     def free(self, seconds: float | None) -> Worker | None:
         """The worker with the fewest batches that has room for one. seconds: expected of a batch."""
@@ -84,20 +106,21 @@ class WorkerPool:
     def stop(self, worker: Worker) -> None:
         """Ends a worker, which gets no batch any more."""
         self.workers.pop(worker.number, None)
+        self.use.close(worker.number, time.monotonic())
         self._end(worker)
 
-    def shrink(self, *, crowded: bool) -> None:
-        """Ends workers that have long had no work; crowded: one that others wait for, once it has no batch."""
+    def shrink(self, surplus: int) -> None:
+        """Ends workers that have long had no work, and so many that others wait for, each once it has no batch."""
         now = time.monotonic()
         for worker in list(self.ready):
             patience = max(SHORTEST_IDLE_S, IDLE_FOR_SETUPS * (worker.setup_s or 0.0))
             idle = not worker.running and now - worker.idle_since > patience
             if idle and len(self.workers) > self.least:
                 self.stop(worker)
-        if crowded and len(self.ready) > self.least and not any(w.leaves for w in self.workers.values()):
-            leaver = min(self.ready, key=lambda w: len(w.running), default=None)
-            if leaver is not None:
-                leaver.leaves = True
+        leaving = sum(worker.leaves for worker in self.workers.values())
+        spare = min(surplus - leaving, len(self.ready) - self.least)
+        for worker in sorted(self.ready, key=lambda w: len(w.running))[: max(0, spare)]:
+            worker.leaves = True
         for worker in [w for w in self.workers.values() if w.leaves and not w.running]:
             self.stop(worker)
 

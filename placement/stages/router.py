@@ -16,9 +16,9 @@ from ray.exceptions import RayActorError, RayTaskError
 from placement.errors import DeviceError
 from placement.stages.batch_queue import Request
 from placement.stages.batches import described
-from placement.stages.broker import Assignment, NoWorker
 from placement.stages.broker_link import BrokerLink
 from placement.stages.device_worker import GpuFailure, Ran
+from placement.stages.dispatcher import Assignment, NoWorker
 from placement.stages.requests import Requests, sent_to
 from placement.stages.stage import Stage
 

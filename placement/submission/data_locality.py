@@ -63,4 +63,6 @@ def prefer_local_data(decision: Decision, refs: list[Any], candidates: Candidate
     best = min(ends, key=lambda config: (ends[config], config), default=None)
     if best is None or decision.config not in ends or best == decision.config:
         return decision
-    return replace(decision, config=best, configs=(best,), tiers=(), reason=f"{decision.reason}, its data is there")
+    moved = replace(decision, config=best, configs=(best,), tiers=(), reason=f"{decision.reason}, its data is there")
+    share = None if decision.device == "cpu" or candidates.shares is None else candidates.shares[best]
+    return moved if share is None else replace(moved, gpus=share.gpus, gpu_busy=share.busy)

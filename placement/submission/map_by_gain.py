@@ -47,7 +47,12 @@ class DeviceQueues:
     def gain(self, item: Any) -> Gain | None:
         """The gain of a GPU on an item; None where it must be decided by itself. Raises SpecError as .remote does."""
         task = self._placer.task((item,), {})
-        gain: Gain | None = self._ends["gpu"].gain(task, self._table().candidates(task))
+        table = self._table()
+        found = table.candidates(task)
+        if found.shares is not None:  # as many tasks of this size as run on the GPUs at once
+            kinds = (kind for kind in table.snapshot.inventory.kinds if kind.spec.config in found.shares)
+            self.slots["gpu"] = sum(k.count * k.grants_gpus / found.shares[k.spec.config].gpus for k in kinds)
+        gain: Gain | None = self._ends["gpu"].gain(task, found)
         return gain
 
     def _table(self) -> DecisionTable:

@@ -23,6 +23,8 @@ class PlacementOptions:
     strict: no exploration, no second run on CPU after a GPU failure.
     side_effects: the body must not run twice, so a failed GPU run is not repeated on CPU.
     cpu_options, gpu_options: Ray options that hold on that device only (num_cpus, memory, ...).
+    gpus: "auto" lets a GPU task be granted a share of a GPU beside others, 1/2 to 1/8, where its memory and its use of
+    the GPU are known and leave room; left out, it is granted num_gpus, or one.
     """
 
     spec: Any = None
@@ -33,6 +35,7 @@ class PlacementOptions:
     side_effects: bool = False
     cpu_options: Mapping[str, Any] = field(default_factory=dict)
     gpu_options: Mapping[str, Any] = field(default_factory=dict)
+    gpus: str | None = None
 
     def __post_init__(self) -> None:
         faults = []
@@ -55,21 +58,35 @@ class PlacementOptions:
         ]
         if isinstance(self.cpu_options, Mapping) and self.cpu_options.get("num_gpus"):
             faults.append("cpu_options asks for num_gpus, but a task on the CPU gets none; put it into gpu_options")
+        faults += [*self._policy_faults(), *self._gpus_faults()]
+        if faults:
+            raise OptionError("placed_remote: " + "; ".join(faults) + ".")
+        # A StrEnum, a string of NumPy's: as a plain string from here on.
+        for name in ("devices", "device", "policy", "gpus"):
+            value = getattr(self, name)
+            if isinstance(value, str) and type(value) is not str:
+                object.__setattr__(self, name, str.__str__(value))
+        for name in ("cpu_options", "gpu_options"):  # a config's own kind of mapping need not pickle
+            object.__setattr__(self, name, dict(getattr(self, name)))
+
+    def _policy_faults(self) -> list[str]:
         if self.policy is not None:
             try:
                 from placement.scheduling.policies.registry import policy_of
 
                 policy_of(self.policy)
             except OptionError as error:
-                faults.append(str(error))
-        if faults:
-            raise OptionError("placed_remote: " + "; ".join(faults) + ".")
-        for name in ("devices", "device", "policy"):  # a StrEnum, a string of NumPy's: as a plain string from here on
-            value = getattr(self, name)
-            if isinstance(value, str) and type(value) is not str:
-                object.__setattr__(self, name, str.__str__(value))
-        for name in ("cpu_options", "gpu_options"):  # a config's own kind of mapping need not pickle
-            object.__setattr__(self, name, dict(getattr(self, name)))
+                return [str(error)]
+        return []
+
+    def _gpus_faults(self) -> list[str]:
+        if self.gpus is None:
+            return []
+        if not _is_one_of(self.gpus, ("auto",)):
+            return [f'gpus={self.gpus!r} must be "auto" (a share is chosen) or left out; num_gpus= sets a number']
+        if isinstance(self.gpu_options, Mapping) and self.gpu_options.get("num_gpus"):
+            return ['gpus="auto" chooses the share that num_gpus in gpu_options sets; leave one of them out']
+        return []
 
     @property
     def placeable(self) -> bool:

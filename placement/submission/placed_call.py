@@ -164,7 +164,8 @@ class Handle:
         options = self._placer.ray_options_for(decision, snapshot, around, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
         pooled = way == "gpu" and "max_calls" not in self._ray_options and uses_cuda(decision, snapshot)
-        key = (way, pooled, str(options.get("label_selector")), str(options.get("fallback_strategy")))
+        nodes = str(options.get("label_selector")), str(options.get("fallback_strategy"))
+        key = (way, pooled, options.get("num_gpus"), *nodes)
         submit = self._submitters.get(key)
         if submit is None:
             if pooled:
@@ -179,7 +180,10 @@ class Handle:
 
 def envelope_key(decision: Decision) -> tuple[Any, ...]:
     """The parts of a decision that travel with its task and may change while the snapshot stands."""
-    return decision.device, tuple(decision.configs), decision.reason, decision.probability, decision.propensity
+    return (
+        decision.device, tuple(decision.configs), decision.gpus, decision.reason, decision.probability,
+        decision.propensity,
+    )  # fmt: skip
 
 
 def keeps_device(decision: Decision, snapshot: Snapshot) -> bool:

@@ -146,7 +146,9 @@ class Placer(SpecReader):
         if self.looks(snapshot) and decision.config is not None and isinstance(snapshot.backlog, Backlog):
             slots = decision.gpus if decision.device == "gpu" else decision.cpus
             if slots:  # a task of num_cpus=0 takes no place in the queue
-                snapshot.backlog.enqueue(decision.config, decision.device, decision.seconds, slots, decision.gpu_price)
+                snapshot.backlog.enqueue(
+                    decision.config, decision.device, decision.seconds, slots, decision.gpu_price, decision.joules
+                )
 
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
@@ -197,7 +199,7 @@ class Placer(SpecReader):
         """
         options = own_options(self.options, self.ray_options, decision.device)
         if decision.device == "gpu":
-            options["num_gpus"] = options.get("num_gpus") or 1
+            options["num_gpus"] = decision.gpus if self._own_limits.shares else options.get("num_gpus") or 1
         else:
             options.pop("num_gpus", None)
         captured = around is not None and around[1] is not None

@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
+from placement.errors import OptionError
 from placement.ray_internals.connection import connection
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot
@@ -44,6 +45,8 @@ def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limi
     """The limits that follow from the options alone, whatever the cluster has."""
     excluded: dict[Device, str] = {}
     gpus = ray_options.get("num_gpus")
+    if gpus and options.gpus is not None:
+        raise OptionError(f'gpus="auto" chooses the share that num_gpus={gpus:g} sets; leave one of them out.')
     if gpus:
         excluded["cpu"] = f"your num_gpus={gpus:g} asks for a GPU"
     elif gpus == 0:
@@ -57,6 +60,7 @@ def limits_of(options: PlacementOptions, ray_options: Mapping[str, Any]) -> Limi
         gpus=float(by_device["gpu"].get("num_gpus") or 1.0),
         excluded=excluded,
         strict=options.strict,
+        shares=options.gpus == "auto",
     )
 
 

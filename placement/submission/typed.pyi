@@ -47,6 +47,7 @@ class OurOptions(TypedDict, total=False):
     side_effects: bool
     cpu_options: Mapping[str, Any]
     gpu_options: Mapping[str, Any]
+    gpus: Literal["auto"] | None
 
 class CommonOptions(OurOptions, total=False):
     """Ray's own, of tasks and actors."""

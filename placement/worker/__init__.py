@@ -9,6 +9,7 @@ numeric_libraries    guarded calls of torch and XGBoost where the user's code ha
 envelope_transport, flattened_arguments   how the Envelope arrives
 actor_entry          the device of an actor
 gpu_errors           which errors are a GPU's
+shared_gpu           which tasks share a GPU, and how busy they keep it
 kept_worker, worker_retirement            whether a worker may serve another GPU task, and how it ends
 outbox, run_records  records on their way to the actor
 actor_link           the way to the placement actor, and the facts of the node from there

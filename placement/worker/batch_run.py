@@ -46,3 +46,8 @@ class BatchRun:
             self._context.wait_for_emulated_time(self._envelope, run)
         self.seconds = perf_counter() - self._start
         outbox.report(run)
+
+    def emulated_joules(self) -> float:
+        """Joules of the run on an emulated node; 0.0 on a real one, whose meters are read later."""
+        emulated = self._context.emulate(self._envelope, self._device)
+        return 0.0 if emulated is None else (emulated.cpu_joules or 0.0) + (emulated.gpu_joules or 0.0)

@@ -20,6 +20,7 @@ from placement.worker import device, outbox
 from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process
 from placement.worker.kept_worker import ProcessState
 from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
+from placement.worker.shared_gpu import SharedGpu
 from placement.worker.thread_limits import ThreadLimits
 from placement.worker.worker_retirement import retire_worker
 
@@ -88,8 +89,22 @@ class PlacedRun:
     """A placed task from its begin to its record: its device, and what became of it."""
 
     __slots__ = (
-        "_began", "_cold", "_context", "_cpu", "_cuda_was_up", "_envelope", "_name", "_packed", "_process", "_start",
-        "_startup", "_threads", "_visible", "device", "fallback",
+        "_began",
+        "_cold",
+        "_context",
+        "_cpu",
+        "_cuda_was_up",
+        "_envelope",
+        "_name",
+        "_packed",
+        "_process",
+        "_shared",
+        "_start",
+        "_startup",
+        "_threads",
+        "_visible",
+        "device",
+        "fallback",
     )  # fmt: skip
 
     def __init__(self, name: str, packed: bytes) -> None:
@@ -100,6 +115,7 @@ class PlacedRun:
         self.fallback: str | None = None
         self._startup: float | None = 0.0
         self._process: ProcessState | None = None
+        self._shared: SharedGpu | None = None
         self._cuda_was_up = False
 
     def reason_to_fall_back(self, error: Exception) -> str | None:
@@ -114,6 +130,8 @@ class PlacedRun:
     def fall_back(self, why: str) -> None:
         """From the GPU to the CPU: cached memory is given back, the GPU is hidden, and no task comes after this one."""
         self.device, self.fallback = "cpu", why
+        if self._shared is not None:
+            self._shared.leave()
         free_gpu_memory()
         device.hide_gpus()
         retire_worker()
@@ -132,6 +150,9 @@ class PlacedRun:
         except BaseException:
             self._leave()
             raise
+        if decision.device == "gpu" and decision.gpus < 1:
+            busy = decision.gpus if decision.gpu_busy is None else decision.gpu_busy
+            self._shared = SharedGpu(self._visible or "", busy)
         self._began, self._start, self._cpu = time(), perf_counter(), process_time()
         return self
 
@@ -178,11 +199,18 @@ class PlacedRun:
         visible = (self._visible or "") if on_gpu else None
         retires = worker_retires()
         cold = self._cold and not (on_gpu and retires)  # a GPU worker that always ends pays its start-up every time
+        shared = self._shared
+        if shared is not None and self.fallback is None:
+            shared.look()
+        beside = (None, None) if shared is None else (shared.neighbours, shared.utilisation)
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, cold,
-            self.fallback, error, running_task_id(), visible, memory_bytes,
+            self.fallback, error, running_task_id(), visible, memory_bytes, *beside,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
+        if shared is not None and self.fallback is None:
+            shared.leave()
+            run = run._replace(neighbours=shared.neighbours, neighbour_utilisation=shared.utilisation)
         outbox.report(run, last=retires)
 
 

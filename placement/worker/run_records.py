@@ -41,7 +41,9 @@ def recorded(
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, run in enumerate(runs):
         envelope_of = run.packed and common(run.packed)
-        alike.setdefault((run.function, envelope_of, run.device, run.fallback, run.error), []).append(i)
+        # Neighbours change the emulated times, and what a failure says.
+        beside = run.neighbour_utilisation if context.emulated else bool(run.neighbours)
+        alike.setdefault((run.function, envelope_of, run.device, run.fallback, run.error, beside), []).append(i)
     records = RunRecords([], [], [])
     for at in alike.values():
         some, energies = [runs[i] for i in at], [energy.get(i) for i in at]
@@ -51,7 +53,7 @@ def recorded(
                 records.rows.append(_rows(some, energies, None, None, context, batch_id))
             continue
         envelope = unpack(packed)
-        emulated = context.emulate(envelope, some[0].device)
+        emulated = context.emulate(envelope, some[0].device, some[0].neighbour_utilisation)
         records.rows.append(_rows(some, energies, envelope, emulated, context, batch_id))
         if context.spec is not None:
             _learned(records, some, energies, envelope, emulated, context)
@@ -75,6 +77,9 @@ def _rows(
     }
     if any(run.memory_bytes is not None for run in runs):
         each["peak_memory_bytes"] = [run.memory_bytes for run in runs]
+    if any(run.neighbours is not None for run in runs):
+        each["neighbours"] = [run.neighbours for run in runs]
+        each["neighbour_utilisation"] = [run.neighbour_utilisation for run in runs]
     if envelope is not None:
         same |= _decided(envelope, context)
         each["cold"] = [run.cold for run in runs]
@@ -130,7 +135,8 @@ def _learned(
     key, config = (envelope.key or one.function, size_of(envelope.spec)), context.spec.config
     if one.fallback is not None:
         if not one.fallback.startswith(ANOTHERS_CUDA):
-            records.unfit.append((key, config, one.fallback))
+            share = envelope.decision.gpus if one.neighbours else 1.0
+            records.unfit.append(Unfit(key, config, one.fallback, share))
         return
     if one.error is not None:
         return
@@ -143,7 +149,9 @@ def _emulated_samples(runs: list[TaskRun], emulated: Emulated | None) -> list[Sa
     if emulated is None or emulated.compute_s is None:
         return []
     joules = run_joules(runs[0].device, emulated.cpu_joules, emulated.gpu_joules)
-    return [((emulated.transfer_s or 0.0) + emulated.compute_s, joules, emulated.energy_error or 0.0, None)] * len(runs)
+    seconds = (emulated.transfer_s or 0.0) + emulated.compute_s
+    error, busy = emulated.energy_error or 0.0, emulated.gpu_utilisation if runs[0].device == "gpu" else None
+    return [Sample(seconds, joules, error, utilisation=busy)] * len(runs)
 
 
 def _samples(runs: list[TaskRun], energies: list[Energy | None]) -> list[Sample]:
@@ -152,6 +160,7 @@ def _samples(runs: list[TaskRun], energies: list[Energy | None]) -> list[Sample]
 
 def _sample(run: TaskRun, energy: Energy | None) -> Sample:
     if energy is None:
-        return run.seconds, None, 0.0, run.memory_bytes
+        return Sample(run.seconds, memory_bytes=run.memory_bytes)
     joules = run_joules(run.device, energy.cpu_joules, energy.gpu_joules)
-    return run.seconds, joules, energy.error or 0.0, run.memory_bytes
+    busy = energy.gpu_utilisation if run.device == "gpu" and not run.neighbours else None
+    return Sample(run.seconds, joules, energy.error or 0.0, run.memory_bytes, busy)

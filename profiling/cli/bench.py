@@ -29,7 +29,7 @@ def bench_pipeline_command(
     disturbances: Annotated[
         str, typer.Option(help="Likewise: growth, node_killed, gpus_taken; none for no such run.")
     ] = "",
-    seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 40.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 6.0,
     batches: Annotated[int, typer.Option(min=10, help="Of each pipeline.")] = 150,
     overhead: Annotated[bool, typer.Option(help="Also where there is nothing to choose.")] = True,
     json: Json = None,
@@ -37,7 +37,7 @@ def bench_pipeline_command(
     """Multimodal pipelines on an emulated A-D cluster: the GPU stage pinned, divided by hand, or placed by batch."""
     from rich.table import Table
 
-    from profiling.pipelines import benchmark
+    from profiling.pipelines import benchmark, table
     from profiling.pipelines import overhead as nothing_to_choose
     from profiling.pipelines.arms import ARMS
     from profiling.pipelines.shapes import SHAPES
@@ -52,10 +52,10 @@ def bench_pipeline_command(
         report["overhead"] = nothing_to_choose.overhead()
         extra = report["overhead"]["extra"]
         console_tables.say(f"Where there is nothing to choose, batches of 10 ms take {extra:+.1%} of Ray Data's time.")
-    table = Table(*benchmark.HEADER, title="Pipelines (times and joules are emulated)")
-    for row in benchmark.rows_of(report):
-        table.add_row(*row)
-    console_tables.show(table, json, report)
+    shown = Table(*table.HEADER, title="Pipelines (times and joules are emulated)")
+    for row in table.rows_of(report):
+        shown.add_row(*row)
+    console_tables.show(shown, json, report)
 
 
 def _names(given: str, every: Iterable[str]) -> tuple[str, ...]:

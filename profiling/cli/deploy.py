@@ -67,6 +67,9 @@ def start_command(
     node_types: Annotated[
         Path | None, typer.Option(help="A cluster file: tasks that only its types could serve wait for them.")
     ] = None,
+    price_schedule: Annotated[
+        Path | None, typer.Option(help="Prices of a joule by time, and caps in watts: CSV; see the docs on policies.")
+    ] = None,
     exploration: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Share of device seconds that trials of a device may take.")
     ] = None,
@@ -81,6 +84,7 @@ def start_command(
 
     connect(address)
     version = placement.start(
-        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration, learn=learn
-    )
+        log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration, learn=learn,
+        seconds_per_joule=price_schedule,
+    )  # fmt: skip
     typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from profiling.simulation.simulator import Simulation
 
 KINDS = (4, 16, 100, 1000)
+SHARED = ("balanced", "selector", "gpu_only")
+"""Policies of --gpu-shares where none is named."""
 
 
 def simulate_command(
     trace: Annotated[
         str,
         typer.Option(
-            help="paper, saturated, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps; or Alibaba's."
+            help="paper, saturated, inference, burst, idle, bursty, alibaba, or a file: arrival_s, preset, steps; or "
+            "Alibaba's."
         ),
     ] = "saturated",
     nodes: Annotated[int, typer.Option(help="In all.")] = 4,
@@ -43,6 +46,14 @@ def simulate_command(
         str | None, typer.Option(help="A log, whose measured times replace the emulator's where it has them.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of arrivals, mix, noise and draws.")] = 0,
+    price_schedule: Annotated[
+        Path | None,
+        typer.Option(help="Prices of a joule by time (CSV): joules by period and waiting, beside the mean price's."),
+    ] = None,
+    gpu_shares: Annotated[
+        bool,
+        typer.Option("--gpu-shares", help='Each policy with whole GPUs and with the shares that gpus="auto" takes.'),
+    ] = False,
     growth: Annotated[bool, typer.Option(help="Also time decisions among 4 to 1,000 kinds of node.")] = False,
     live: Annotated[
         bool, typer.Option("--live", help="A small trace on an emulated Ray cluster beside the simulator; minutes.")
@@ -52,6 +63,8 @@ def simulate_command(
     """Replays a trace through the policies that run live: makespan, completion, energy, regret, and the bound.
 
     --live takes --policies, --json and a --trace that is a file; else the committed one (profiling/data).
+    --gpu-shares and --price-schedule decide by true times.
+    --price-schedule takes the policies that price joules (balanced where none is named).
     """
     if live:
         from profiling.simulation import live_replay
@@ -63,6 +76,7 @@ def simulate_command(
     from rich.console import Console
 
     from placement.errors import OptionError
+    from placement.scheduling.energy_price import read_schedule
     from placement.scheduling.policies.registry import POLICIES, policy_of
     from profiling.report.console_tables import write_json
     from profiling.simulation.arrivals import trace_of
@@ -81,6 +95,33 @@ def simulate_command(
     for name in chosen:
         policy_of(name)  # a misuse is reported before the trace is made
     arriving = trace_of(trace, tasks, seed=seed, load=load, burst=burst)
+
+    def advance(name: str) -> None:
+        console.print(f"{name} ...", style="dim")
+
+    if gpu_shares or price_schedule is not None:
+        check_alone(
+            both=gpu_shares and price_schedule is not None,
+            others=bool(noise) or estimator is not None or measured is not None,
+        )
+    if gpu_shares:
+        from profiling.report.sharing_table import show_sharing
+        from profiling.simulation.gpu_sharing import simulate_sharing
+
+        show_sharing(
+            simulate_sharing(arriving, inventory, chosen if policies else SHARED, seed=seed, advance=advance), json_file
+        )
+        return
+    if price_schedule is not None:
+        from profiling.report.tariff_table import show_tariff
+        from profiling.simulation.tariff import simulate_tariff
+
+        schedule = read_schedule(price_schedule)
+        day = simulate_tariff(
+            arriving, inventory, schedule, chosen if policies else ["balanced"], seed=seed, advance=advance
+        )
+        show_tariff(day, schedule, json_file)
+        return
     found = simulate(
         arriving,
         inventory,
@@ -89,7 +130,7 @@ def simulate_command(
         seed=seed,
         estimator=estimator,
         measured=measured,
-        advance=lambda name: console.print(f"{name} ...", style="dim"),
+        advance=advance,
     )
     report = as_dict(found) | ({"decide_us_by_kinds": decide_us_by_kinds()} if growth else {})
     report["selector"] = "perfect" if estimator is None else estimator.selector.version
@@ -99,6 +140,17 @@ def simulate_command(
     show(found, report)
     if json_file is not None:
         write_json(json_file, report)
+
+
+def check_alone(*, both: bool, others: bool) -> None:
+    """Raises OptionError where --gpu-shares or --price-schedule is given with an option that it does not take."""
+    from placement.errors import OptionError
+
+    if both or others:
+        raise OptionError(
+            "--gpu-shares and --price-schedule are given one at a time, and decide by true, emulated times: leave out "
+            "--selector, --history, --noise and --times."
+        )
 
 
 def as_dict(found: Simulation) -> dict[str, Any]:

@@ -21,6 +21,7 @@ HARDWARE = ("cpu_gflops", "gpu_gflops", "gpu_memory_gb", "cpu_tdp_w", "gpu_tdp_w
 def usable(table: pa.Table) -> pa.Table:
     """Rows that ran where they were meant to and have a time, with `seconds`, `joules` and `runs`."""
     ran = pc.field("error").is_null() & pc.field("fallback").is_null() & (pc.field("compute_s") > 0)
+    ran &= pc.coalesce(pc.field("neighbours"), pa.scalar(0)) == 0  # others slowed it on their common GPU
     # A process's first GPU run has CUDA's start-up in its seconds, and so none of its own.
     cold = (pc.field("source") == "production") & (pc.field("device") == "gpu") & pc.field("startup_s").is_null()
     cold &= pc.field("time_provenance") == "measured"

@@ -2,6 +2,7 @@
 
 emulator                         predicts a task's time and power from its operations and a node's roofline
 step_cost, power                 the roofline of one step, and the average power of a run
+gpu_sharing                      how much tasks on one GPU slow each other: an assumption
 hardware_table                   bandwidths, buses and cores of hardware by name
 assumptions                      figures that no measurement at hand gives, each with its reason
 calibrate                        fits the coefficients to published measurements

@@ -19,6 +19,7 @@ from placement.spec.features import granted_gflops
 from placement.spec.node import NodeSpec
 from placement.spec.task import DEVICES, Device, Operation, TaskSpec
 from profiling.emulation import power as power
+from profiling.emulation.gpu_sharing import beside_others, gpu_busy
 from profiling.emulation.hardware_table import SUSTAINED_SHARE, cpu_of, gpu_of
 from profiling.emulation.step_cost import Parts, StepCosts, Variant, calibration, costs_of, tree_costs
 
@@ -37,6 +38,7 @@ class Emulation:
     error: of the seconds, relative, 1 sigma.  energy_error: of the joules likewise.
     fits: the device's memory holds it.  bound: what takes the most time: compute, memory, launch, transfer or pipeline.
     unknown: inputs that were not known and widened the error.
+    gpu_busy: share of the seconds in which kernels run on the GPU.
     """
 
     startup_s: float
@@ -52,6 +54,7 @@ class Emulation:
     fits: bool
     bound: str
     unknown: tuple[str, ...] = ()
+    gpu_busy: float | None = None
 
 
 def emulate(
@@ -110,17 +113,20 @@ def emulate(
         fits=fits,
         bound=bound_of(parts, loader_s, transfer_step_s + transfer_once_s / task.steps),
         unknown=unknown,
+        gpu_busy=gpu_busy(parts, step_s) if device == "gpu" else None,
     )
 
 
-def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float) -> Emulated:
+def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float, others: float = 0.0) -> Emulated:
     """The figures that an emulated node reports of a task: "profiling.emulation.emulator:emulated" is placement's name
     for this function.
+
+    others: how busy the task's neighbours on the GPU keep it.
     """
     from placement.messages.envelope import Emulated
 
     out = emulate(task, node, device, cpus=max(cpus, 1.0))
-    return Emulated(
+    alone = Emulated(
         out.startup_s,
         out.transfer_s,
         out.compute_s,
@@ -129,7 +135,9 @@ def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float) -> Emu
         out.cpu_watts,
         out.gpu_watts,
         out.energy_error if math.isfinite(out.energy_error) else None,
+        out.gpu_busy,
     )
+    return beside_others(alone, node, others) if others else alone
 
 
 def operations_of(task: TaskSpec, train: bool) -> tuple[tuple[Operation, ...] | None, tuple[str, ...]]:

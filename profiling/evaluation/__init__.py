@@ -5,4 +5,5 @@ holdout, holdout_scores  learners on a device, work, family or source that is he
 out_of_the_box           the shipped selector on published pairs, and fitted without each source
 source_figures           its figures of a source
 policy_scores            costs and accuracy of policies and of the oracle
+unpaired_curve           accuracy against rows of tasks that ran on one device each
 """

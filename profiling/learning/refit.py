@@ -29,6 +29,7 @@ from placement.log.whole_file import write_whole
 from placement.prediction.gaussian_process import INPUTS
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of
+from placement.prediction.speedup_selector import SpeedupSelector
 from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
 from profiling.dataset.drifts import after_drifts, drifts_of
@@ -100,7 +101,7 @@ def refit(
     rule, options = rule or JointThreshold(), options or TrainingOptions()
     frame = training_frame(log, rule, learner)
     fitted = through_ray_train(frame, rule, options, storage_path, timeout_s, learner)
-    selector = described(fitted, frame, log)
+    selector = with_interference(described(fitted, frame, log), log)
     if output is not None:
         write_selector(selector, output)
     return Refit(selector, len(frame), time.monotonic() - began, None if output is None else os.fspath(output))
@@ -200,6 +201,15 @@ def train_loop(config: Mapping[str, Any]) -> str:
     )
     ray.train.report({"epoch": fitted.epochs, "validation_loss": fitted.loss})
     return json.dumps(fitted.selector.to_dict())
+
+
+def with_interference(selector: Selector, log: str | os.PathLike[str]) -> Selector:
+    """The selector with the interference model of the log's rows with neighbours; the paper's net as it is."""
+    if not isinstance(selector, SpeedupSelector):
+        return selector
+    from profiling.learning.fit_interference import READ, fit_interference
+
+    return replace(selector, interference=fit_interference(read_log(log, columns=READ)))
 
 
 def described(selector: Any, frame: pd.DataFrame, log: str | os.PathLike[str]) -> Any:

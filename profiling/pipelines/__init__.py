@@ -5,10 +5,12 @@ store.
 
     shapes      the pipelines: their rows, bytes and the specs of their two stages
     timed_work  the stages' functions, which take their emulated seconds and say what they used
+    gate        the start of a run's clock: the first workers are there
     arms        the ways to run a pipeline, each as a Ray Data dataset
     makespan_bound   the linear programme that no way can beat
-    disturbances     a killed node, GPUs taken by others
+    disturbances     a killed node, GPUs held by others
     measure     one run of an arm, as figures
     overhead    placement.map_batches beside Ray Data's own where there is nothing to choose
-    benchmark   all of it, as a report
+    benchmark   all of it, as plain data
+    table       the same as the rows of a table
 """

@@ -10,10 +10,10 @@ placed        placement.map_batches: each batch by itself
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from profiling.pipelines.gate import Gate
 from profiling.pipelines.shapes import Shape
 from profiling.pipelines.timed_work import CORES, Model, Prepare, Spec
 
@@ -22,9 +22,10 @@ ARMS = ("pinned", "cpu_only", "half", "best_fixed", "choose", "placed")
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings that all arms of one comparison share.
+    """One run of an arm.
 
-    slots: CPU workers that fit on the cluster at once.  gpus: its GPUs.
+    compression: emulated seconds in a second of the clock.  slots: CPU workers that fit on the cluster at once.
+    gpus: of the cluster.  share: of the rows that GPUs compute; None: placed batch by batch.  gate: starts the clock.
     """
 
     shape: Shape
@@ -32,22 +33,40 @@ class Setting:
     compression: float
     slots: int
     gpus: int
-    share: float
+    share: float | None
+    gate: Gate
 
     @property
     def arguments(self) -> tuple[Any, ...]:
         """Of the constructors of the stages."""
-        return self.shape, self.rows, self.compression
+        return self.shape, self.rows, self.compression, self.gate
 
 
-def dataset(arm: str, setting: Setting) -> Any:
-    """The pipeline of an arm, not begun yet."""
-    if arm == "placed":
-        return _placed(_prepared(setting, 0, setting.rows), setting)
+def share_of(arm: str, shape: Shape, best: float) -> float | None:
+    """The share of the rows that an arm gives to GPUs; None: it decides batch by batch. best: of a division by hand."""
     if arm == "choose":
-        return _chosen(_prepared(setting, 0, setting.rows), setting)
-    share = {"pinned": 1.0, "cpu_only": 0.0, "half": 0.5, "best_fixed": setting.share}[arm]
-    middle = round(setting.rows * share / setting.shape.batch) * setting.shape.batch
+        import placement
+
+        chosen = placement.choose(shape.spec(shape.batch), cpu_options={"num_cpus": CORES})
+        return 1.0 if chosen.device == "gpu" else 0.0
+    shares: dict[str, float | None] = {
+        "pinned": 1.0, "cpu_only": 0.0, "half": 0.5, "best_fixed": best, "placed": None,
+    }  # fmt: skip
+    return shares[arm]
+
+
+def first_workers(share: float | None, gpus: int) -> int:
+    """Workers of the model's stage for which the clock waits: one for each free GPU, and the first on a CPU."""
+    if share is None:
+        return gpus
+    return gpus * (share > 0) + (share < 1)
+
+
+def dataset(setting: Setting) -> Any:
+    """The pipeline of a run, not begun yet."""
+    if setting.share is None:
+        return _placed(_prepared(setting, 0, setting.rows), setting)
+    middle = round(setting.rows * setting.share / setting.shape.batch) * setting.shape.batch
     parts = [(0, middle, _on_gpus), (middle, setting.rows, _on_cpus)]
     made = [on(_prepared(setting, start, stop), setting) for start, stop, on in parts if stop > start]
     return made[0] if len(made) == 1 else made[0].union(made[1])
@@ -68,31 +87,21 @@ def _prepared(setting: Setting, start: int, stop: int) -> Any:
     return read.map_batches(prepared, batch_size=shape.batch, num_cpus=CORES)
 
 
-def _pool(setting: Setting, size: int, **resources: float) -> Callable[[Any], Any]:
+def _pool(prepared: Any, setting: Setting, least: int, most: int, **resources: float) -> Any:
     from ray.data import ActorPoolStrategy
 
-    def run(prepared: Any) -> Any:
-        return prepared.map_batches(
-            Model, fn_constructor_args=setting.arguments, batch_size=setting.shape.batch,
-            compute=ActorPoolStrategy(min_size=1, max_size=size), **resources,
-        )  # fmt: skip
-
-    return run
+    return prepared.map_batches(
+        Model, fn_constructor_args=setting.arguments, batch_size=setting.shape.batch,
+        compute=ActorPoolStrategy(min_size=least, max_size=most), **resources,
+    )  # fmt: skip
 
 
 def _on_gpus(prepared: Any, setting: Setting) -> Any:
-    return _pool(setting, setting.gpus, num_gpus=1, num_cpus=0)(prepared)
+    return _pool(prepared, setting, setting.gpus, setting.gpus, num_gpus=1, num_cpus=0)
 
 
 def _on_cpus(prepared: Any, setting: Setting) -> Any:
-    return _pool(setting, setting.slots, num_cpus=CORES)(prepared)
-
-
-def _chosen(prepared: Any, setting: Setting) -> Any:
-    import placement
-
-    chosen = placement.choose(setting.shape.spec(setting.shape.batch), cpu_options={"num_cpus": CORES})
-    return (_on_gpus if chosen.device == "gpu" else _on_cpus)(prepared, setting)
+    return _pool(prepared, setting, 1, setting.slots, num_cpus=CORES)
 
 
 def _placed(prepared: Any, setting: Setting) -> Any:
@@ -100,5 +109,6 @@ def _placed(prepared: Any, setting: Setting) -> Any:
 
     return placement.map_batches(
         prepared, Model, spec=Spec(setting.shape, setting.rows), batch_size=setting.shape.batch,
-        fn_constructor_args=setting.arguments, cpu_options={"num_cpus": CORES}, gpu_options={"num_cpus": 0},
+        concurrency={"gpu": (setting.gpus, setting.gpus)}, fn_constructor_args=setting.arguments,
+        cpu_options={"num_cpus": CORES}, gpu_options={"num_cpus": 0},
     )  # fmt: skip

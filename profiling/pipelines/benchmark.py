@@ -1,19 +1,20 @@
-"""The benchmark of pipelines: every shape in every arm, the disturbances, and the overhead, as plain data."""
+"""The benchmark of pipelines: every shape in every arm, and the disturbances, as plain data."""
 
 from __future__ import annotations
 
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
 from placement.errors import OptionError
-from profiling.pipelines.arms import ARMS, Setting
-from profiling.pipelines.disturbances import after, kill_node, take_gpus
+from profiling.pipelines.arms import ARMS, Setting, first_workers, share_of
+from profiling.pipelines.disturbances import Act, held_gpus, kill_node
+from profiling.pipelines.gate import Gate
 from profiling.pipelines.makespan_bound import best_fixed_share, bound_seconds
-from profiling.pipelines.measure import Measured, run
+from profiling.pipelines.measure import RunFailed, run
 from profiling.pipelines.shapes import SHAPES, Shape
 from profiling.pipelines.timed_work import CORES
 
@@ -24,65 +25,79 @@ EMULATOR = "profiling.emulation.emulator:emulated"
 DISTURBED = "multimodal"
 COMPARED = ("pinned", "placed")
 DISTURBANCES = ("growth", "node_killed", "gpus_taken")
-BETWEEN_S = 8.0
-"""After a run its workers are given time to end, and to give their devices back."""
+SLOW = 1.5
+"""An arm whose own bound is larger than the shape's by this factor is compressed as much more."""
+QUIET_S = 20.0
+"""Patience with the workers of the last run, which give their devices back."""
 
 Advance = Callable[[str], None]
+Found = dict[str, Any]
 
 
 def benchmark(
-    shapes: Sequence[str] = tuple(SHAPES), arms: Sequence[str] = ARMS, *, seconds: float = 40.0, batches: int = 150,
+    shapes: Sequence[str] = tuple(SHAPES), arms: Sequence[str] = ARMS, *, seconds: float = 6.0, batches: int = 150,
     disturbances: Sequence[str] = DISTURBANCES, advance: Advance = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Runs on an emulated A-D cluster of its own. Raises OptionError on an unknown shape, arm or disturbance.
+) -> Found:  # fmt: skip
+    """Runs on emulated A-D clusters of its own. Raises OptionError on an unknown shape, arm or disturbance.
 
-    seconds: that the bound of each shape takes on the clock, by which times are compressed.  batches: of each shape.
+    seconds: that the bound of each arm takes on the clock, by which times are compressed.  batches: of each shape.
+    A run that fails is reported with its `error` alone.
     """
     _check(shapes, SHAPES, "shapes")
     _check(arms, ARMS, "arms")
     _check(disturbances, DISTURBANCES, "disturbances")
-    report: dict[str, Any] = {"times": "emulated", "shapes": {}, "disturbances": {}}
-    with _cluster():
-        for name in shapes:
-            setting, bound = setting_of(SHAPES[name], batches, seconds)
-            report["shapes"][name] = _arms(arms, setting, bound, advance)
+    size = _Size(batches, seconds)
+    report: Found = {"times": "emulated", "seconds": seconds, "shapes": {}, "disturbances": {}}
+    for name in shapes:
+        report["shapes"][name] = _in_turns(SHAPES[name], arms, size, advance)
+    compared = [arm for arm in arms if arm in COMPARED]
     for name in disturbances:
-        found = report["disturbances"][name] = {}
-        for arm in (a for a in arms if a in COMPARED):
-            advance(f"{name}: {arm}")
-            with _cluster():  # of its own: a killed node is gone
-                found[arm] = asdict(_disturbed(name, arm, batches, seconds))
+        shape = SHAPES[DISTURBED].growing() if name == "growth" else SHAPES[DISTURBED]
+        report["disturbances"][name] = _in_turns(shape, compared, size, advance, name)
     return report
 
 
-def setting_of(shape: Shape, batches: int, seconds: float) -> tuple[Setting, float]:
-    """(the setting of a shape, its bound in emulated seconds)."""
-    rows = batches * shape.batch
-    bound = bound_seconds(shape, rows, CONFIGS, SLOTS)
-    share = best_fixed_share(shape, rows, CONFIGS, SLOTS)
-    return Setting(shape, rows, bound / seconds, SLOTS * len(CONFIGS), len(CONFIGS), share), bound
+class _Size:
+    def __init__(self, batches: int, seconds: float) -> None:
+        self.batches, self.seconds = batches, seconds
+
+    def setting(self, arm: str, shape: Shape, free_gpus: int) -> tuple[Setting, float]:
+        """(the setting of a run, the shape's bound in emulated seconds)."""
+        rows = self.batches * shape.batch
+        bound = bound_seconds(shape, rows, CONFIGS, SLOTS)
+        share = share_of(arm, shape, best_fixed_share(shape, rows, CONFIGS, SLOTS))
+        own = bound_seconds(shape, rows, CONFIGS, SLOTS, share)
+        compression = (own if own > SLOW * bound else bound) / self.seconds
+        gate = Gate.closed(first_workers(share, free_gpus))
+        return Setting(shape, rows, compression, SLOTS * len(CONFIGS), len(CONFIGS), share, gate), bound
 
 
-def _arms(arms: Sequence[str], setting: Setting, bound: float, advance: Advance) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for arm in arms:
-        advance(f"{setting.shape.name}: {arm}")
-        found[arm] = asdict(run(arm, setting, bound))
-        time.sleep(BETWEEN_S)
+def _in_turns(shape: Shape, arms: Sequence[str], size: _Size, advance: Advance, disturbance: str = "") -> Found:
+    """The arms one after the other on one cluster; on a new one after a run that failed or killed a node."""
+    found: Found = {}
+    left = list(arms)
+    while left:
+        with _cluster():
+            while left:
+                arm = left.pop(0)
+                advance(f"{disturbance or shape.name}: {arm}")
+                found[arm] = _one(arm, shape, size, disturbance)
+                if "error" in found[arm] or disturbance == "node_killed":
+                    break
+                _wait_for_quiet()
     return found
 
 
-def _disturbed(name: str, arm: str, batches: int, seconds: float) -> Measured:
-    """A run that is disturbed half way. The bound is that of the undisturbed cluster."""
-    shape = SHAPES[DISTURBED].growing() if name == "growth" else SHAPES[DISTURBED]
-    setting, bound = setting_of(shape, batches, seconds)
-    acts = {
-        "node_killed": lambda: kill_node("B"),
-        "gpus_taken": functools.partial(take_gpus, len(CONFIGS) // 2, seconds / 3),
-    }
-    if name not in acts:
-        return run(arm, setting, bound)
-    return run(arm, setting, bound, functools.partial(after, seconds / 2, acts[name]))
+def _one(arm: str, shape: Shape, size: _Size, disturbance: str) -> Found:
+    taken = len(CONFIGS) // 2 if disturbance == "gpus_taken" else 0
+    acts = {"node_killed": Act(size.seconds / 2, functools.partial(kill_node, "B"))}
+    with held_gpus(taken) if taken else nullcontext() as release:
+        setting, bound = size.setting(arm, shape, len(CONFIGS) - taken)
+        act = acts.get(disturbance) if release is None else Act(size.seconds / 3, release)
+        try:
+            return asdict(run(setting, bound, act))
+        except RunFailed as error:
+            return {"error": str(error)}
 
 
 @contextmanager
@@ -100,29 +115,19 @@ def _cluster() -> Iterator[None]:
         yield
 
 
+def _wait_for_quiet() -> None:
+    """Returns once every device is free again, or after a while."""
+    import ray
+
+    deadline = time.monotonic() + QUIET_S
+    while time.monotonic() < deadline:
+        free, total = ray.available_resources(), ray.cluster_resources()
+        if all(free.get(name, 0.0) == total[name] for name in ("CPU", "GPU")):
+            return
+        time.sleep(0.2)
+
+
 def _check(given: Sequence[str], valid: Any, what: str) -> None:
     unknown = [name for name in given if name not in valid]
     if unknown:
         raise OptionError(f"{what} {unknown} are not known; valid are {sorted(valid)}.")
-
-
-COLUMNS = ("makespan_seconds", "bound_ratio", "rows_per_s", "joules_per_row", "recovery_seconds")
-
-
-def rows_of(report: dict[str, Any]) -> list[list[str]]:
-    """The report as rows of a table."""
-    rows = []
-    for name, arms in {**report["shapes"], **report["disturbances"]}.items():
-        pinned = arms.get("pinned", {}).get("makespan_seconds")
-        for arm, found in arms.items():
-            gain = f"{pinned / found['makespan_seconds']:.2f}" if pinned else "-"
-            busy = f"{found['busy']['cpu']:.0%} / {found['busy']['gpu']:.0%}"
-            figures = [f"{found[column]:.4g}" for column in COLUMNS]
-            lost = f"{found['rows_lost']} / {found['rows_twice']}"
-            rows.append([name, arm, *figures[:2], gain, *figures[2:4], busy, f"{found['peak_store_bytes'] / 1e6:.0f}",
-                         figures[4], lost])  # fmt: skip
-    return rows
-
-
-HEADER = ("pipeline", "arm", "makespan s", "/ bound", "pinned /", "rows/s", "J/row", "busy CPU / GPU", "store MB",
-          "longest gap s", "lost / twice")  # fmt: skip

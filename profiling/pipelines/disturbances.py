@@ -1,26 +1,20 @@
-"""Disturbances of a run: a node with a GPU is killed, or another job takes half of the GPUs for a while."""
+"""Disturbances of a run: a node with a GPU is killed, or another job has half of the GPUs for a while."""
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@contextmanager
-def after(seconds: float, act: Callable[[], None]) -> Iterator[None]:
-    """Calls `act` once so many seconds have passed, unless the block has ended by then."""
-    timer = threading.Timer(seconds, act)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class Act(NamedTuple):
+    """One thing that happens so many seconds after the clock has started."""
+
+    after_s: float
+    do: Callable[[], None]
 
 
 def kill_node(config: str) -> None:
@@ -38,8 +32,9 @@ def kill_node(config: str) -> None:
             os.kill(int(folder.name), signal.SIGKILL)
 
 
-def take_gpus(count: int, seconds: float) -> None:
-    """Holds GPUs for a while, as another job's actors do: as soon as each is free."""
+@contextmanager
+def held_gpus(count: int) -> Iterator[Callable[[], None]]:
+    """Holds GPUs, as another job's actors do, until the function that it yields is called, or the block ends."""
     import ray
 
     @ray.remote(num_gpus=1, num_cpus=0)
@@ -48,6 +43,13 @@ def take_gpus(count: int, seconds: float) -> None:
             return True
 
     holders: list[Any] = [Holder.remote() for _ in range(count)]
-    timer = threading.Timer(seconds, lambda: [ray.kill(one) for one in holders])
-    timer.daemon = True
-    timer.start()
+
+    def release() -> None:
+        while holders:
+            ray.kill(holders.pop())
+
+    try:
+        ray.get([holder.here.remote() for holder in holders])
+        yield release
+    finally:
+        release()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from placement.errors import PlacementError
 from profiling.pipelines.arms import Setting, dataset
+from profiling.pipelines.disturbances import Act
+
+START_S, RUN_S = 120.0, 180.0
+"""Patience with the start of the first workers, and with a run; a run that takes longer has failed."""
+
+
+class RunFailed(PlacementError):
+    """A run raised an error, or did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -31,35 +39,70 @@ class Measured:
     recovery_seconds: float
 
 
-def run(
-    arm: str, setting: Setting, bound_s: float,
-    disturbance: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> Measured:  # fmt: skip
-    """Runs an arm to its end. The clock starts with the first result: the start of processes is not emulated, and on
-    two cores it takes longer than many a pipeline.
+@dataclass
+class _Results:
+    """The columns of the rows that came out."""
+
+    ids: list[np.ndarray] = field(default_factory=list)
+    done: list[float] = field(default_factory=list)
+    busy: Counter[str] = field(default_factory=Counter)
+    joules: float = 0.0
+    error: BaseException | None = None
+
+    def collect(self, pipeline: Any) -> None:
+        """Runs the pipeline to its end."""
+        try:
+            for batch in pipeline.iter_batches(batch_size=None, batch_format="numpy"):
+                self._add(batch)
+        except BaseException as error:  # it is raised by whoever waits for this thread
+            self.error = error
+
+    def _add(self, batch: dict[str, np.ndarray]) -> None:
+        self.ids.append(np.array(batch["id"]))
+        on_gpu = batch["gpu"] == 1
+        self.busy["gpu"] += float(batch["busy_s"][on_gpu].sum())
+        self.busy["cpu"] += float(batch["busy_s"][~on_gpu].sum())
+        self.joules += float(batch["joules"].sum())
+        self.done += [float(moment) for moment in np.unique(batch["done"])]
+
+
+def run(setting: Setting, bound_s: float, act: Act | None = None) -> Measured:
+    """Runs an arm to its end; the clock starts as the gate opens. act: a disturbance.
+
+    Raises RunFailed; the pipeline may still run then, so that its cluster is not fit for another.
     """
-    pipeline = dataset(arm, setting)
-    ids: list[np.ndarray] = []
-    busy: Counter[str] = Counter()
-    joules, done = 0.0, []
-    store = _StorePeak()
-    with disturbance(), store:
-        for batch in pipeline.iter_batches(batch_size=None, batch_format="numpy"):
-            ids.append(np.array(batch["id"]))
-            on_gpu = batch["gpu"] == 1
-            busy["gpu"] += float(batch["busy_s"][on_gpu].sum())
-            busy["cpu"] += float(batch["busy_s"][~on_gpu].sum())
-            joules += float(batch["joules"].sum())
-            done += [float(moment) for moment in np.unique(batch["done"])]
-    done.sort()
-    makespan = max(done[-1] - done[0], 1e-9) * setting.compression
-    came = Counter(np.concatenate(ids).tolist()) if ids else Counter()
-    gaps = np.diff(done)
+    from ray.exceptions import GetTimeoutError
+
+    results = _Results()
+    thread = threading.Thread(target=results.collect, args=(dataset(setting),), daemon=True)
+    with _StorePeak() as store:
+        thread.start()
+        try:
+            start = setting.gate.opened_at(START_S)
+        except GetTimeoutError:
+            raise RunFailed(f"its first workers were not there in {START_S:.0f} s: {results.error}") from None
+        timer = None if act is None else threading.Timer(act.after_s, act.do)
+        if timer is not None:
+            timer.start()
+        thread.join(RUN_S)
+        if timer is not None:
+            timer.cancel()
+    if thread.is_alive():
+        raise RunFailed(f"it did not end in {RUN_S:.0f} s: {len(results.done)} batches came.")
+    if results.error is not None:
+        raise RunFailed(f"{type(results.error).__name__}: {results.error}"[:500]) from results.error
+    return _figures(setting, bound_s, start, results, store.bytes)
+
+
+def _figures(setting: Setting, bound_s: float, start: float, results: _Results, store_bytes: int) -> Measured:
+    moments = np.sort([start, *results.done])
+    makespan = float(moments[-1] - start) * setting.compression
+    came = Counter(np.concatenate(results.ids).tolist())
     return Measured(
-        makespan, makespan / bound_s, setting.rows / makespan, joules / setting.rows,
-        {"cpu": busy["cpu"] / makespan / setting.slots, "gpu": busy["gpu"] / makespan / setting.gpus},
-        store.bytes, setting.rows - len(came), sum(n - 1 for n in came.values()),
-        float(gaps.max() if len(gaps) else 0.0) * setting.compression,
+        makespan, makespan / bound_s, setting.rows / makespan, results.joules / setting.rows,
+        {"cpu": results.busy["cpu"] / makespan / setting.slots, "gpu": results.busy["gpu"] / makespan / setting.gpus},
+        store_bytes, setting.rows - len(came), sum(n - 1 for n in came.values()),
+        float(np.diff(moments).max()) * setting.compression,
     )  # fmt: skip
 
 
@@ -68,12 +111,10 @@ class _StorePeak:
 
     def __init__(self) -> None:
         self.bytes = 0
-
-    def __enter__(self) -> _StorePeak:
-        import threading
-
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
+
+    def __enter__(self) -> _StorePeak:
         self._thread.start()
         return self
 

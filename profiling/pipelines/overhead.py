@@ -19,7 +19,7 @@ def busy(batch: Any) -> Any:
     return batch
 
 
-def overhead(rounds: int = 5, batches: int = 400) -> dict[str, float]:
+def overhead(rounds: int = 3, batches: int = 400) -> dict[str, float]:
     """Starts a local cluster of its own with 2 CPUs. extra: share by which the placed stage takes longer, the median
     over rounds in which both are run in turns.
     """

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from placement.spec.task import Device, TaskSpec
+from profiling.pipelines.gate import Gate
 from profiling.pipelines.shapes import Shape
 
 CORES = 12.0
@@ -57,8 +58,13 @@ class Timed:
 class Prepare(Timed):
     """The first stage of a batch: bytes in, bytes out, on a CPU."""
 
+    def __init__(self, shape: Shape, rows: int, compression: float, gate: Gate) -> None:
+        super().__init__(shape, rows, compression)
+        self._gate = gate
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The prepared rows."""
+        """The prepared rows, once the gate is open."""
+        self._gate.passed()
         start, ids = time.perf_counter(), batch["id"]
         made = np.zeros((len(ids), self.shape.prepared_bytes), dtype=np.uint8)
         self.wait(self.shape.prepare_s / CORES * len(ids), start)
@@ -66,7 +72,11 @@ class Prepare(Timed):
 
 
 class Model(Timed):
-    """The model's stage."""
+    """The model's stage. A worker of it arrives at the gate."""
+
+    def __init__(self, shape: Shape, rows: int, compression: float, gate: Gate) -> None:
+        super().__init__(shape, rows, compression)
+        gate.arrive()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A result for each row, and what it took."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from placement.prediction.selector import Selector
 from placement.spec.joint_threshold import JointThreshold
-from profiling.report import figure_data, plots
+from profiling.report import batch_rates, figure_data, plots
 from profiling.report.html_parts import Section, TableCell, badges, number
 from profiling.report.learning import learning_section
 
@@ -80,6 +80,10 @@ def _placed(findings: Findings) -> Section | None:
         [("", "Stacked bars: tasks of each function by the device they ran on.", plots.placed(where))],
         [head, *body],
     )
+
+
+def _batches(findings: Findings) -> Section | None:
+    return batch_rates.section(findings.table)
 
 
 def _learning(findings: Findings) -> Section | None:
@@ -246,5 +250,5 @@ def _hardware(findings: Findings) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Findings], Section | None], ...] = (
-    _placed, _learning, _share, _plane, _policies, _accuracy, _curves, _hardware,
+    _placed, _batches, _learning, _share, _plane, _policies, _accuracy, _curves, _hardware,
 )  # fmt: skip

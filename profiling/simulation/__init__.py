@@ -6,6 +6,8 @@ runtimes     times of each type of task on each device: the emulator's
 measured_times  those of a log in their place
 estimator    a selector that decides in place of the true times
 cluster      the simulated nodes, in the order of Ray's scheduler
+gpu_sharing  whole GPUs and shares of them, side by side
+tariff       a day under a price of a joule that changes
 lp_bound     the lower bound of the makespan
 live_replay  one trace on an emulated Ray cluster beside the simulator
 """

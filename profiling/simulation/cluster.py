@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from placement.errors import OptionError
+from placement.scheduling.queue_model import Load
 from placement.spec.node import Inventory, NodeKind, NodeSpec, config_groups, emulated_configs
 from placement.spec.task import DEVICES, Device
 
-Demand = tuple[Device, tuple[str, ...]]
-"""The configs and the device that a task waits for."""
+Demand = tuple[Device, tuple[str, ...], float]
+"""The device and the configs that a task waits for, and the GPUs that it takes: a share of one, or 0 of a CPU task."""
 EPSILON = 1e-9
 
 
@@ -56,17 +57,17 @@ class Cluster:
 
     def take(self, demand: Demand) -> int | None:
         """A node for a task that has just come, its room taken; None where it must wait."""
-        device, configs = demand
+        device, configs, gpus = demand
         for config in configs:
-            node = self._node(device, self.kind_at[config])
+            node = self._node(device, self.kind_at[config], gpus)
             if node is not None:
-                self._occupy(node, device)
+                self._occupy(node, device, gpus)
                 return node
         return None
 
     def wait(self, task: int, demand: Demand) -> None:
         """Puts a task at the end of its line."""
-        key = (demand[0], tuple(sorted(demand[1])))
+        key = (demand[0], tuple(sorted(demand[1])), demand[2])
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line(key, [self.kind_at[config] for config in key[1]])
@@ -75,33 +76,33 @@ class Cluster:
                 self._waiting[key[0]][kind][key] = line
         line.tasks.append(task)
 
-    def release(self, node: int, device: Device) -> list[tuple[int, Device]]:
+    def release(self, node: int, device: Device, gpus: float) -> list[tuple[int, Device]]:
         """Gives a node's room back; the (task, device) that start there now."""
         self.free_cpus[node] += self.needs[device]
-        if device == "gpu":
-            self.free_gpus[node] += 1
+        self.free_gpus[node] += gpus
         started: list[tuple[int, Device]] = []
-        while (found := self._next(node)) is not None:
-            self._occupy(node, found[1])
-            started.append(found)
+        while (line := self._next(node)) is not None:
+            device, _, gpus = line.demand
+            self._occupy(node, device, gpus)
+            started.append((self._pop(line), device))
         self._list(node)
         return started
 
-    def _fits(self, node: int, device: Device) -> bool:
-        if self.free_cpus[node] + EPSILON < self.needs[device]:
-            return False
-        return device == "cpu" or self.free_gpus[node] >= 1
+    def _fits(self, node: int, device: Device, gpus: float) -> bool:
+        return self.free_cpus[node] + EPSILON >= self.needs[device] and self.free_gpus[node] + EPSILON >= gpus
 
-    def _next(self, node: int) -> tuple[int, Device] | None:
+    def _next(self, node: int) -> Line | None:
+        """The line whose first task has waited longest of those that fit."""
         kind = self.kind_of[node]
         first: Line | None = None
         for device in DEVICES:
             lines = self._waiting[device][kind]
-            if lines and self._fits(node, device):
-                line = min(lines.values(), key=_head) if len(lines) > 1 else next(iter(lines.values()))
-                if first is None or _head(line) < _head(first):
+            if lines and self._fits(node, device, 0.0):
+                fit = [line for line in lines.values() if self.free_gpus[node] + EPSILON >= line.demand[2]]
+                line = min(fit, key=_head, default=None)
+                if line is not None and (first is None or _head(line) < _head(first)):
                     first = line
-        return None if first is None else (self._pop(first), first.demand[0])
+        return first
 
     def _pop(self, line: Line) -> int:
         task = line.tasks.popleft()
@@ -111,31 +112,42 @@ class Cluster:
             del self._lines[line.demand]
         return task
 
-    def _node(self, device: Device, kind: int) -> int | None:
+    def _node(self, device: Device, kind: int, gpus: float) -> int | None:
         stack = self._room[device][kind]
-        while stack:
-            node = stack[-1]
-            if self._fits(node, device):
-                return node
-            stack.pop()
-            self._listed[device][node] = 0
-        return None
+        while stack and not self._has_room(stack[-1], device):
+            self._listed[device][stack.pop()] = 0
+        # Shares of a GPU may leave room for smaller ones alone: such a node stays listed.
+        return next((node for node in reversed(stack) if self._fits(node, device, gpus)), None)
 
-    def _occupy(self, node: int, device: Device) -> None:
+    def _has_room(self, node: int, device: Device) -> bool:
+        return self._fits(node, device, 2 * EPSILON if device == "gpu" else 0.0)
+
+    def _occupy(self, node: int, device: Device, gpus: float) -> None:
         self.free_cpus[node] -= self.needs[device]
-        if device == "gpu":
-            self.free_gpus[node] -= 1
+        self.free_gpus[node] -= gpus
 
     def _list(self, node: int) -> None:
         devices: tuple[Device, Device] = ("cpu", "gpu")
         for device in devices:
-            if not self._listed[device][node] and self._fits(node, device):
+            if not self._listed[device][node] and self._has_room(node, device):
                 self._listed[device][node] = 1
                 self._room[device][self.kind_of[node]].append(node)
 
 
 def _head(line: Line) -> int:
     return line.tasks[0]
+
+
+def empty_loads(inventory: Inventory, needs: Mapping[Device, float]) -> dict[tuple[str, Device], Load]:
+    """Empty queues. A GPU task holds CPUs too: those are not counted among the CPU tasks' slots."""
+    loads: dict[tuple[str, Device], Load] = {}
+    for kind in inventory.kinds:
+        config = kind.spec.config
+        cpus = kind.grants_cpus - kind.grants_gpus * needs["gpu"]
+        loads[config, "cpu"] = Load(kind.count * max(1, math.floor(cpus / needs["cpu"])))
+        if kind.grants_gpus:
+            loads[config, "gpu"] = Load(kind.count * math.floor(kind.grants_gpus))
+    return loads
 
 
 def cluster_of(

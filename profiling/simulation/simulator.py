@@ -26,14 +26,14 @@ from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.queue_aware import MinScorePolicy
 from placement.scheduling.policies.registry import POLICIES, policy_of
-from placement.scheduling.queue_model import Backlog, Load
+from placement.scheduling.queue_model import Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory
 from placement.spec.task import Device
 from profiling.emulation import power as power
 from profiling.simulation.arrivals import ArrivalTrace
-from profiling.simulation.cluster import Cluster, Demand
+from profiling.simulation.cluster import Cluster, Demand, empty_loads
 from profiling.simulation.estimator import Estimator, expected_seconds, observe
 from profiling.simulation.lp_bound import bound_seconds, fractional_seconds
 from profiling.simulation.measured_times import MeasuredTimes
@@ -103,7 +103,7 @@ def simulate(
     emulator's where it has them.  advance: called with the policy's name before each. Raises OptionError on an
     unknown policy.
     """
-    chosen = {name: _seeded(name, seed) for name in policies}
+    chosen = {name: seeded_policy(name, seed) for name in policies}
     thresholds = JointThreshold()
     times = Times.of(trace, inventory, thresholds)
     times = times if measured is None else measured.over(times, trace, inventory, thresholds)
@@ -124,7 +124,8 @@ def simulate(
     return found
 
 
-def _seeded(name: str, seed: int) -> Policy:
+def seeded_policy(name: str, seed: int) -> Policy:
+    """The policy of a name, whose draws come from a seed."""
     policy = policy_of(name)
     return type(policy)(seed=seed) if name == "random" or isinstance(policy, MinScorePolicy) else policy  # type: ignore[call-arg]
 
@@ -141,7 +142,7 @@ class SimulationRun:
         self.now = 0.0
         self.cluster = Cluster(inventory, trace.cpus)
         self.backlog = Backlog(lambda: self.now, exact=True)
-        self.backlog.merge(_loads(inventory, trace), 0.0)
+        self.backlog.merge(empty_loads(inventory, trace.cpus), 0.0)
         self.counts_queues = isinstance(policy, MinScorePolicy)
         self.snapshot = Snapshot(
             1, inventory, estimator.selector if estimator else TimesSelector(trace, inventory, seen), policy,
@@ -153,9 +154,11 @@ class SimulationRun:
         self.ended = np.zeros(len(trace))
         self.on_gpu = np.zeros(len(trace), dtype=bool)
         self.seconds = np.zeros((len(inventory.kinds), 2))
-        self.joules = self.regret = 0.0
+        self.started, self.joules = np.zeros(len(trace)), np.zeros(len(trace))
+        self.regret = 0.0
         self.sent_to: dict[int, tuple[str, float]] = {}
-        self._demands: dict[tuple[int, Device, tuple[str, ...]], Demand] = {}
+        self.gpus = [0.0] * len(trace)
+        self._demands: dict[tuple[int, Device, tuple[str, ...], float], Demand] = {}
         self.timed_ns: list[int] = []
         self._seconds = times.seconds.tolist()
         self._expected = seen.seconds.tolist()
@@ -194,25 +197,28 @@ class SimulationRun:
     def _demand(self, task: int, decision: Decision) -> Demand:
         """The configs decided for, the best first, and the spare one, in the form of `placement.submission.placer`."""
         type_at = self.type_of[task]
-        key = (type_at, decision.device, decision.configs)
+        key = (type_at, decision.device, decision.configs, decision.gpus)
         demand = self._demands.get(key)
         if demand is None:
             tiers = preferred(decision, self.tables[type_at].candidates(self.trace.types[type_at].spec))
-            demand = self._demands[key] = (decision.device, tuple(chain.from_iterable(tiers)))
+            demand = self._demands[key] = (decision.device, tuple(chain.from_iterable(tiers)), decision.gpus)
         return demand
 
     def _place(self, task: int, decision: Decision) -> None:
         demand = self._demand(task, decision)
+        self.gpus[task] = decision.gpus
         if self.counts_queues:
-            self._enqueue(task, decision.configs[0], decision.device, decision.gpu_price)
+            decided = {"gpu_price": decision.gpu_price, "joules": decision.joules}
+            self._enqueue(task, decision.configs[0], decision.device, **decided)
         node = self.cluster.take(demand)
         if node is None:
             self.cluster.wait(task, demand)
         else:
             self._start(task, node, decision.device)
 
-    def _enqueue(self, task: int, config: str, device: Device, gpu_price: float | None = None) -> None:
-        expected = self.backlog.enqueue(config, device, self._expects(task, config, device), gpu_price=gpu_price)
+    def _enqueue(self, task: int, config: str, device: Device, **decided: float | None) -> None:
+        slots = self.gpus[task] or 1.0
+        expected = self.backlog.enqueue(config, device, self._expects(task, config, device), slots, **decided)  # type: ignore[arg-type]
         self.sent_to[task] = (config, expected)
 
     def _expects(self, task: int, config: str, device: Device) -> float | None:
@@ -229,16 +235,20 @@ class SimulationRun:
         if self.counts_queues:
             config, (sent, expected) = self.inventory.kinds[kind].spec.config, self.sent_to[task]
             if config != sent:
-                self.backlog.cancel(sent, device, expected)
+                self.backlog.cancel(sent, device, expected, self.gpus[task] or 1.0)
                 self._enqueue(task, config, device)
         at = GPU if device == "gpu" else CPU
         seconds = self._seconds[type_at][kind]
         ran_on = at if seconds[at] < math.inf else CPU  # memory ran out: the second run is on the CPU
-        self.joules += self._joules[type_at][kind][ran_on]
+        self.started[task], self.joules[task] = self.now, self._joules[type_at][kind][ran_on]
         self.regret += seconds[ran_on] - seconds[GPU if self._right[type_at][kind] else CPU]
         self.seconds[kind, at] += seconds[ran_on]
         self.on_gpu[task] = at == GPU
-        heapq.heappush(self.events, (self.now + seconds[ran_on], task, node, device))
+        self._run(task, node, device, seconds[ran_on])
+
+    def _run(self, task: int, node: int, device: Device, seconds: float) -> None:
+        """Lets a task run, which takes so long alone."""
+        heapq.heappush(self.events, (self.now + seconds, task, node, device))
 
     def _end(self, task: int, node: int, device: Device) -> None:
         self.ended[task] = self.now
@@ -251,8 +261,9 @@ class SimulationRun:
         if self.counts_queues:
             config, expected = self.sent_to.pop(task)
             took = self._seconds[self.type_of[task]][self.cluster.kind_of[node]][GPU if device == "gpu" else CPU]
-            self.backlog.complete(config, device, expected, took if took < math.inf else expected)
-        for started, on in self.cluster.release(node, device):
+            took = took if took < math.inf else expected
+            self.backlog.complete(config, device, expected, took, self.gpus[task] or 1.0)
+        for started, on in self.cluster.release(node, device, self.gpus[task]):
             self._start(started, node, on)
 
     def outcome(self, bound: float, same_as_selector: float | None) -> Outcome:
@@ -263,8 +274,8 @@ class SimulationRun:
             makespan,
             float(completion.mean()),
             float(np.quantile(completion, 0.99)),
-            self.joules,
-            self.joules + self._idle_joules(makespan),
+            float(self.joules.sum()),
+            float(self.joules.sum()) + self._idle_joules(makespan),
             float(self.seconds[:, GPU].sum()) / 3600,
             self.regret,
             makespan / bound,
@@ -284,15 +295,3 @@ class SimulationRun:
             total += cpu_w * max(0.0, kind.count * spec.cpus * makespan - float(held.sum()))
             total += gpu_w * max(0.0, kind.count * spec.gpus * makespan - float(self.seconds[k, GPU]))
         return total
-
-
-def _loads(inventory: Inventory, trace: ArrivalTrace) -> dict[tuple[str, Device], Load]:
-    """Empty queues. A GPU task holds CPUs too: those are not counted among the CPU tasks' slots."""
-    loads: dict[tuple[str, Device], Load] = {}
-    for kind in inventory.kinds:
-        config = kind.spec.config
-        cpus = kind.grants_cpus - kind.grants_gpus * trace.cpus["gpu"]
-        loads[config, "cpu"] = Load(kind.count * max(1, math.floor(cpus / trace.cpus["cpu"])))
-        if kind.grants_gpus:
-            loads[config, "gpu"] = Load(kind.count * math.floor(kind.grants_gpus))
-    return loads

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.scheduling.queue_model import GUESS_S, LAG_S, LARGEST_RECENT, Backlog, Load
+from placement.scheduling.sized_waits import waits_under
 
 
 class Clock:
@@ -138,7 +139,7 @@ def test_a_poll_that_lags_does_not_forget_what_was_just_sent() -> None:
 
 def test_a_task_of_several_cpus_takes_as_many_slots() -> None:
     found, _ = backlog({("A", "cpu"): Load(8), ("A", "gpu"): Load(1)})
-    four = found.under({"cpu": 4.0, "gpu": 1.0}, 0.5)
+    four = waits_under(found, {"cpu": 4.0, "gpu": 1.0}, 0.5)
     assert four.wait_s("A", "cpu") == 0.0
     found.enqueue("A", "cpu", 10.0, 6.0)
     assert (found.wait_s("A", "cpu"), four.wait_s("A", "cpu")) == (0.0, pytest.approx(10.0 * 6 / 8 * 2 / 6))

@@ -25,6 +25,7 @@ from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_
 from placement.scheduling.policies.queue_aware import NEAR, MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.scheduling.queue_model import STALE_S, Backlog, Load
+from placement.scheduling.sized_waits import waits_under
 from placement.spec.node import Inventory, NodeKind, NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
 
@@ -199,7 +200,7 @@ def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:
         decide(TASK, "f", limits(), snap, policy=MinTime())  # which has no price to move
         backlog.enqueue("A", "gpu", 0.0)
     assert 2.0 < prices[0] < prices[1] < prices[2] == backlog.gpu_price
-    assert backlog.under({"cpu": 2.0, "gpu": 1.0}, 1.0).gpu_price == prices[2]
+    assert waits_under(backlog, {"cpu": 2.0, "gpu": 1.0}, 1.0).gpu_price == prices[2]
 
 
 def test_the_three_others() -> None:

@@ -252,6 +252,16 @@ def test_what_nothing_is_known_of_runs_on_the_cpu_first(runs: int) -> None:
     assert (decision.device, decision.reason, decision.propensity) == ("cpu", "cold_start", 1.0)
 
 
+def test_a_cold_start_counts_at_the_config_with_the_shortest_queue() -> None:
+    backlog = Backlog(lambda: 0.0, exact=True)
+    backlog.merge(
+        {("A", "cpu"): Load(4, 40, 400.0), ("B", "cpu"): Load(4, 4, 8.0), ("C", "cpu"): Load(4, 8, 80.0)}, 0.0
+    )
+    snap = snapshot(inventory=cluster(configs="ABC"), backlog=backlog)
+    decision = decide(UNKNOWN, "f", limits(), snap)
+    assert (decision.reason, decision.configs) == ("cold_start", ("B", "C", "A"))
+
+
 def test_after_that_a_gpu_is_tried_now_and_then() -> None:
     tried, stayed = cold(COLD_START_RUNS, 0.0), cold(COLD_START_RUNS, 0.99)
     assert (tried.device, tried.reason) == ("gpu", "cold_start_tries_gpu")

@@ -15,6 +15,7 @@ from placement.hardware.meters import gpu_state
 from placement.messages import node_context
 from placement.messages.envelope import Emulated, Envelope, TaskRun, common, unpack, weighed_of, with_weighed
 from placement.messages.node_context import NodeContext
+from placement.prediction.runtime_history import Sample
 from placement.scheduling.candidates import Comparison
 from placement.scheduling.decision import Decision
 from placement.spec.node import NodeSpec, paper_configs
@@ -32,8 +33,8 @@ SPEC = TaskSpec(
 REAL = NodeSpec("here", cpus=2, gpus=1, cpu_gflops=100.0, probes={"cpu_matmul_large": 0.1, "cpu_launch": 1e-6})
 
 
-def envelope(device: str, *, repeatable: bool = True, cpus: float = 1.0) -> Envelope:
-    gpus = 1.0 if device == "gpu" else 0.0
+def envelope(device: str, *, repeatable: bool = True, cpus: float = 1.0, gpus: float = 1.0) -> Envelope:
+    gpus = gpus if device == "gpu" else 0.0
     return Envelope(SPEC, Decision(device, "here", ("here",), cpus, gpus, "why", "selector", "s1", 7, 0.9), repeatable)
 
 
@@ -312,7 +313,7 @@ def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
     rows, observations, _ = recorded(runs, context, {})
     (row,) = rows
     assert (row.same["device"], row.same["compute_s"], row.same["time_provenance"]) == ("gpu", 2.0, "emulated")
-    assert observations[0][2] == [(2.5, 15.0, 0.0, None)]
+    assert observations[0][2] == [Sample(2.5, 15.0)]
 
 
 def test_without_an_emulator_the_hosts_seconds_are_not_told_as_anothers(runs: list[TaskRun]) -> None:
@@ -351,4 +352,49 @@ def test_runs_are_known_by_the_key_of_their_code(runs: list[TaskRun], monkeypatc
     rows, observations, unfit = recorded(runs, NodeContext("n1", REAL), {})
     assert {row.same["function"] for row in rows} == {"f"}
     assert [key for (key, _), _, _ in observations] == ["f@1", "f@2"]
-    assert [key for (key, _), _, _ in unfit] == ["f@3"]
+    assert [(one.key[0], one.share) for one in unfit] == [("f@3", 1.0)]
+
+
+class Beside:
+    """A task's share of a GPU beside two others."""
+
+    neighbours, utilisation = 2, 0.6
+
+    def __init__(self, gpu: str, busy: float) -> None:
+        self.busy = busy
+
+    def look(self) -> None:
+        """They stay."""
+
+    leave = look
+
+
+def test_a_share_is_recorded_with_its_neighbours_and_running_out_of_memory_beside_them_widens_it(
+    runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        if current_device() != "cpu":
+            raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(execution, "SharedGpu", Beside)
+    run(fails, envelope("gpu", gpus=0.25))
+    run(fails, envelope("gpu"))
+    assert [(r.neighbours, r.neighbour_utilisation, r.device) for r in runs] == [(2, 0.6, "cpu"), (None, None, "cpu")]
+    rows, _, unfit = recorded(runs, NodeContext("n1", REAL), {})
+    assert [(row.same["gpus"], row.column("neighbours")) for row in rows] == [(0.25, [2]), (1.0, [None])]
+    assert [(one.config, one.share) for one in unfit] == [(REAL.config, 0.25), (REAL.config, 1.0)]
+
+
+def test_an_emulated_task_is_slowed_by_its_neighbours(runs: list[TaskRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    def slower(task: TaskSpec, node: NodeSpec, device: str, cpus: float, others: float = 0.0) -> Emulated:
+        return Emulated(compute_s=1.0 + others, transfer_s=0.0, gpu_utilisation=0.2)
+
+    context = NodeContext("n1", paper_configs()["A"], emulated=True, emulator="some:emulator")
+    monkeypatch.setattr(node_context, "emulator_of", lambda _: slower)
+    monkeypatch.setattr(outbox, "node_context", lambda: context)
+    monkeypatch.setattr(execution, "SharedGpu", Beside)
+    run(lambda: None, envelope("gpu", gpus=0.25))
+    run(lambda: None, envelope("gpu"))
+    rows, observations, _ = recorded(runs, context, {})
+    assert [row.same["compute_s"] for row in rows] == [1.6, 1.0]
+    assert [sample.utilisation for _, _, samples in observations for sample in samples] == [0.2, 0.2]

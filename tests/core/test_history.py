@@ -18,11 +18,12 @@ from placement.prediction.runtime_history import (
     History,
     Key,
     Place,
+    Slowdown,
     combined,
     corrected,
-    log_slowdown,
     posterior,
     size_of,
+    slowdown_of,
 )
 from placement.prediction.timings import DRIFT_SAMPLES, EARLIER_CODE_STD, Timings
 from placement.spec.joint_threshold import JointThreshold
@@ -349,20 +350,36 @@ def test_runs_on_one_device_put_the_others_seconds_right_too() -> None:
     assert (bare.cpu_seconds, bare.gpu_seconds) == (pytest.approx(20.0), None)
 
 
-def test_how_far_estimates_are_off_is_told_by_all_that_was_timed() -> None:
-    one, other = Estimate(0.5, cpu_seconds=10.0, gpu_seconds=2.0), Estimate(0.5, cpu_seconds=5.0)
+def test_how_far_estimates_are_off_is_the_mean_of_all_that_was_timed_on_a_device() -> None:
+    one, other = Estimate(0.5, cpu_seconds=10.0, gpu_seconds=2.0), Estimate(0.5, cpu_seconds=5.0, gpu_seconds=1.0)
     none = Timings()
-    assert log_slowdown([(one, none, none), (None, timed(3.0), none), (Estimate(0.5), timed(3.0), none)]) == 0.0
-    log = log_slowdown([(one, none, timed(8.0, 8.0)), (other, timed(5.0, 5.0), none)])
-    assert log == pytest.approx(math.log(2.0))
-    assert corrected(other, log) == replace(other, cpu_seconds=pytest.approx(10.0))
-    assert corrected(one, 0.0) is one
+    nothing = [(one, none, none), (None, timed(3.0), none), (Estimate(0.5), timed(3.0), none)]
+    assert slowdown_of(nothing) == Slowdown(0.0, 0.0)
+    found = slowdown_of([(one, timed(20.0, 20.0), timed(8.0, 8.0)), (other, timed(5.0, 5.0), none)])
+    assert found == pytest.approx((math.log(2.0) / 2, math.log(4.0)))
+    alone = slowdown_of([(one, none, timed(8.0, 8.0)), (other, none, none)])
+    assert alone == pytest.approx((math.log(4.0), math.log(4.0)))
+    assert corrected(one, Slowdown(), RULE) is one
+
+
+def test_a_device_that_is_off_moves_the_speedup_and_not_the_other_devices_seconds() -> None:
+    e = Estimate(0.1, Spread(math.log(1.5), 0.2), Spread(math.log(1.0), 0.2), 15.0, 10.0, 150.0, 150.0)
+    found = corrected(e, Slowdown(0.0, -math.log(4.0)), RULE)
+    assert found is not None
+    assert (found.cpu_seconds, found.gpu_seconds, found.cpu_joules) == (15.0, pytest.approx(2.5), 150.0)
+    assert found.speedup == Spread(pytest.approx(math.log(6.0)), 0.2)
+    assert found.energy_ratio == Spread(pytest.approx(-math.log(4.0)), 0.2)
+    assert found.gpu_joules == pytest.approx(37.5)
+    assert found.p_gpu > 0.99
+    alike = corrected(e, Slowdown(1.0, 1.0), RULE)
+    assert alike is not None
+    assert (alike.p_gpu, alike.speedup) == (e.p_gpu, e.speedup)
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 0.0, 5e-324])
 def test_seconds_that_make_no_sense_put_nothing_right_and_fail_nothing(seconds: float) -> None:
-    log = log_slowdown([(Estimate(0.5, cpu_seconds=seconds), timed(1e308, 1e308), Timings())])
-    found = corrected(Estimate(0.5, cpu_seconds=2.0, gpu_seconds=1.0), log)
+    slowdown = slowdown_of([(Estimate(0.5, cpu_seconds=seconds), timed(1e308, 1e308), Timings())])
+    found = corrected(Estimate(0.5, cpu_seconds=2.0, gpu_seconds=1.0), slowdown, RULE)
     assert found is not None
     assert found.cpu_seconds is not None
     assert 2.0 <= found.cpu_seconds < math.inf

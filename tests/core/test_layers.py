@@ -34,6 +34,11 @@ def test_the_core_pulls_in_no_ray_and_nothing_heavy(loaded_by: LoadedBy) -> None
     assert not loaded_by(*modules) & heavy
 
 
+def test_a_worker_loads_neither_pyarrow_nor_pandas(loaded_by: LoadedBy) -> None:
+    heavy = {"torch", "pandas", "pyarrow", "xgboost", "pynvml", "ray.data"}
+    assert not loaded_by("placement.worker.outbox", "placement.stages.device_worker") & heavy
+
+
 def test_mypy_holds_the_pure_rooms_strictly() -> None:
     strict = (rule for rule in SETTINGS["mypy"]["overrides"] if rule.get("disallow_untyped_defs"))
     held_strictly = {name.removesuffix(".*") for rule in strict for name in rule["module"]}

@@ -19,7 +19,7 @@ from placement.control_plane.node_registry import (
 from placement.messages.control import NODES_WAIT_S
 from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.decision import decide
-from placement.scheduling.feasibility import Limits
+from placement.scheduling.feasibility import Limits, gpu_fault
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
@@ -265,5 +265,23 @@ def test_a_head_without_cpus_is_no_node_of_the_inventory() -> None:
     async def run(scene: Scene) -> None:
         await scene.update(node("n", cpus=0.0))
         assert scene.kinds == {}
+
+    play(run)
+
+
+def test_a_label_tells_the_memory_of_mig_slices_before_and_after_the_probe(caplog: pytest.LogCaptureFixture) -> None:
+    big, slices = TaskSpec(memory_bytes=20e9), {"placement.mig": "1g.10gb"}
+
+    async def run(scene: Scene) -> None:
+        for answer in (never, measured("cut", gpus=7)):
+            scene.agents.answer = answer
+            scene.registry.update([])
+            await scene.update(node("n", cpus=16.0, gpus=7.0, config="cut", **slices))
+            (kind,) = scene.registry.inventory(None).kinds
+            assert (kind.spec.gpu_memory_gb, kind.spec.gpu_name, kind.grants_gpus) == (10.0, "MIG 1g.10gb", 7.0)
+            assert gpu_fault(TASK, kind, Limits(), None) is None
+            assert "the device has 10" in (gpu_fault(big, kind, Limits(), None) or "")
+        await scene.update(node("m", gpus=1.0, config="odd", **{"placement.mig": "half"}))
+        assert "'half' is no MIG profile" in caplog.text
 
     play(run)

@@ -28,6 +28,7 @@ def test_ours_and_rays_are_told_apart_and_copied() -> None:
 def test_every_option_is_ours() -> None:
     assert set(PLACEMENT_OPTIONS) == {
         "spec", "devices", "device", "policy", "strict", "side_effects", "cpu_options", "gpu_options",
+        "gpus",
     }  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def test_the_schema_has_the_designs_columns_in_order_with_units():
                 assert column.unit == unit, column
         if column.type in (float, int) and column.name != "schema_version":
             assert column.unit, column
-    assert SCHEMA.metadata == {b"placement.schema_version": b"2"}
+    assert SCHEMA.metadata == {b"placement.schema_version": b"3"}
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -294,21 +294,27 @@ def test_compact_leaves_what_it_cannot_read(tmp_path):
 
 def test_a_newer_version_is_refused_by_name(tmp_path):
     LogWriter(tmp_path).append([a_record()])
-    newer = table_of([a_record()]).replace_schema_metadata({"placement.schema_version": "3"})
+    newer = table_of([a_record()]).replace_schema_metadata({"placement.schema_version": "4"})
     pq.write_table(newer, tmp_path / "newer.parquet")
     for action in (read_log, compact, done_cells):
-        with pytest.raises(LogError, match=r"newer\.parquet has schema version 3; this installation reads up to 2"):
+        with pytest.raises(LogError, match=r"newer\.parquet has schema version 4; this installation reads up to 3"):
             action(tmp_path)
 
 
-def test_a_file_of_version_one_is_read_beside_one_of_version_two(tmp_path):
-    first = table_of([a_record(schema_version=1, preset="p")]).drop_columns(["function_key", "cold"])
-    pq.write_table(first.replace_schema_metadata({"placement.schema_version": "1"}), tmp_path / "1.parquet")
-    second = a_record(function_key="f@0123", cold=True)
-    LogWriter(tmp_path).append([second])
-    assert records_of(read_log(tmp_path)) == [a_record(schema_version=1, preset="p"), second]
-    compact(tmp_path)
-    assert records_of(read_log(tmp_path)) == [a_record(schema_version=1, preset="p"), second]
+def test_files_of_older_versions_are_read_beside_one_of_this(tmp_path):
+    since_three = ["neighbours", "neighbour_utilisation"]
+    first, second = a_record(schema_version=1, preset="p"), a_record(schema_version=2, function_key="f@0", cold=True)
+    for record, newer in ((first, ["function_key", "cold", *since_three]), (second, since_three)):
+        version = str(record.schema_version)
+        older = table_of([record]).drop_columns(newer).replace_schema_metadata({"placement.schema_version": version})
+        pq.write_table(older, tmp_path / f"{version}.parquet")
+    third = a_record(function_key="f@0123", cold=True, gpus=0.25, neighbours=3, neighbour_utilisation=0.7)
+    LogWriter(tmp_path).append([third])
+    for merge in (False, True):
+        if merge:
+            compact(tmp_path)
+        found = records_of(read_log(tmp_path))
+        assert sorted(found, key=lambda record: record.schema_version) == [first, second, third]
 
 
 def test_an_older_files_missing_columns_are_null(tmp_path):

@@ -108,6 +108,19 @@ def test_what_lies_on_the_device_is_not_charged_for_transfer():
     assert there.log_speedup > moved.log_speedup + 1
 
 
+def test_a_task_of_many_steps_copies_its_parameters_once(shipped):
+    node = replace(paper_configs()["B"], emulated=True)
+    large = TaskSpec(1.1e10, 512.0, 1, 109_000_000, 1, None, 154, "torch")
+    one, many = (shipped.estimate(replace(large, steps=steps), node, 1.0) for steps in (1, 100))
+    assert many.cpu_seconds == pytest.approx(100 * one.cpu_seconds)
+    assert many.gpu_seconds < 50 * one.gpu_seconds
+    assert many.speedup.mean > one.speedup.mean
+    at_least = prior(large, node, 1.0)
+    assert many.gpu_seconds > 99 * math.exp(at_least.log_cpu - at_least.log_speedup)
+    kept = [shipped.estimate(replace(large, steps=n, inputs_on_device=True), node, 1.0) for n in (1, 100)]
+    assert kept[1].gpu_seconds == pytest.approx(100 * kept[0].gpu_seconds)
+
+
 def test_a_framework_of_the_cpu_alone_gains_nothing(shipped):
     task = TaskSpec(flops=1e10, input_bytes=1e8, framework="numpy")
     assert shipped.estimate(task, NODE, 4.0).speedup.mean == pytest.approx(0.0)

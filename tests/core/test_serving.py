@@ -79,10 +79,11 @@ def test_a_restarted_actor_serves_what_the_last_one_served() -> None:
     serving = SelectorStore(store)
     for version in "abc":
         serving.serve(named(version))
-    save_settings(store, Settings(log="s3://b/log", policy="cpu_only", keep_days=3.0), serving.to_list())
+    settings = Settings(log="s3://b/log", policy="cpu_only", keep_days=3.0, seconds_per_joule=0.5)
+    save_settings(store, settings, serving.to_list())
     restored = load_settings(store, Settings(emulator="m:f"))
     assert restored is not None
-    assert restored[0] == Settings(log="s3://b/log", policy="cpu_only", keep_days=3.0)
+    assert restored[0] == settings
     again = SelectorStore(store)
     again.restore(restored[1])
     assert again.versions == ("a", "b", "c")

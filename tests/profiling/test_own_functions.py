@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,9 +117,35 @@ def test_the_command_finds_function_and_inputs_by_their_names(emulated, own, tmp
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    for name in [name for name in sys.modules if name.startswith(("profiling.active_learning", "profiling.sweep"))]:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(MissingExtraError, match=r"ray-placement\[profiling\]") as caught:
+    def missing(name):
+        assert name.startswith("profiling.")
+        raise ModuleNotFoundError("No module named 'threadpoolctl'", name="threadpoolctl")
+
+    monkeypatch.setattr("placement.commands.import_module", missing)
+    with pytest.raises(
+        MissingExtraError, match=r"threadpoolctl is not installed.*ray-placement\[profiling\]"
+    ) as caught:
         placement.profile(None, [], log="log")
-    assert isinstance(caught.value, PlacementError | ImportError)
+    assert isinstance(caught.value, PlacementError)
+    assert isinstance(caught.value, ImportError)
+
+
+def test_a_call_sees_its_device_and_a_generator_is_run_to_its_end(monkeypatch):
+    from placement.spec.task import TaskSpec
+    from placement.worker import device
+    from profiling.sweep.function_preset import Call, FunctionPreset
+
+    monkeypatch.setattr(device, "users_variables", frozenset)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    seen = []
+
+    def function(number):
+        for _ in range(number):
+            seen.append((placement.current_device(), device.visible(), device.holds_gpu()))
+            yield seen
+
+    preset = FunctionPreset("p", "module.function", "key", TaskSpec(), ())
+    assert preset.run(Call(function, (2,)), "cpu") == (0.0,)
+    assert preset.run(Call(function, (1,)), "cuda:0") == (None,)
+    assert seen == [("cpu", "", False)] * 2 + [("cuda:0", "3", True)]
+    assert (preset.workload, device.visible()) == ("function", "3")

@@ -100,13 +100,13 @@ def test_no_node_holds_more_than_it_has() -> None:
 
 def test_the_cluster_takes_the_first_config_that_has_room() -> None:
     cluster = Cluster(cluster_of(2, "A=1,B=1"), ONE_EACH)  # type: ignore[arg-type]
-    first, second = (cluster.take(("gpu", ("A", "B"))) for _ in range(2))
+    first, second = (cluster.take(("gpu", ("A", "B"), 1.0)) for _ in range(2))
     assert {first, second} == {0, 1}
-    assert cluster.take(("gpu", ("A", "B"))) is None
-    cluster.wait(7, ("gpu", ("B", "A")))
-    cluster.wait(8, ("gpu", ("A",)))
+    assert cluster.take(("gpu", ("A", "B"), 1.0)) is None
+    cluster.wait(7, ("gpu", ("B", "A"), 1.0))
+    cluster.wait(8, ("gpu", ("A",), 1.0))
     assert first is not None
-    assert cluster.release(first, "gpu") == [(7, "gpu")]  # the longest waiting, whichever its line
+    assert cluster.release(first, "gpu", 1.0) == [(7, "gpu")]  # the longest waiting, whichever its line
 
 
 def test_the_bound_is_that_of_all_whole_assignments_or_below() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from conditions import wait_until
 from ray import cloudpickle
 
 import placement
@@ -148,6 +149,39 @@ def test_a_spec_that_makes_no_sense_for_a_batch_names_it() -> None:
     with pytest.raises(Exception, match="must return a TaskSpec") as raised:
         placed(spec=nonsense).take_all()
     assert "the batch of 10 rows with columns ['id']" in str(raised.value)
+
+
+def test_a_spec_that_raises_names_the_batch_and_a_function_that_raises_names_the_device() -> None:
+    def broken(batch: Any) -> Any:
+        raise LookupError("no such size")
+
+    with pytest.raises(Exception, match="no such size") as raised:
+        placed(numbers(10, 1), spec=broken).take_all()
+    assert "the batch of 10 rows with columns ['id']" in str(raised.value)
+    with pytest.raises(Exception, match="no such size") as raised:
+        placed(numbers(10, 1), broken).take_all()
+    assert "It was the batch of 10 rows with columns ['id'] of stage" in str(raised.value)
+
+
+def test_a_stage_may_drop_every_row_of_a_batch() -> None:
+    def small(batch: Any) -> Any:
+        return {"id": batch["id"][batch["id"] < 25]}
+
+    assert ids(placed(fn=small).take_all()) == list(range(25))
+
+
+def test_the_stats_of_the_dataset_show_the_stage_by_device() -> None:
+    stage = placed(fn_kwargs={})
+    assert "Placed stage" not in stage.stats()
+    for _ in stage.iter_batches(batch_size=None):
+        pass
+    wait_until(lambda: rows_by_stats(stage.stats()) == ROWS, stage.stats)
+
+
+def rows_by_stats(stats: str) -> int:
+    """The rows of both devices together."""
+    lines = [line for line in stats.splitlines() if line.startswith(("* cpu:", "* gpu:"))]
+    return sum(int(line.split(" batches, ")[1].split()[0]) for line in lines)
 
 
 def test_a_stage_on_one_device_is_ray_datas_own(log_uri: str) -> None:

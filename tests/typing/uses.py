@@ -20,7 +20,7 @@ def plain(x: int, y: str = "", *, z: float = 0.0) -> list[str]:
     return [y] * x
 
 
-@placed_remote(devices="any", num_cpus=2, max_retries=3)
+@placed_remote(devices="any", num_cpus=2, max_retries=3, gpus="auto")
 def anywhere(x: int, y: str = "") -> float:
     return 1.0
 

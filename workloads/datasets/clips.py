@@ -28,7 +28,7 @@ ENDINGS = {"clip": ".mp4", "cover": ".jpg", "description": ".txt"}
 
 
 class Clips(NamedTuple):
-    """The clips of one split. rows: as `rows_of` makes them; labels: their sorted names, which a row has by position."""
+    """The clips of one split. rows: as `rows_of` makes them.  labels: sorted names; a row has its position here."""
 
     rows: list[dict[str, Any]]
     labels: tuple[str, ...]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
-from placement.errors import OptionError
 from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of
+from placement.scheduling.energy_price import JoulePrice, PriceSchedule, joule_price, price_at
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.scheduling.queue_model import STALE_S
 from placement.spec.task import Device, TaskSpec
@@ -43,7 +44,7 @@ class CostTable(NamedTuple):
 
     threshold: the choice of the paper's policy.  first: the queue of its best config.
     all: the options; None where no seconds are known.
-    floor: the shortest seconds; a wait below is none to speak of.
+    floor: the shortest seconds; a wait below is none to speak of.  price: of a joule, in seconds.
     """
 
     policy: MinScorePolicy
@@ -51,6 +52,7 @@ class CostTable(NamedTuple):
     first: Queue
     all: Looked | None
     floor: float
+    price: float
 
 
 @dataclass
@@ -60,10 +62,16 @@ class MinScorePolicy(ABC):
     Drivers that decide from the same snapshot would all run to the same node; so among nodes alike ends within NEAR
     count as equal, the choice holds all such configs (Ray takes the first that is free), and which comes first is
     drawn. Never among others: at the end of a long queue NEAR hides a node that takes twice the seconds.
+
+    seconds_per_joule: the price of a joule: a number, a schedule file, a PriceSchedule, or a function of the seconds
+    since the epoch (see `placement.scheduling.energy_price`).  clock: gives these seconds when a task is decided.
     """
 
-    seconds_per_joule: float = SECONDS_PER_JOULE
+    seconds_per_joule: JoulePrice | str = SECONDS_PER_JOULE
     seed: int | None = None
+    clock: Callable[[], float] = field(default=time.time, repr=False, compare=False)
+    _price: JoulePrice = field(init=False, repr=False, compare=False)
+    _capped: bool = field(init=False, repr=False, compare=False)
     _random: random.Random | None = field(init=False, repr=False, compare=False)
     needs_estimates: ClassVar[bool] = True
     draws: ClassVar[bool] = True
@@ -71,11 +79,9 @@ class MinScorePolicy(ABC):
     _near: ClassVar[float] = NEAR
 
     def __post_init__(self) -> None:
-        price = self.seconds_per_joule
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
-            raise OptionError(
-                f"{type(self).__name__}(seconds_per_joule={price!r}): must be a number of seconds, 0 or more."
-            )
+        self._price = joule_price(self.seconds_per_joule, f"{type(self).__name__}(seconds_per_joule)")
+        self.seconds_per_joule = self._price
+        self._capped = isinstance(self._price, PriceSchedule) and self._price.has_cap
         self._random = None if self.seed is None else random.Random(self.seed)
 
     @abstractmethod
@@ -101,17 +107,19 @@ class MinScorePolicy(ABC):
         return self._least(plan.all, found.waits, plan)
 
     def _plan(self, task: TaskSpec, found: CandidateSet) -> CostTable:
-        kept = found.costs
-        if isinstance(kept, CostTable) and (kept.policy is self or kept.policy == self):
+        kept, price = found.costs, self._price
+        if not isinstance(price, float | int):
+            price = price_at(price, self.clock(), found.draw_w)
+        if isinstance(kept, CostTable) and kept.price == price and (kept.policy is self or kept.policy == self):
             return kept
         options = options_of(found)
         threshold = THRESHOLD.choose(task, found)
         looked = None
         if options is not None:
-            options = [option.priced(self.seconds_per_joule) for option in options]
+            options = [option.priced(price) for option in options]
             looked = looked_at(options)
         floor = min((option.seconds for option in options or ()), default=0.0)
-        plan = CostTable(self, threshold, (threshold.configs[0], threshold.device), looked, floor)
+        plan = CostTable(self, threshold, (threshold.configs[0], threshold.device), looked, floor, price)
         found.costs = plan
         return plan
 
@@ -139,7 +147,7 @@ class MinScorePolicy(ABC):
         device, threshold = queues[first][1], plan.threshold
         return Choice(
             device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
-            1.0, wait, places.seconds[first], weighed, moved,
+            1.0, wait, places.seconds[first], weighed, moved, joules=places.joules[first] if self._capped else None,
         )  # fmt: skip
 
     def _moved_price(

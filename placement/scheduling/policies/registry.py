@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from placement.errors import OptionError
 from placement.scheduling.candidates import Policy
+from placement.scheduling.energy_price import JoulePrice
 from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
 from placement.scheduling.policies.map_order import End
-from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinTime
+from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPerConfig, SelectorPolicy
 
 POLICIES: dict[str, type[Policy]] = {
@@ -39,6 +42,13 @@ def policy_of(policy: str | Policy) -> Policy:
             "choose(task, candidates) -> placement.scheduling.candidates.Choice."
         )
     return policy
+
+
+def priced(policy: Policy, seconds_per_joule: JoulePrice | None) -> Policy:
+    """The policy with another price of a joule; as it is where that is None, or where the policy prices no joules."""
+    if seconds_per_joule is None or not isinstance(policy, MinScorePolicy):
+        return policy
+    return replace(policy, seconds_per_joule=seconds_per_joule)
 
 
 def name_of(policy: Policy) -> str:
