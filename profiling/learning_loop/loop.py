@@ -3,7 +3,7 @@
 It knows no clock, no Ray and no files: the simulation and the learner on a cluster drive the same loop. A challenger is
 swapped in only where its trial says "better". Where the runs of a whole device drift, the champion corrected by the
 factor found serves at once: the drift's test is its verdict. After either swap the selector before is tried against the
-new one in the same way, and is put back where that trial says "better".
+new one in the same way, until another swap, and is put back where that trial says "better".
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class LearningLoop:
             verdict = self.trial.add(before, self.challenger.belief(at), device, observed, propensity)
             if verdict is not None:
                 self._end_trial(verdict, events)
-                return  # the watch of an earlier swap ends with a new one
+                return
         if self.watch is not None and self.former is not None:
             verdict = self.watch.add(before, self.former.belief(at), device, observed, propensity)
             if verdict is not None:
@@ -238,9 +238,9 @@ class LearningLoop:
         if verdict != "better":
             self.history.forget(former)
             return
+        self._end_trial("undecided", events)  # it was against a champion that leaves service
         self.champion = former
         self.history.forget(left)
-        self._end_trial("undecided", events)  # it was against a champion that has left service
         self._doubted.clear()
         events.append(Event("rollback", {"version": self.version, "before": left.selector.version}))
 
