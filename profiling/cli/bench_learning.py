@@ -14,7 +14,7 @@ def bench_learning_command(
     tasks: Annotated[int, typer.Option(min=1000, help="Of each run of (a).")] = 200_000,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of (a).")] = 20,
     changed_tasks: Annotated[int, typer.Option(min=2000, help="Of each run of (b) to (e).")] = 60_000,
-    changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 5,
+    changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 3,
     curve: Annotated[
         bool, typer.Option("--curve/--no-curve", help="Also accuracy against rows of a log without pairs.")
     ] = True,
