@@ -24,7 +24,7 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 
 TRIAL: Final = "trial"
-SHARE = 0.3  # of the belief, that is the challenger's
+SHARE = 0.1  # of the belief, that is the challenger's: of a budget, more runs of less weight tell more
 NEAREST = 0.01  # to 1/2, that P(GPU) comes
 SUREST = 1e-6
 STANDARD = NormalDist()
