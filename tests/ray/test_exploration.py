@@ -21,6 +21,7 @@ from placement.submission.snapshot_client import caller
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 
+pytestmark = pytest.mark.soak
 SHARE, SECONDS = 0.5, 2_000
 
 
