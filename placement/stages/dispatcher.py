@@ -110,7 +110,8 @@ class Dispatcher:
         """Gives batches to free workers, while there are both."""
         capacity = self._pools.capacity()
         for device in ("gpu", "cpu"):
-            while (worker := self._pools[device].free(self._typical(device))) is not None:
+            pool = self._pools[device]
+            while (worker := pool.free(self._typical(device), len(self.queue.waiting))) is not None:
                 number = self.queue.take(device, capacity)
                 if number is None:
                     break

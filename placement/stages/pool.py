@@ -19,6 +19,8 @@ IDLE_FOR_SETUPS = 3.0
 """A worker is kept without work for so many times as long as its constructor took."""
 DEPTH_BELOW_S = 1.0
 """A worker whose batches take less has a second one on its way, so that it does not wait for its data."""
+COMING_S = 20.0
+"""A worker that has not begun after so long has lost its room to somebody else."""
 CLOSED_S = 60.0
 MOST_FAILURES = 3
 
@@ -70,8 +72,9 @@ class WorkerPool:
 
     @property
     def coming(self) -> int:
-        """Workers that had room when they were asked for, and have not begun."""
-        return sum(w.setup_s is None and w.coming for w in self.workers.values())
+        """Workers that had room when they were asked for, a moment ago, and have not begun."""
+        since = time.monotonic() - max(COMING_S, IDLE_FOR_SETUPS * self.startup_s)
+        return sum(w.setup_s is None and w.coming and w.started > since for w in self.workers.values())
 
     @property
     def usable(self) -> bool:
@@ -97,10 +100,13 @@ class WorkerPool:
         worker.setup_s, worker.idle_since, self.startup_s = setup_s, now, now - worker.started
         self.use.open(worker.number, now)
 
-    def free(self, seconds: float | None) -> Worker | None:
-        """The worker with the fewest batches that has room for one. seconds: expected of a batch."""
-        depth = 2 if seconds is not None and seconds < DEPTH_BELOW_S else 1
-        able = [w for w in self.ready if len(w.running) < depth]
+    def free(self, seconds: float | None, waiting: int) -> Worker | None:
+        """The worker with the fewest batches that has room for one. seconds: expected of a batch.
+
+        waiting: batches; the last ones of a stage wait for the worker that is free first.
+        """
+        deep = seconds is not None and seconds < DEPTH_BELOW_S and waiting > len(self.ready)
+        able = [w for w in self.ready if len(w.running) < (2 if deep else 1)]
         return min(able, key=lambda w: len(w.running), default=None)
 
     def stop(self, worker: Worker) -> None:

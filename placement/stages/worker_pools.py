@@ -26,7 +26,8 @@ STARVED_S = 10.0
 """Without any worker for so long a stage computes on a CPU that others hold: they may be waiting for this stage."""
 CROWDED_POLLS = 2
 """Tasks that wait in more polls than this in a row wait for CPUs, not for Ray to hand them out."""
-SHORTEST_STEP_S = 0.5
+SHORTEST_STEP_S, LONGEST_STEP_S = 0.5, 5.0
+"""Between two changes of the CPUs' limit: a batch's seconds, within these, or what a worker needs to start."""
 
 logger = logging.getLogger("placement")
 
@@ -110,8 +111,8 @@ class WorkerPools:
         """CPU workers that are more than a fair share, where GPUs compute and CPUs only help."""
         cpus, crowded = self._pools["cpu"], self._crowded > CROWDED_POLLS
         request = next(iter(queue.waiting.values()), None)
-        step = None if request is None else queue.expected("cpu", request)
-        step_s = max(SHORTEST_STEP_S, cpus.startup_s, step or 0.0)
+        batch_s = (queue.expected("cpu", request) if request else None) or 0.0
+        step_s = max(SHORTEST_STEP_S, min(batch_s, LONGEST_STEP_S), cpus.startup_s)
         self._limit.update(time.monotonic(), len(cpus.workers), crowded=crowded, step_s=step_s)
         if not crowded and not self._pools["gpu"].ready:
             return 0
@@ -120,7 +121,8 @@ class WorkerPools:
     def _grow(self, pool: WorkerPool, queue: BatchQueue, free: float, *, crowded: bool) -> None:
         if not pool.usable or pool.most < 1:
             return
-        wanted = queue.wants(pool.device, self.capacity(startup_s=pool.startup_s))
+        startup_s = max(one.startup_s for one in self._pools.values())  # the other device's stands for one not tried
+        wanted = queue.wants(pool.device, self.capacity(startup_s=startup_s))
         wanted = max(wanted, pool.least - len(pool.workers))
         more = min(wanted, free, pool.most - len(pool.workers)) - pool.pending
         if pool.device == "cpu":

@@ -29,7 +29,7 @@ def bench_pipeline_command(
     disturbances: Annotated[
         str, typer.Option(help="Likewise: growth, node_killed, gpus_taken; none for no such run.")
     ] = "",
-    seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 6.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 5.0,
     batches: Annotated[int, typer.Option(min=10, help="Of each pipeline.")] = 150,
     overhead: Annotated[bool, typer.Option(help="Also where there is nothing to choose.")] = True,
     json: Json = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from profiling.pipelines.arms import ARMS, Setting, first_workers, share_of
 from profiling.pipelines.disturbances import Act, held_gpus, kill_node
 from profiling.pipelines.gate import Gate
 from profiling.pipelines.makespan_bound import best_fixed_share, bound_seconds
-from profiling.pipelines.measure import RunFailed, run
+from profiling.pipelines.measure import Measured, RunFailed, run
 from profiling.pipelines.shapes import SHAPES, Shape
 from profiling.pipelines.timed_work import CORES
 
@@ -35,7 +35,7 @@ Found = dict[str, Any]
 
 
 def benchmark(
-    shapes: Sequence[str] = tuple(SHAPES), arms: Sequence[str] = ARMS, *, seconds: float = 6.0, batches: int = 150,
+    shapes: Sequence[str] = tuple(SHAPES), arms: Sequence[str] = ARMS, *, seconds: float = 5.0, batches: int = 150,
     disturbances: Sequence[str] = DISTURBANCES, advance: Advance = lambda _: None,
 ) -> Found:  # fmt: skip
     """Runs on emulated A-D clusters of its own. Raises OptionError on an unknown shape, arm or disturbance.
@@ -46,18 +46,20 @@ def benchmark(
     _check(shapes, SHAPES, "shapes")
     _check(arms, ARMS, "arms")
     _check(disturbances, DISTURBANCES, "disturbances")
-    size = _Size(batches, seconds)
     report: Found = {"times": "emulated", "seconds": seconds, "shapes": {}, "disturbances": {}}
-    for name in shapes:
-        report["shapes"][name] = _in_turns(SHAPES[name], arms, size, advance)
     compared = [arm for arm in arms if arm in COMPARED]
-    for name in disturbances:
-        shape = SHAPES[DISTURBED].growing() if name == "growth" else SHAPES[DISTURBED]
-        report["disturbances"][name] = _in_turns(shape, compared, size, advance, name)
+    with _Runs(_Size(batches, seconds), advance) as runs:
+        for name in shapes:
+            report["shapes"][name] = {arm: runs.one(arm, SHAPES[name]) for arm in arms}
+        for name in disturbances:
+            shape = SHAPES[DISTURBED].growing() if name == "growth" else SHAPES[DISTURBED]
+            report["disturbances"][name] = {arm: runs.one(arm, shape, name) for arm in compared}
     return report
 
 
 class _Size:
+    """The batches of a run, and the seconds that its bound takes on the clock."""
+
     def __init__(self, batches: int, seconds: float) -> None:
         self.batches, self.seconds = batches, seconds
 
@@ -72,32 +74,47 @@ class _Size:
         return Setting(shape, rows, compression, SLOTS * len(CONFIGS), len(CONFIGS), share, gate), bound
 
 
-def _in_turns(shape: Shape, arms: Sequence[str], size: _Size, advance: Advance, disturbance: str = "") -> Found:
-    """The arms one after the other on one cluster; on a new one after a run that failed or killed a node."""
-    found: Found = {}
-    left = list(arms)
-    while left:
-        with _cluster():
-            while left:
-                arm = left.pop(0)
-                advance(f"{disturbance or shape.name}: {arm}")
-                found[arm] = _one(arm, shape, size, disturbance)
-                if "error" in found[arm] or disturbance == "node_killed":
-                    break
-                _wait_for_quiet()
-    return found
+class _Runs:
+    """Runs, one after the other, on one cluster; on a new one after a run that failed or killed a node."""
 
+    def __init__(self, size: _Size, advance: Advance) -> None:
+        self._size, self._advance = size, advance
+        self._cluster = ExitStack()
+        self._open = False
 
-def _one(arm: str, shape: Shape, size: _Size, disturbance: str) -> Found:
-    taken = len(CONFIGS) // 2 if disturbance == "gpus_taken" else 0
-    acts = {"node_killed": Act(size.seconds / 2, functools.partial(kill_node, "B"))}
-    with held_gpus(taken) if taken else nullcontext() as release:
-        setting, bound = size.setting(arm, shape, len(CONFIGS) - taken)
-        act = acts.get(disturbance) if release is None else Act(size.seconds / 3, release)
+    def __enter__(self) -> _Runs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.close()
+
+    def one(self, arm: str, shape: Shape, disturbance: str = "") -> Found:
+        """The figures of one run, or its error."""
+        self._advance(f"{disturbance or shape.name}: {arm}")
+        if not self._open:
+            self._cluster.enter_context(_cluster())
+            self._open = True
         try:
-            return asdict(run(setting, bound, act))
+            found = asdict(self._run(arm, shape, disturbance))
         except RunFailed as error:
-            return {"error": str(error)}
+            found = {"error": str(error)}
+        if "error" in found or disturbance == "node_killed":
+            self._cluster.close()
+            self._open = False
+        else:
+            _wait_for_quiet()
+        return found
+
+    def _run(self, arm: str, shape: Shape, disturbance: str) -> Measured:
+        seconds, half = self._size.seconds, len(CONFIGS) // 2
+        if disturbance == "gpus_taken":
+            with held_gpus(half) as release:
+                setting, bound = self._size.setting(arm, shape, len(CONFIGS) - half)
+                return run(setting, bound, Act(seconds / 3, release))
+        setting, bound = self._size.setting(arm, shape, len(CONFIGS))
+        if disturbance == "node_killed":
+            return run(setting, bound, Act(seconds / 2, functools.partial(kill_node, "B")))
+        return run(setting, bound)
 
 
 @contextmanager

@@ -175,6 +175,19 @@ def test_a_pool_ends_the_surplus_once_it_has_no_batch() -> None:
     assert [worker.number for worker in ended] == [1, 2, 0]
 
 
+def test_a_worker_has_a_second_short_batch_on_its_way_while_many_wait() -> None:
+    pool = WorkerPool(stage(), "gpu", lambda: None, lambda worker: None)
+    for number in range(2):
+        pool.workers[number] = Worker(number, "gpu", None, running={number: 0.0})
+        pool.is_ready(pool.workers[number], 0.0)
+    assert pool.free(0.1, 3) is not None
+    assert pool.free(0.1, 2) is None  # the last ones go to whoever is free first
+    assert pool.free(5.0, 3) is None
+    assert pool.free(None, 3) is None
+    pool.workers[1].running.clear()
+    assert pool.free(5.0, 1) is pool.workers[1]
+
+
 def test_the_stats_of_a_stage_are_by_device() -> None:
     use = DeviceUse()
     use.open(1, 10.0)

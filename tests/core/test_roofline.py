@@ -105,6 +105,26 @@ def test_an_unknown_part_widens_the_spread_and_does_not_change_the_order_of_magn
     assert abs(flops_and_bytes.log_speedup - known.log_speedup) < math.log(3)
 
 
+def bytes_moved(task):
+    return work_of(task).cases[0].moved
+
+
+def test_wide_layers_pass_on_fewer_bytes_for_their_flops():
+    narrow = TaskSpec(flops=1e11, input_bytes=1e5, batch_size=8, parameters=1_000_000, kernels=150, framework="torch")
+    wide = replace(narrow, flops=1e13, parameters=100_000_000)
+    passed_on = [(bytes_moved(task) - 4.0 * task.parameters) / task.flops for task in (narrow, wide)]
+    assert passed_on[0] == pytest.approx(10 * passed_on[1], rel=0.1)
+    # BERT-base on 64 x 128 words passes on 1.3e10 bytes (profiling/data/presets.json).
+    bert = TaskSpec(1.43e12, 65_536.0, 64, 109_483_778, kernels=154, framework="torch")
+    assert 0.5 < bytes_moved(bert) / 1.3e10 < 2.0
+
+
+def test_an_operation_with_launches_for_each_item_goes_through_its_item_alone():
+    files = TaskSpec(flops=4e8, input_bytes=7e6, batch_size=64, parameters=0, kernels=384, framework="torchvision")
+    assert bytes_moved(files) == pytest.approx(2 * 7e6 * 384 / 64)
+    assert bytes_moved(replace(files, kernels=6)) == pytest.approx(2 * 7e6 * 6)
+
+
 def test_what_lies_on_the_device_is_not_charged_for_transfer():
     task = TaskSpec(flops=1e8, input_bytes=4e8, batch_size=1, kernels=1, framework="torch")
     moved, there = prior(task), prior(replace(task, inputs_on_device=True))
