@@ -22,6 +22,7 @@ from placement.spec.node import Inventory
 
 QUIET_S = 0.85  # an outbox sends twice a second at least; the records of tasks that finished before have then arrived
 
+LEARNER = "profiling.learning_loop.learner_actor"
 NOT_PLACED = "not-placed"
 """The version of the selector in service, where this Ray lacks what placing takes and none is."""
 
@@ -85,7 +86,8 @@ def start(
         None if log is None else log_uri(log), policy, importable(emulator), compression, keep_days,
         None if types is None else checked(types), complete, exploration, learn, price,
     )  # fmt: skip
-    learner = None if learn is None else profiling_module("profiling.learning_loop.learner_actor", "learn=")
+    if learn is not None:
+        profiling_module(LEARNER, "learn=")
     if not places():
         return NOT_PLACED
     if learn and settings.log is None and call("status", timeout_s=timeout_s)["log"] is None:
@@ -93,8 +95,7 @@ def start(
             "learn=True needs a log to learn from; give log= too: a path on the head, or s3://bucket/log."
         )
     call("configure", settings, data, timeout_s=timeout_s)
-    if learner is not None:
-        _set_learner(learner, bool(learn), timeout_s)
+    _set_learner(learn, log is not None, timeout_s)
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -218,11 +219,15 @@ def profiling_module(name: str, what: str) -> Any:
         ) from error
 
 
-def _set_learner(learner: Any, learn: bool, timeout_s: float) -> None:
-    if learn:
-        learner.start_learner(call("status", timeout_s=timeout_s)["log"])
-    else:
-        learner.stop_learner()
+def _set_learner(learn: bool | None, new_log: bool, timeout_s: float) -> None:
+    """Starts or ends the learner; one that runs begins anew on a new log."""
+    if learn is None and not new_log:
+        return
+    status = call("status", timeout_s=timeout_s)
+    if learn is False:
+        profiling_module(LEARNER, "learn=").stop_learner()
+    elif status["learn"]:
+        profiling_module(LEARNER, "learn=").start_learner(status["log"])
 
 
 def read_selector(selector: str | os.PathLike[str] | Mapping[str, Any] | Selector) -> Selector:

@@ -79,7 +79,7 @@ class Pipeline:
 
     def trained(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
         """(a line for each epoch, the head's weights). Ray Train runs where `placement.choose` says."""
-        from ray.train import DataConfig, RunConfig
+        from ray.train import DataConfig, FailureConfig, RunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         from examples.multimodal.fusion import CHECKPOINT, SEEN, train_loop
@@ -92,7 +92,12 @@ class Pipeline:
             torch_config=TorchConfig(backend="gloo"),
             datasets={"train": self.modelled(rows, Embed)},
             dataset_config=DataConfig(datasets_to_split=[]),  # one worker: nothing to split
-            run_config=RunConfig(name="fusion", storage_path=str(self.out / "train")),
+            run_config=RunConfig(
+                name="fusion",
+                storage_path=str(self.out / "train"),
+                # Without these limits a worker that cannot start is tried for ever.
+                failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+            ),
         )
         seen = self.out / SEEN
         seen.unlink(missing_ok=True)
@@ -133,7 +138,11 @@ def connected(address: str | None, configs: tuple[str, ...]) -> Iterator[None]:
     """A connection to a cluster, or to emulated nodes that are started for it. Ray's own progress bars are off."""
     from profiling.emulation.emulated_cluster import emulated_cluster, environment_of
 
-    environment = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": START_TIMEOUT_S, "OMP_NUM_THREADS": "1"}
+    environment = {
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": START_TIMEOUT_S,
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor of its own, for a run of minutes
+        "OMP_NUM_THREADS": "1",
+    }
     with ExitStack() as stack:
         stack.enter_context(environment_of(environment))
         if address is None:

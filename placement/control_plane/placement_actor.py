@@ -295,7 +295,8 @@ class PlacementActor:
             **self.intake.counts(), "version": self.revision.number, "selector": self.selectors.current.version,
             "nodes": {kind.spec.config: kind.count for kind in self.inventory.kinds},
             "history": len(self.history), "log": self.settings.log,
-            "pending_nodes": self.registry.unsettled, "settling_s": self._settling_s(),
+            "learn": bool(self.settings.learn), "pending_nodes": self.registry.unsettled,
+            "settling_s": self._settling_s(),
         }  # fmt: skip
 
     def _settling_s(self) -> float:

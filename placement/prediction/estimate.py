@@ -130,6 +130,15 @@ def energy_of(speedup: Spread, power: Spread | None) -> Spread | None:
     return None if power is None else Spread(power.mean - speedup.mean, math.hypot(power.std, speedup.std))
 
 
+class Ratios(NamedTuple):
+    """Logs of a task's seconds on a node, up to a constant that is the task's on all nodes; watts, None = not known."""
+
+    log_cpu: float
+    log_gpu: float
+    cpu_watts: float | None = None
+    gpu_watts: float | None = None
+
+
 class Estimates(Protocol):
     """One task on several kinds of node, in the order they were asked for.
 

@@ -18,6 +18,7 @@ from placement.prediction.estimate import (
     SURE_POWER,
     Basis,
     Estimate,
+    Ratios,
     Spread,
     doubts_of,
     energy_of,
@@ -59,7 +60,8 @@ class Belief(NamedTuple):
     """A task on one node, in natural logarithms.
 
     speedup, std: of T_cpu / T_gpu.  power, power_std: of the power ratio.  cpu_shift: correction of the roofline's CPU
-    seconds.  shift: likewise of its speed-up.  support: share of the correction; see `ResidualTrees`.
+    seconds.  shift: likewise of its speed-up.  support: share of the correction; see `ResidualTrees`.  log_cpu: CPU
+    seconds of a step of the task that stands for the cell.
     """
 
     speedup: float
@@ -69,13 +71,18 @@ class Belief(NamedTuple):
     cpu_shift: float
     shift: float
     support: float
+    log_cpu: float
 
 
 class Cell(NamedTuple):
-    """The answer for all tasks of a cell, on each node; beliefs: on those with a GPU."""
+    """The answer for all tasks of a cell, on each node; beliefs: on those with a GPU.
+
+    choices: what policies chose that look at nothing but the ratios between the nodes, which are the whole cell's.
+    """
 
     p_gpu: Sequence[float | None]
     beliefs: Sequence[Belief]
+    choices: dict[Any, Any]
 
 
 class PreparedResiduals:
@@ -104,7 +111,7 @@ class PreparedResiduals:
         self.frombuffer, self.size = np.frombuffer, 4 * len(forest.trees)
         self.axes, self.frameworks = model.axes, model.framework_masks
         self.edges = tuple(axis.edges for axis in self.axes)
-        self.nothing = Cell([None] * self.count, [])
+        self.nothing = Cell([None] * self.count, [], {})
         self.cells: dict[tuple[Any, ...], Cell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
@@ -145,18 +152,19 @@ class PreparedResiduals:
         beliefs = [self._belief(task, at, sums[at], *supports[at], copied) for at in range(len(self.nodes))]
         p_gpu: list[float | None] = [None] * self.count
         for index, belief in zip(self.nodes, beliefs, strict=True):
-            p_gpu[index] = self._worth(belief)
+            p_gpu[index] = self.worth(belief)
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
-        found = self.cells[cell] = Cell(p_gpu, beliefs)
+        found = self.cells[cell] = Cell(p_gpu, beliefs, {})
         return found
 
     def _supports(self, framework: str | None, values: Sequence[float | None]) -> list[tuple[float, float]]:
         """(support of times, of powers) on each node."""
         logs = [math.log(value) if value else None for value in values]
         nearest, powered = [FARTHEST] * len(self.nodes), [FARTHEST] * len(self.nodes)
+        farthest = FARTHEST  # of the distances found: a region beyond it is no node's nearest
         for region, far, least, scale in self.regions:
-            most, strange = FARTHEST / scale - least, region.strangeness(framework)
+            most, strange = farthest / scale - least, region.strangeness(framework)
             for value, low, high in zip(logs, region.low, region.high, strict=False):
                 if strange >= most:
                     break
@@ -176,6 +184,7 @@ class PreparedResiduals:
                     nearest[at] = distance
                 if region.energies and distance < powered[at]:
                     powered[at] = distance
+            farthest = max(*nearest, *powered)
         return [(support(near), support(power)) for near, power in zip(nearest, powered, strict=True)]
 
     def _sums(self, framework: str | None, places: Sequence[int]) -> Any:
@@ -209,14 +218,15 @@ class PreparedResiduals:
             power_std = powered * self.model.power_std + (1.0 - powered) * POWER_STD
         return Belief(
             prior.log_speedup + shift, max(LEAST_STD, math.sqrt(variance)), of_power, power_std, supported * cpu_shift,
-            shift, supported,
+            shift, supported, prior.log_cpu + supported * cpu_shift,
         )  # fmt: skip
 
-    def _worth(self, belief: Belief) -> float:
-        """P(GPU) of one node."""
-        frugal = self.most_energy - belief.power + belief.speedup
+    def worth(self, belief: Belief, log_slower: float = 0.0, log_hungrier: float = 0.0) -> float:
+        """P(GPU) of one node, against its own CPU or one that is faster, and takes fewer joules, by these factors."""
+        frugal = self.most_energy - belief.power + belief.speedup - log_hungrier
         frugal /= math.hypot(belief.std, belief.power_std)
-        return worth((belief.speedup - self.least_speedup) / belief.std, frugal, belief.power_std <= SURE_POWER)[0]
+        fast = (belief.speedup - log_slower - self.least_speedup) / belief.std
+        return worth(fast, frugal, belief.power_std <= SURE_POWER)[0]
 
     def spreads_of(self, task: TaskSpec) -> tuple[Spread, Spread | None]:
         """Speed-up and power ratio on the first node, for a task whose FLOPs are known."""
@@ -236,6 +246,25 @@ class ResidualEstimates:
 
     def __init__(self, prepared: PreparedResiduals, cell: Cell, task: TaskSpec) -> None:
         self._prepared, self._cell, self._task, self.p_gpu = prepared, cell, task, cell.p_gpu
+
+    @property
+    def choices(self) -> dict[Any, Any] | None:
+        """The cell's; None where nothing is known of the task."""
+        return self._cell.choices if self._cell.beliefs else None
+
+    def ratios(self) -> list[Ratios | None]:
+        """The seconds and watts on each node, of the task that stands for the cell."""
+        prepared = self._prepared
+        found: list[Ratios | None] = [None] * prepared.count
+        for index, watts, belief in zip(prepared.nodes, prepared.watts, self._cell.beliefs, strict=False):
+            gpu = None if watts.cpu is None else watts.cpu * seconds_of_log(belief.power)
+            found[index] = Ratios(belief.log_cpu, belief.log_cpu - belief.speedup, watts.cpu, gpu)
+        return found
+
+    def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:
+        """P(GPU) of a node against another CPU than its own, which takes less time and energy by these factors."""
+        prepared = self._prepared
+        return prepared.worth(self.belief(prepared.place[index]), log_slower, log_hungrier)
 
     def belief(self, at: int) -> Belief:
         """The belief at a place among the nodes with a GPU."""

@@ -17,6 +17,7 @@ from placement.prediction.estimate import (
     SELECTOR,
     Basis,
     Estimate,
+    Ratios,
     Spread,
     doubts_of,
     energy_of,
@@ -175,21 +176,23 @@ class TreeEstimates:
         """The cell's; None where nothing is known of the task."""
         return self._cell.choices if self._cell.told else None
 
-    def log_seconds(self) -> list[tuple[float, float] | None] | None:
-        """(CPU, GPU) log seconds on each node, up to a constant that is the task's; None where the trees tell none."""
+    def ratios(self) -> list[Ratios | None] | None:
+        """The seconds on each node up to a constant; None where the trees tell none."""
         trees, told = self._trees, self._cell.told
-        found: list[tuple[float, float] | None] = [None] * trees.count
+        found: list[Ratios | None] = [None] * trees.count
         for index, gflops, one in zip(trees.nodes, trees.cpu_gflops, told, strict=True):
             if gflops is None:
                 return None
             cpu = one[2] - gflops
-            found[index] = cpu, cpu - one[0]
+            found[index] = Ratios(cpu, cpu - one[0])
         return found
 
-    def p_against(self, index: int, log_slower: float) -> float:
-        """P(GPU) of a node against another CPU than its own, which is slower by a factor; both draw the same watts."""
+    def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:
+        """P(GPU) of a node against another CPU than its own, which takes less time and energy by these factors."""
         at = self._trees.place[index]
         speedup, power, _ = self.of(at)
+        # The energy ratio is the power ratio over the speed-up: the power ratio takes what the joules differ beyond it.
+        power += log_hungrier - log_slower
         return self._trees.worth(speedup - log_slower, power, self._trees.stds[at][self.outside(at)])
 
     def of(self, at: int) -> tuple[float, float, float]:

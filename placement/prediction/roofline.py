@@ -71,7 +71,7 @@ TYPICAL: Mapping[str, float] = {
     # Histograms of boosted trees: some 3e8 updates a second and core, 5e10 on a large GPU.
     "cpu_tree_compute": 120.0,
     "gpu_tree_compute": 375.0,
-    "network_intensity": 12.0,  # FLOPs of a network a byte that its layers pass on
+    "layer_intensity": 0.1,  # FLOPs of a network a byte that its layers pass on, for a width of sqrt(parameters)
     # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), a call.
     "cpu_launch_s": 5e-6,
     "gpu_launch_s": 15e-6,
@@ -174,7 +174,8 @@ def work(
     cases = []
     for point, weight in KNOWN if kernels else QUADRATURE:
         launches = kernels or max(1.0, math.exp(middle + std * point))
-        moved = _moved(kind, flops, read, known, passes, launches, fused)
+        items = batch_size if kind == "array" and batch_size and kernels and launches >= batch_size else 1.0
+        moved = _moved(kind, flops, read, known, passes, launches / items, fused)
         cases.append(Case(weight, max(1.0, launches * TYPICAL["fused_launches"]) if fused else launches, moved))
     return Work(kind, flops, tuple(cases), None if inputs_on_device else read, framework in HOST_ONLY)
 
@@ -205,7 +206,8 @@ def _moved(
     kind: str, flops: float, read: float, parameters: float, passes: float, launches: float, fused: bool
 ) -> float:
     if kind == "network":
-        return read + BYTES_AN_ELEMENT * parameters * passes + flops / TYPICAL["network_intensity"]
+        width = math.sqrt(parameters * passes / launches)  # of a layer: so often is each element used
+        return read + BYTES_AN_ELEMENT * parameters * passes + flops / max(1.0, TYPICAL["layer_intensity"] * width)
     if kind == "tree":
         return read
     return 2.0 * read * max(1.0, launches * (TYPICAL["fused_bytes"] if fused else 1.0))

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from placement.errors import SelectorError
-from placement.prediction.corrected_selector import CORRECTED, corrected_selector_of
+from placement.prediction.drift_correction import CORRECTED, drift_correction_of
 from placement.prediction.mlp import classifier_of
 from placement.prediction.selector import Selector
 from placement.prediction.selector_checks import (
@@ -17,6 +17,7 @@ from placement.prediction.selector_checks import (
     SCHEMA_VERSION,
     shortened,
 )
+from placement.prediction.selector_trial import TRIAL, selector_trial_of
 from placement.prediction.speedup_selector import RATIO, ROOFLINE, speedup_selector_of
 
 LARGEST_FILE_BYTES = 16 * 2**20
@@ -26,7 +27,8 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Selector]] = {
     "classifier": classifier_of,
     RATIO: speedup_selector_of,
     ROOFLINE: speedup_selector_of,
-    CORRECTED: lambda data: corrected_selector_of(data, selector_of),
+    CORRECTED: lambda data: drift_correction_of(data, selector_of),
+    TRIAL: lambda data: selector_trial_of(data, selector_of),
 }
 """Kind of selector -> the function that makes it of a file's content."""
 

@@ -90,8 +90,9 @@ def decide_among(
         choice = cold_start(candidates, seen, limits, snapshot, chance)
     else:
         choice = policy.choose(task, candidates)
-        if snapshot.trials is not None and snapshot.trials.explores_known and not limits.strict:
-            choice = explored(choice, candidates, policy, snapshot.trials, chance)
+        trials = snapshot.trials
+        if trials is not None and trials.explores_known and not limits.strict:
+            choice = explored(choice, candidates, policy, trials, chance)
     shares = candidates.shares
     if shares is None or choice.device == "cpu" or not choice.configs:
         return _decision(choice, limits, snapshot, policy)

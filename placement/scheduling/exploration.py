@@ -30,6 +30,8 @@ DEFAULT_SHARE = 0.01
 """Share of all device seconds that trials may take."""
 LEAST_PROBABILITY = 0.02
 """A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
+MOST_PROBABILITY = 0.5
+"""A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
 STANDARD = NormalDist()
 OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
@@ -67,7 +69,7 @@ class TrialBudget:
 
 
 class Trial(NamedTuple):
-    """A device that could be tried. configs: idle ones, the cheapest first.
+    """A device that could be tried. configs: idle ones, of nodes alike.
 
     probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
     of the belief about them, which is charged to the budget.
@@ -120,8 +122,9 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
         probability = threshold_probability(choice, device)
     else:
         probability = cheaper_probability(choice, taken, best, std)
-    configs = tuple([config for option in idle for config in option.configs])
-    return Trial(device, configs, probability, best.seconds, best.seconds * math.exp(0.5 * std * std))
+    return Trial(
+        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std)
+    )
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
@@ -166,8 +169,22 @@ def may_explore(probability: float | None) -> bool:
     return probability is None or LEAST_PROBABILITY <= probability <= 1.0 - LEAST_PROBABILITY
 
 
+class Compared(NamedTuple):
+    """The options of a CandidateSet as a policy compares them, kept with it."""
+
+    policy: Policy
+    options: list[Option]
+
+
 def _options(found: CandidateSet, policy: Policy) -> list[Option]:
     """All options, the cheapest first; `cost` is the figure that the policy compares."""
+    compared = found.compared
+    if not isinstance(compared, Compared) or compared.policy is not policy:
+        compared = found.compared = Compared(policy, _compared(found, policy))
+    return compared.options
+
+
+def _compared(found: CandidateSet, policy: Policy) -> list[Option]:
     kept = found.costs
     if isinstance(kept, CostTable) and kept.all is not None:
         options = kept.all.options

@@ -11,59 +11,68 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from placement.prediction.estimate import Estimate, Spread, probability_worth
+from placement.prediction.estimate import Estimate, Ratios, Spread, probability_worth
 from placement.prediction.runtime_history import prior_spread
 from placement.scheduling.candidates import CandidateSet
-from placement.scheduling.cost_model import Option, seconds_of
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, seconds_of
 from placement.spec.joint_threshold import JointThreshold
+from placement.spec.task import Device
 
 
 class RatioEstimates(Protocol):
-    """Estimates that tell the ratios between nodes without making an Estimate of each, and know no joules."""
+    """Estimates that tell the ratios between nodes without making an Estimate of each."""
 
-    def log_seconds(self) -> Sequence[tuple[float, float] | None] | None:
-        """(CPU, GPU) log seconds on each node, up to a constant that is the task's; None where they are not known."""
+    def ratios(self) -> Sequence[Ratios | None] | None:
+        """The ratios on each node; None where they are not known."""
         ...
 
-    def p_against(self, index: int, log_slower: float, /) -> float:
-        """P(GPU) of a node, against another CPU than its own, which is slower by exp(log_slower)."""
+    def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:
+        """P(GPU) of a node against a CPU that its own is slower and takes more joules than, by these factors."""
         ...
 
 
-def relative_options(found: CandidateSet) -> tuple[list[Option], RatioEstimates] | None:
-    """Options whose costs are right up to a factor, with the estimates they are of; None where these tell no ratios.
+def relative_options(found: CandidateSet) -> tuple[list[Option], Sequence[Ratios | None]] | None:
+    """Options whose costs are right up to a factor, with the ratios they are of; None where the estimates tell none.
 
     An Estimate of each node takes some 5 us, which is more than a decision may.
     """
-    log_seconds = getattr(found.estimates, "log_seconds", None)
-    logs = log_seconds() if log_seconds is not None and found.gpu and found.cpu_configs else None
-    if logs is None:
+    ratios_of = getattr(found.estimates, "ratios", None)
+    ratios = ratios_of() if ratios_of is not None and found.gpu and found.cpu_configs else None
+    if ratios is None:
         return None
     gpu, options = set(found.gpu), []
+    priced = all(one is None or one.gpu_watts is not None for one in ratios)
     for i, group in enumerate(found.groups):
-        known = None if group.estimated is None else logs[group.estimated]
+        known = None if group.estimated is None else ratios[group.estimated]
         if known is None:
             return None
-        cpu_s, gpu_s = math.exp(known[0]), math.exp(known[1])
         if group.cpu:
-            options.append(Option("cpu", group.cpu, cpu_s, 0.0, cpu_s, i))
+            options.append(_relative("cpu", group.cpu, known.log_cpu, known.cpu_watts if priced else None, i))
         if i in gpu:
-            options.append(Option("gpu", group.gpu, gpu_s, 0.0, gpu_s, i))
-    return options, cast(RatioEstimates, found.estimates)
+            options.append(_relative("gpu", group.gpu, known.log_gpu, known.gpu_watts if priced else None, i))
+    return options, ratios
+
+
+def _relative(device: Device, configs: tuple[str, ...], log_s: float, watts: float | None, group: int) -> Option:
+    seconds = math.exp(log_s)
+    joules = seconds * (watts or 0.0)
+    return Option(device, configs, seconds, joules, seconds + SECONDS_PER_JOULE * joules, group)
 
 
 def against_by_ratios(
-    found: CandidateSet, options: Sequence[Option], estimates: RatioEstimates
+    found: CandidateSet, options: Sequence[Option], ratios: Sequence[Ratios | None]
 ) -> list[tuple[float, int]]:
-    """The result of against_fastest_cpu, of relative options."""
-    logs = estimates.log_seconds() or ()
+    """The result of against_fastest_cpu, of the relative options of these ratios."""
+    estimates = cast(RatioEstimates, found.estimates)
     fastest = min((option for option in options if option.device == "cpu"), key=lambda option: option.seconds)
-    least, known = math.log(fastest.seconds), []
+    least, watts, known = math.log(fastest.seconds), fastest.joules / fastest.seconds, []
     for p_gpu, group in found.known():
         index = found.groups[group].estimated
-        own = None if index is None else logs[index]
-        if index is not None and own is not None and group != fastest.group:
-            p_gpu = estimates.p_against(index, own[0] - least)
+        own = None if index is None else ratios[index]
+        if index is not None and own is not None and own.log_cpu != least:
+            slower = own.log_cpu - least
+            hungrier = slower + (math.log(own.cpu_watts / watts) if watts and own.cpu_watts else 0.0)
+            p_gpu = estimates.p_against(index, slower, hungrier)
         known.append((p_gpu, group))
     return known
 

@@ -68,17 +68,15 @@ class Placer(SpecReader):
         """
         table = self.table_for(snapshot, around)
         limits, decision = table.limits, table.decide(task)
-        if decision.trial_s and snapshot.trials is not None:
-            snapshot.trials.spend(decision.trial_s)
         if decision.reason != NO_CANDIDATE:
             if decision.reason == COLD_START and not limits.strict:
                 caller().follow_load()  # a GPU is tried where one idles
-            return decision
+            return charged(decision, snapshot)
         for weaker in self._weaker_limits(snapshot, around):
             limits = weaker
             decision = decide(task, self.key, limits, snapshot, policy=self._policy)
             if decision.reason != NO_CANDIDATE:
-                return decision
+                return charged(decision, snapshot)
         return self._without_candidate(decision, task, limits, snapshot)
 
     def _without_candidate(self, decision: Decision, task: TaskSpec, limits: Limits, snapshot: Snapshot) -> Decision:
@@ -226,6 +224,13 @@ class Placer(SpecReader):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"table": None}
+
+
+def charged(decision: Decision, snapshot: Snapshot) -> Decision:
+    """The decision, its expected seconds charged to the budget of exploration where it is a trial."""
+    if decision.trial_s and snapshot.trials is not None:
+        snapshot.trials.spend(decision.trial_s)
+    return decision
 
 
 def possible_devices(task: TaskSpec, limits: Limits, inventory: Inventory) -> set[Device]:

@@ -14,7 +14,13 @@ def bench_learning_command(
     tasks: Annotated[int, typer.Option(min=1000, help="Of each run of (a).")] = 200_000,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of (a).")] = 20,
     changed_tasks: Annotated[int, typer.Option(min=2000, help="Of each run of (b) to (e).")] = 60_000,
-    changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 5,
+    changed_seeds: Annotated[int, typer.Option(min=1, help="Runs of each of (b) to (e).")] = 3,
+    queues: Annotated[
+        bool, typer.Option("--queues/--no-queues", help="Also how far gains task by task are from gains under load.")
+    ] = True,
+    curve: Annotated[
+        bool, typer.Option("--curve/--no-curve", help="Also accuracy against rows of a log without pairs.")
+    ] = True,
     json: Json = None,
 ) -> None:
     """Drift, refits, swaps and rollbacks in simulation: regret over time, and the tasks until it is back."""
@@ -27,4 +33,14 @@ def bench_learning_command(
         names, tasks=tasks, seeds=seeds, changed_tasks=changed_tasks, changed_seeds=changed_seeds,
         advance=console_tables.say,
     )  # fmt: skip
+    if queues:
+        from profiling.learning_loop.queue_coupling import coupling
+
+        console_tables.say("queues")
+        found["queues"] = coupling()
+    if curve:
+        from profiling.evaluation.unpaired_curve import accuracy_curve
+
+        console_tables.say("curve")
+        found["curve"] = accuracy_curve()
     console_tables.show(tables_of(found), json, found)

@@ -3,10 +3,10 @@
     log seconds on a device = the roofline's + trees of the device + random effects
 
 The trees of a device are fitted to its own rows, so that a log without a single pair will do; they tell of a row by a
-fit that its work is held out of. The effects are those of the work and of the row itself: what is timed of the same
-work elsewhere, or on the other device, moves the answer as far as the data say (`profiling.learning.random_effects`).
-Rows are weighted by the inverse of their propensity. The imputed logarithms have a variance, which the spread of the
-selector takes over (`profiling.learning.fit_residuals`).
+fit that its work is held out of. The effects are those of the function, of the work and of the row itself: what is
+timed of the same work elsewhere, or on the other device, moves the answer as far as the data say
+(`profiling.learning.random_effects`). Rows are weighted by the inverse of their propensity. The imputed logarithms have
+a variance, which the spread of the selector takes over (`profiling.learning.fit_residuals`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def completed(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     prior = _prior_log_seconds(frame)
     timed = np.where(made & ~cut[:, None], np.log(seconds), np.nan) - prior
     trees = _held_out_trees(inputs, timed, weights, parts_of_work(frame, seed))
-    effects = nested_effects([work_of(frame), np.arange(len(frame))], timed - trees)
+    effects = nested_effects([_functions(frame), work_of(frame), np.arange(len(frame))], timed - trees)
     imputed = np.exp(prior + trees + effects.mean)
     for at, device in enumerate(DEVICES):
         missing, joules = ~made[:, at], frame[f"{device}_joules"].to_numpy(float)
@@ -66,9 +66,16 @@ def completed(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         frame[f"{device}_joules"] = np.where(missing, watts * imputed[:, at], joules)
     ratio = frame["gpu_joules"] / frame["cpu_joules"]
     frame["energy_ratio"] = ratio.where(~made.all(axis=1), frame["energy_ratio"].astype(float))
-    frame[WEIGHT] = np.where(made, weights, 1.0).prod(axis=1) ** np.where(made.all(axis=1), 0.0, 1.0)
+    frame[WEIGHT] = np.where(made.all(axis=1), 1.0, np.where(made, weights, 1.0).prod(axis=1))
     frame[IMPUTED_VARIANCE] = np.where(made, 0.0, effects.variance).sum(axis=1)
     return frame
+
+
+def _functions(frame: pd.DataFrame) -> np.ndarray:
+    """(n,) codes of the functions; one for all where the frame does not name them."""
+    if "function" not in frame:
+        return np.zeros(len(frame), int)
+    return np.asarray(frame["function"].factorize(use_na_sentinel=False)[0])
 
 
 def _prior_log_seconds(frame: pd.DataFrame) -> np.ndarray:

@@ -33,7 +33,7 @@ from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10}
 SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
@@ -109,7 +109,7 @@ def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     names = tuple(sorted(frame["framework"].dropna().unique()))
     inputs = inputs_of(logs_of(frame), frame["framework"].to_list(), names)
     told, untold = priors_of(frame), priors_of(frame, kernels=False)
-    speedups, seconds, weights = log_speedups(frame), _log_cpu(frame), _column(frame, WEIGHT, 1.0)
+    speedups, seconds, weights = log_speedups(frame), _log_cpu(frame), weights_of(frame)
     squares = _held_out_squares(frame, inputs, speedups, told, seed)
     power, power_std = _power(frame, inputs, told, seed)
     both = _twice(inputs)
@@ -135,6 +135,17 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
 
 
+def weights_of(frame: pd.DataFrame) -> np.ndarray:
+    """(n,): weights of the rows, by which every source counts alike: the rows of a large source are much alike, and
+    would else have all the leaves.
+    """
+    names = frame.get("source_name")
+    if names is None or names.isna().all():
+        return _column(frame, WEIGHT, 1.0)
+    rows = names.groupby(names.astype(object).fillna("")).transform("size").to_numpy(float)
+    return np.asarray(_column(frame, WEIGHT, 1.0) / rows / np.mean(1.0 / rows))
+
+
 def _column(frame: pd.DataFrame, name: str, default: float) -> np.ndarray:
     return frame[name].to_numpy(float) if name in frame else np.full(len(frame), default)
 
@@ -154,7 +165,7 @@ def _log_cpu(frame: pd.DataFrame) -> np.ndarray:
 def _held_out_squares(frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndarray, told: Priors, seed: int) -> Any:
     """Trees of the log variance, fitted to squared errors on what was held out."""
     target, rows, squares = speedups - told.speedup, [], []
-    weights, imputed = _column(frame, WEIGHT, 1.0), _column(frame, IMPUTED_VARIANCE, 0.0)
+    weights, imputed = weights_of(frame), _column(frame, IMPUTED_VARIANCE, 0.0)
     # No error on an imputed run holds what it is off by: that is drawn, so that LOG_SQUARE holds of the squares.
     drawn = np.sqrt(imputed) * np.random.default_rng(seed).normal(size=len(frame))
     for held in _held_out(frame, seed):
@@ -167,7 +178,8 @@ def _held_out_squares(frame: pd.DataFrame, inputs: np.ndarray, speedups: np.ndar
     if not rows:
         rows, squares = [np.arange(len(target))], [(target - target.mean()) ** 2]
     logs = np.log(np.concatenate(squares) + LEAST_SQUARE) + LOG_SQUARE
-    return boosted(_twice(inputs[np.concatenate(rows)]), np.tile(logs, 2), VARIANCE)
+    each = np.concatenate(rows)
+    return boosted(_twice(inputs[each]), np.tile(logs, 2), VARIANCE, np.tile(weights[each], 2))
 
 
 def _held_out(frame: pd.DataFrame, seed: int) -> Iterator[np.ndarray]:

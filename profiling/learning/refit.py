@@ -48,7 +48,7 @@ COLUMNS = {
     "ratio": (*dict.fromkeys((
         *INPUTS, *FEATURES, "framework", "cpu_device", "gpu_device", "label", "cpu_seconds", "gpu_seconds",
         "cpu_censored", "gpu_censored", "steps", "energy_ratio", "cpu_joules", "gpu_joules", "source_name", "family",
-        "emulated", "inputs_on_device", "cpu_weight", "gpu_weight",
+        "emulated", "inputs_on_device", "cpu_weight", "gpu_weight", "function",
     )),),
 }  # fmt: skip
 """Learner -> columns of a frame that its fit uses."""

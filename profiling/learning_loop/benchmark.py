@@ -66,7 +66,7 @@ class Unchanged:
 
 def benchmark(
     scenarios: Sequence[str] = SCENARIOS, *, tasks: int = 200_000, seeds: int = 20, changed_tasks: int = 60_000,
-    changed_seeds: int = 5, advance: Callable[[str], None] = lambda _: None,
+    changed_seeds: int = 3, advance: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Every scenario as plain data. tasks, seeds: of (a); the changed_ ones: of each of the others.
 

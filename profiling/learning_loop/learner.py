@@ -14,6 +14,7 @@ from placement.control_plane.learning import Shift
 from placement.errors import PlacementError
 from placement.prediction.runtime_history import Place
 from placement.prediction.selector import Selector
+from placement.prediction.selector_trial import SelectorTrial
 from placement.scheduling.decision import key_of
 from placement.spec.node import NodeSpec
 from profiling.learning_loop.log_follower import LogFollower
@@ -42,10 +43,6 @@ class Control(Protocol):
         """Puts a selector in service."""
         ...
 
-    def rollback(self) -> None:
-        """Puts the selector before this one back in service."""
-        ...
-
     def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Shift]) -> None:
         """Records the learner's state and what it did."""
         ...
@@ -57,35 +54,38 @@ class Learner:
     def __init__(self, log: str, control: Control, refit: Callable[[], Selector]) -> None:
         self._control, self._refit = control, refit
         self._follower = LogFollower(log)
-        version = control.version()
-        self.loop = LearningLoop.of(control.selector(version))
+        self._caught_up = False
+        self._version = control.version()
+        self.loop = LearningLoop.of(tried_champion(control.selector(self._version)))
 
     def step(self) -> int:
-        """One look at the log; the rows that it taught from."""
+        """One look at the log; the rows that taught something. Those of the first look were acted upon by a learner
+        before this one, or are of before there was any: they are remembered alone.
+        """
         version = self._control.version()
-        if version != self.loop.version:
-            self.loop.replace_champion(self._control.selector(version))
+        if version != self._version:  # somebody else has swapped
+            self.loop.replace_champion(tried_champion(self._control.selector(version)))
         events: list[Event] = []
         nodes = self._control.nodes()
         before = self.loop.rows
         for table in self._follower.new_rows(COLUMNS):
             for run in runs_of(table, nodes):
                 at = self.loop.history.index(run.cell)
-                if at is not None:
-                    found = self.loop.add(at, run.device, run.seconds, run.joules, run.propensity)
-                    self._carry_out(found)
-                    events += found
+                if at is None:
+                    continue
+                if self._caught_up:
+                    events += self.loop.add(at, run.device, run.seconds, run.joules, run.propensity)
+                else:
+                    self.loop.remember(at, run.device, run.seconds, run.joules)
+        self._caught_up = True
         if self.loop.refit_due:
             events += self._refitted()
+        served = self.loop.served.selector
+        if served.version != version:
+            self._control.swap(served)
+        self._version = served.version
         self._record(events)
         return self.loop.rows - before
-
-    def _carry_out(self, events: list[Event]) -> None:
-        for event in events:
-            if event.kind == "swap":
-                self._control.swap(self.loop.champion.selector)
-            elif event.kind == "rollback":
-                self._control.rollback()
 
     def _refitted(self) -> list[Event]:
         try:
@@ -106,3 +106,8 @@ class Learner:
         self.loop.shifts.clear()
         told = [{"kind": event.kind, **event.what} for event in events]
         self._control.record({**self.loop.state(), "files_skipped": self._follower.skipped}, told, shifts)
+
+
+def tried_champion(selector: Selector) -> Selector:
+    """The champion of a trial that a learner left in service when it died; any other selector as it is."""
+    return selector.champion if isinstance(selector, SelectorTrial) else selector

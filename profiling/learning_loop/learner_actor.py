@@ -52,10 +52,6 @@ class RayControl:
         """Puts a selector in service."""
         call_actor("swap", selector.to_dict())
 
-    def rollback(self) -> None:
-        """Puts the selector before this one back in service."""
-        call_actor("rollback")
-
     def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Shift]) -> None:
         """Records the learner's state and what it did."""
         call_actor("learned", dict(state), events, shifts)

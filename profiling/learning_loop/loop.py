@@ -3,7 +3,7 @@
 It knows no clock, no Ray and no files: the simulation and the learner on a cluster drive the same loop. A challenger is
 swapped in only where its trial says "better". Where the runs of a whole device drift, the champion corrected by the
 factor found serves at once: the drift's test is its verdict. After either swap the selector before is tried against the
-new one in the same way, and is put back where that trial says "better".
+new one in the same way, until another swap, and is put back where that trial says "better".
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from placement.prediction.corrected_selector import corrected_by
+from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector import Selector
+from placement.prediction.selector_trial import SelectorTrial, trial_of
 from placement.prediction.timings import Timings
 from placement.spec.task import DEVICES, Device
 from profiling.learning_loop.beliefs import Belief, CellHistory, SelectorView, cost
@@ -83,6 +84,7 @@ class LearningLoop:
     _next_refit: int = FIRST_REFIT_ROWS
     _reason: str = NEW_ROWS
     _doubted: set[Stream] = field(default_factory=set)
+    _served: tuple[tuple[str, str | None], SelectorView] | None = None
     _known: set[int] = field(default_factory=set)
     _new_work: int = 0
 
@@ -100,7 +102,7 @@ class LearningLoop:
         if not is_run(device, seconds, propensity):
             self.refused += 1
             return []
-        joules = joules if joules is not None and 0.0 < joules < math.inf else None
+        joules = known_joules(joules)
         self.rows += 1
         events: list[Event] = []
         before = self.champion.belief(at)
@@ -112,6 +114,11 @@ class LearningLoop:
         self.history.add(at, device, seconds, joules)
         self._ask_for_refit(at)
         return events
+
+    def remember(self, at: int, device: Device, seconds: float, joules: float | None) -> None:
+        """Takes a run of before the loop began into the history; what it told was acted upon then."""
+        if is_run(device, seconds, 1.0):
+            self.history.add(at, device, seconds, known_joules(joules))
 
     # --- refits -------------------------------------------------------------------------------------------------
 
@@ -161,6 +168,21 @@ class LearningLoop:
         }  # fmt: skip
 
     @property
+    def served(self) -> SelectorView:
+        """The view of the selector to serve: the champion, doubted where the selector that it is compared with differs.
+
+        Exploration then tries what tells the two apart.
+        """
+        rival = self.challenger or self.former
+        key = (self.version, rival and rival.selector.version)
+        if self._served is None or self._served[0] != key:
+            if self._served is not None and isinstance(self._served[1].selector, SelectorTrial):
+                self.history.forget(self._served[1])
+            trial = rival and trial_of(self.champion.selector, rival.selector)
+            self._served = key, (self.history.view(trial) if trial else self.champion)
+        return self._served[1]
+
+    @property
     def version(self) -> str:
         """The version of the champion."""
         return self.champion.selector.version
@@ -181,7 +203,7 @@ class LearningLoop:
             verdict = self.trial.add(before, self.challenger.belief(at), device, observed, propensity)
             if verdict is not None:
                 self._end_trial(verdict, events)
-                return  # the watch of an earlier swap ends with a new one
+                return
         if self.watch is not None and self.former is not None:
             verdict = self.watch.add(before, self.former.belief(at), device, observed, propensity)
             if verdict is not None:
@@ -216,9 +238,9 @@ class LearningLoop:
         if verdict != "better":
             self.history.forget(former)
             return
+        self._end_trial("undecided", events)  # it was against a champion that leaves service
         self.champion = former
         self.history.forget(left)
-        self._end_trial("undecided", events)  # it was against a champion that has left service
         self._doubted.clear()
         events.append(Event("rollback", {"version": self.version, "before": left.selector.version}))
 
@@ -289,6 +311,11 @@ class LearningLoop:
 def is_run(device: str, seconds: float, propensity: float) -> bool:
     """Whether a row's figures can be those of a run. NaN, infinities and what is no chance are not."""
     return device in DEVICES and 0.0 < seconds < LONGEST_SECONDS and 0.0 < propensity <= 1.0
+
+
+def known_joules(joules: float | None) -> float | None:
+    """The joules of a run; None where they are no energy."""
+    return joules if joules is not None and 0.0 < joules < math.inf else None
 
 
 def still_old(timings: Timings, reference: tuple[int, float], log_factor: float) -> bool:

@@ -119,7 +119,7 @@ class SimulatedArm:
 
     def _device(self, at: int, v: float) -> tuple[int, float]:
         """(1 for the GPU, its propensity): the rule's device by the belief, or by Thompson sampling the other one."""
-        view = self.loop.champion
+        view = self.loop.served
         belief = view.belief(at)
         device = belief.device
         if self.way != "learning" or not may_explore(belief.p_gpu):

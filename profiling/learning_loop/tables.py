@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ def tables_of(found: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
 
     changed = {name: one for name, one in found.items() if name in TITLES and name != "a"}
-    parts = [_unchanged(found["a"])] if "a" in found else []
-    return Group(*parts, *([_changed(changed), _over_time(changed)] if changed else []))
+    parts: list[RenderableType] = [_unchanged(found["a"])] if "a" in found else []
+    parts += [_queues(found["queues"])] if "queues" in found else []
+    parts += [_changed(changed), _over_time(changed)] if changed else []
+    return Group(*parts, *([_curve(found["curve"])] if "curve" in found else []))
 
 
 def _unchanged(one: Mapping[str, Any]) -> RenderableType:
@@ -55,6 +57,18 @@ def _over_time(changed: Mapping[str, Any]) -> RenderableType:
     ]
     return _table(f"Regret over time after the change; a full block is {_percent(highest)}; the oracle's is 0",
                   ("", "way", "regret"), rows)  # fmt: skip
+
+
+def _queues(queues: Sequence[Mapping[str, Any]]) -> RenderableType:
+    rows = [[f"{one['load']:g}", _percent(one["own_gain"]), _percent(one["completion_gain"])] for one in queues]
+    title = "Gain of one selector over another, by the runs' own seconds and until tasks end"
+    return _table(title, ("load", "own seconds", "completion"), rows)
+
+
+def _curve(curve: Sequence[Mapping[str, Any]]) -> RenderableType:
+    names = ("unpaired", "pairs", "history", "shipped")
+    rows = [[f"{one['rows']:,}", *(f"{one[name]:.1%}" for name in names)] for one in curve]
+    return _table("Accuracy by what was learned from so many rows of production", ("rows", *names), rows)
 
 
 def _bars(curve: list[float], highest: float) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import pytest
+from core_builders import limits, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,8 @@ from placement.prediction.roofline import rates_of, roofline, work_of
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
 from placement.prediction.tree_ensemble import Forest, Tree
+from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of
+from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import TaskSpec
 
@@ -101,6 +105,26 @@ def test_an_unknown_part_widens_the_spread_and_does_not_change_the_order_of_magn
     assert abs(flops_and_bytes.log_speedup - known.log_speedup) < math.log(3)
 
 
+def bytes_moved(task):
+    return work_of(task).cases[0].moved
+
+
+def test_wide_layers_pass_on_fewer_bytes_for_their_flops():
+    narrow = TaskSpec(flops=1e11, input_bytes=1e5, batch_size=8, parameters=1_000_000, kernels=150, framework="torch")
+    wide = replace(narrow, flops=1e13, parameters=100_000_000)
+    passed_on = [(bytes_moved(task) - 4.0 * task.parameters) / task.flops for task in (narrow, wide)]
+    assert passed_on[0] == pytest.approx(10 * passed_on[1], rel=0.1)
+    # BERT-base on 64 x 128 words passes on 1.3e10 bytes (profiling/data/presets.json).
+    bert = TaskSpec(1.43e12, 65_536.0, 64, 109_483_778, kernels=154, framework="torch")
+    assert 0.5 < bytes_moved(bert) / 1.3e10 < 2.0
+
+
+def test_an_operation_with_launches_for_each_item_goes_through_its_item_alone():
+    files = TaskSpec(flops=4e8, input_bytes=7e6, batch_size=64, parameters=0, kernels=384, framework="torchvision")
+    assert bytes_moved(files) == pytest.approx(2 * 7e6 * 384 / 64)
+    assert bytes_moved(replace(files, kernels=6)) == pytest.approx(2 * 7e6 * 6)
+
+
 def test_what_lies_on_the_device_is_not_charged_for_transfer():
     task = TaskSpec(flops=1e8, input_bytes=4e8, batch_size=1, kernels=1, framework="torch")
     moved, there = prior(task), prior(replace(task, inputs_on_device=True))
@@ -137,3 +161,19 @@ def test_many_nodes_are_answered_as_each_alone(shipped):
     together, alone = shipped.prepare(nodes, 4.0)(NETWORK), [shipped.estimate(NETWORK, node, 4.0) for node in nodes]
     assert together.p_gpu == pytest.approx([one.p_gpu for one in alone])
     assert [together[i].gpu_seconds for i in range(len(nodes))] == pytest.approx([one.gpu_seconds for one in alone])
+
+
+def test_the_rule_for_a_cluster_finds_the_same_by_ratios_as_by_whole_estimates(shipped):
+    table, draw = snapshot(shipped).candidate_table(limits()), random.Random(0)
+    for _ in range(60):
+        task = TaskSpec(10 ** draw.uniform(8, 12), 10 ** draw.uniform(6, 8), 8, int(10 ** draw.uniform(6, 8)), 3)
+        found = table.candidates(task, None)
+        options = [option.priced(SECONDS_PER_JOULE) for option in options_of(found)]
+        relative, ratios = relative_options(found)
+        # The ratios are those of the task's cell, whose sizes are some 13 % apart.
+        told, by_ratios = against_fastest_cpu(found, options), against_by_ratios(found, relative, ratios)
+        assert [group for _, group in told] == [group for _, group in by_ratios]
+        assert [p for p, _ in by_ratios] == pytest.approx([p for p, _ in told], abs=0.1)
+        costs = zip(options, relative, strict=True)
+        shares = [math.log(one.cost / options[0].cost) - math.log(two.cost / relative[0].cost) for one, two in costs]
+        assert max(map(abs, shares)) < 0.15

@@ -91,6 +91,16 @@ def test_the_first_round_is_drawn_and_pairs_stay_together(tmp_path: Path) -> Non
     assert PARSING.name in names(others), "work without a pair teaches the selector nothing"
 
 
+def test_what_comes_often_in_production_is_drawn_first(tmp_path: Path) -> None:
+    jobs, _ = jobs_of([SITE], TABLES, set(), cpus=(1, 4))
+    often = TABLES[7]
+    spec = often.spec()
+    sizes = {name: getattr(spec, name) for name in ("input_bytes", "parameters", "batch_size")}
+    LogWriter(tmp_path / "log").append([row("f", spec.flops, **sizes)] * 2000)
+    now, _ = BudgetedChoice(tmp_path / "log")(jobs)
+    assert names(now[:4]) == [often.name]
+
+
 def test_later_rounds_take_what_the_selector_of_the_log_is_least_sure_of(tmp_path: Path) -> None:
     measured = [work for work in work_of_presets() if work.workload in ("xgboost_iris", "mobilenetv3_imagenet100")]
     rows = emulated_table(measured[::6], [paper_configs()["A"]]).to_pylist()

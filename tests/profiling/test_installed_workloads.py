@@ -16,7 +16,7 @@ import workloads
 from workloads import installed
 
 PROJECT = Path(__file__).resolve().parents[2]
-EXAMPLE = PROJECT / "docs" / "examples" / "sorting_workload"
+EXAMPLE = PROJECT / "examples" / "sorting_workload"
 SWEEP = """
 import json, sys, workloads
 from profiling.sweep.sweep import emulate_sweep

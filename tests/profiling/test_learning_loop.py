@@ -15,18 +15,21 @@ import pytest
 from placement.errors import LogError
 from placement.log import LogWriter, compact, read_log
 from placement.log.events import FOLDER, read_events, write_event
+from placement.log.schema import table_of
 from placement.prediction.estimate import Basis, Estimate, Spread, probability_worth
 from placement.prediction.selector import Selector
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 from placement.spec.task_record import TaskRecord
+from profiling.dataset.drifts import after_drifts, drifts_of
 from profiling.learning_loop.beliefs import Belief, Cell, cost
 from profiling.learning_loop.confidence_sequence import ConfidenceSequence
 from profiling.learning_loop.drift import RUN_LENGTH, DriftDetector
 from profiling.learning_loop.learner import Learner
 from profiling.learning_loop.loop import FIRST_REFIT_ROWS, ROWS_AFTER_DRIFT, LearningLoop
 from profiling.learning_loop.trial import LONGEST_RUNS, Trial
+from profiling.report.learning import learning_section
 
 RULE = JointThreshold()
 NODE = NodeSpec("D", 8, 1, cpu_gflops=500.0, gpu_gflops=10_000.0, emulated=True)
@@ -130,6 +133,19 @@ def test_without_overlap_there_is_no_verdict_and_it_is_said() -> None:
     assert trial.covered == 0
 
 
+def test_while_a_challenger_is_tried_the_champion_decides_and_doubts_where_they_differ() -> None:
+    loop = LearningLoop.of(Fixed("first", 30.0, 10.0, std=0.1))
+    at = loop.history.index(cell())
+    assert loop.served is loop.champion
+    sure = loop.served.belief(at)
+    loop.challenge(Fixed("other", 10.0, 30.0, std=0.1))
+    doubts = loop.served.belief(at)
+    assert doubts.device == sure.device == "gpu"
+    assert sure.p_gpu > 0.99 > 0.92 > doubts.p_gpu > 0.5
+    loop.challenge(Fixed("same", 30.0, 10.0, std=0.1))
+    assert loop.served.belief(at).p_gpu == sure.p_gpu
+
+
 def drive(loop: LearningLoop, at: int, device: str, seconds: float, runs: int, seed: int = 0) -> list[str]:
     """Kinds of the events of some runs of a cell, 10 % of noise."""
     noise = np.random.default_rng(seed).normal(0.0, 0.1, runs)
@@ -206,9 +222,6 @@ class FakeControl:
     def swap(self, selector: Selector) -> None:
         self.served.append(selector)
 
-    def rollback(self) -> None:
-        self.served.pop()
-
     def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Any]) -> None:
         self.state = state
         self.recorded += events
@@ -226,27 +239,46 @@ def learner_of(log: Path, control: FakeControl) -> Learner:
     def refit() -> Selector:
         raise LogError("nothing to learn from")
 
-    return Learner(str(log), control, refit)
+    learner = Learner(str(log), control, refit)
+    learner.step()  # what there is already is remembered alone
+    return learner
 
 
 def test_the_learner_follows_the_log_and_serves_what_a_drift_shows(tmp_path: Path) -> None:
     writer, control = LogWriter(tmp_path), FakeControl([Fixed("first", 30.0, 10.0)])
-    writer.append([row(10.0, steps=number % 3 + 1) for number in range(60)])
     learner = learner_of(tmp_path, control)
+    writer.append([row(10.0, steps=number % 3 + 1) for number in range(60)])
     assert learner.step() == 60
     assert learner.step() == 0
     writer.append([row(20.0, steps=number % 3 + 1) for number in range(40)])
     assert learner.step() == 40
     assert [event["kind"] for event in control.recorded] == ["drift", "swap"]
-    assert control.version() == learner.loop.version != "first"
+    assert learner.loop.version != "first"
+    assert control.version() == f"{learner.loop.version}~first"  # watched against the one before
     assert {shift[1].device for shift in control.shifts} <= {"gpu"}
     json.dumps(control.recorded)
 
 
+def test_a_learner_that_begins_anew_corrects_no_drift_a_second_time(tmp_path: Path) -> None:
+    writer, control = LogWriter(tmp_path), FakeControl([Fixed("first", 30.0, 10.0)])
+    learner = learner_of(tmp_path, control)
+    for seconds in (10.0, 20.0):
+        writer.append([row(seconds, steps=number % 3 + 1) for number in range(60)])
+        learner.step()
+    corrected = learner.loop.version
+    again = learner_of(tmp_path, control)
+    assert again.loop.version == corrected  # it is the champion of the trial that was left in service
+    for _ in range(3):
+        writer.append([row(20.0, steps=number % 3 + 1) for number in range(60)])
+        again.step()
+    assert again.loop.version == corrected
+
+
 def test_a_refit_that_fails_leaves_the_champion_and_says_why(tmp_path: Path) -> None:
     control = FakeControl([Fixed("first", 30.0, 10.0)])
+    learner = learner_of(tmp_path, control)
     LogWriter(tmp_path).append([row(10.0) for _ in range(FIRST_REFIT_ROWS)])
-    learner_of(tmp_path, control).step()
+    learner.step()
     assert [(event["kind"], event["why"]) for event in control.recorded] == [("refit failed", "nothing to learn from")]
     assert control.version() == "first"
 
@@ -270,8 +302,8 @@ HOSTILE = (
 
 def test_rows_of_a_compacted_file_count_once(tmp_path: Path) -> None:
     writer, control = LogWriter(tmp_path), FakeControl([Fixed("first", 30.0, 10.0)])
-    writer.append([row(10.0)])
     learner = learner_of(tmp_path, control)
+    writer.append([row(10.0)])
     assert learner.step() == 1
     writer.append([row(10.0)])
     compact(tmp_path)
@@ -280,10 +312,11 @@ def test_rows_of_a_compacted_file_count_once(tmp_path: Path) -> None:
 
 
 def test_hostile_rows_and_torn_files_teach_nothing(tmp_path: Path) -> None:
+    control = FakeControl([Fixed("first", 30.0, 10.0)])
+    learner = learner_of(tmp_path, control)
     LogWriter(tmp_path).append([row(10.0), *(replace(row(10.0), **more) for more in HOSTILE)])
     (tmp_path / "20990101T000000.000000000Z-torn.parquet").write_bytes(b"PAR1 torn")
-    control = FakeControl([Fixed("first", 30.0, 10.0)])
-    assert learner_of(tmp_path, control).step() == 1  # the one that is a run
+    assert learner.step() == 1  # the one that is a run
     assert control.state["files_skipped"] == 1
     assert control.version() == "first"
 
@@ -298,3 +331,23 @@ def test_events_lie_beside_the_rows_and_torn_ones_are_left_out(tmp_path: Path) -
         (tmp_path / FOLDER / f"9-{name}.json").write_bytes(text)
     assert [event["kind"] for event in read_events(tmp_path)] == ["swap", "rollback"]
     assert read_log(tmp_path).num_rows == 1
+
+
+def test_rows_of_before_a_drift_are_taken_as_they_would_be_now() -> None:
+    drift = {"kind": "drift", "time_utc": 100.0, "corrects": True, "config": "D", "device": "gpu", "factor": 2.0}
+    broken = ({"factor": 1e9}, {"factor": "2"}, {"device": "tpu"}, {"corrects": False}, {"config": None})
+    drifts = drifts_of([drift, *({**drift, **more} for more in broken)])
+    assert len(drifts) == 1
+    rows = [row(10.0, time_utc=50.0), row(20.0, time_utc=150.0), row(7.0, time_utc=50.0, device="cpu"), row(9.0)]
+    scaled = after_drifts(table_of(rows), drifts)
+    assert scaled["compute_s"].to_pylist() == [20.0, 20.0, 7.0, 9.0]
+    assert scaled.schema == table_of(rows).schema
+
+
+def test_the_report_tells_the_timeline_and_takes_no_harm_from_strange_events() -> None:
+    assert learning_section([]) is None
+    strange = [{"kind": kind, "time_utc": 1.0, "gain": "x", "factor": []} for kind in ("drift", "verdict", "<b>")]
+    swap = {"kind": "swap", "time_utc": 1.0, "version": "new", "before": "old", "by": "verdict"}
+    page = learning_section([*strange, swap]).html()
+    assert "new serves, before it old (by verdict)" in page
+    assert "<b>" not in page

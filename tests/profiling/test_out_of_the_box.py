@@ -14,7 +14,7 @@ from profiling.dataset.pair_specs import BARE, node_of, sustained, task_of
 from profiling.dataset.published_pairs import left_out, with_location
 from profiling.evaluation.out_of_the_box import POOLED, out_of_the_box
 from profiling.evaluation.source_figures import figures, told_by
-from profiling.learning.fit_residuals import fit_residuals, predict
+from profiling.learning.fit_residuals import fit_residuals, predict, weights_of
 from profiling.learning.pair_targets import log_speedups
 
 FIGURES = {"accuracy", "balanced_accuracy", "roc_auc", "brier", "calibration_error", "speedup_factor", "speedup_bias",
@@ -91,6 +91,17 @@ def test_a_fit_halves_the_error_of_the_roofline_and_knows_its_own(frame):
     assert np.median(np.abs(told.speedup - errors)) < 0.3
     assert (np.abs(told.speedup - errors) <= told.std).mean() > 0.5
     assert told.support.min() > 0.99
+
+
+def test_every_source_counts_alike_in_a_fit():
+    few_and_many = pd.DataFrame({"source_name": ["few"] * 2 + ["many"] * 6 + [None] * 2})
+    weights = weights_of(few_and_many)
+    assert weights[:2].sum() == pytest.approx(weights[2:8].sum())
+    assert weights[8:].sum() == pytest.approx(weights[:2].sum())
+    assert weights.mean() == pytest.approx(1.0)
+    imputed = few_and_many.assign(weight=2.0)
+    assert weights_of(imputed) == pytest.approx(2 * weights)
+    assert weights_of(pd.DataFrame({"source_name": [None] * 3})).tolist() == [1.0] * 3
 
 
 def test_an_answer_that_is_right_has_a_factor_of_one(frame):

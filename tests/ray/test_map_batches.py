@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import ray
-from conditions import wait_until
+from conditions import in_use, wait_until
 from ray import cloudpickle
 
 import placement
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.usefixtures("emulated")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ROWS = 60
+
+
+@pytest.fixture(autouse=True)
+def given_back(emulated: str) -> Iterator[None]:
+    """A test's stage has given back all that it held: later tests ask for whole nodes."""
+    yield
+    gc.collect()  # the traceback of a stage that failed holds its actors
+    wait_until(lambda: not in_use(), lambda: f"a stage has ended and still holds {in_use()}")
 
 
 def spec(batch: Any, **_: Any) -> TaskSpec:

@@ -76,7 +76,7 @@ def pictures_of(folder: Path) -> tuple[Picture, ...]:
     found = tuple(
         Picture(folder / split / one["file_name"], *boxes[one["id"]], tuple(lines[one["id"]]))
         for one in instances["images"]
-        if one["file_name"] in on_disk
+        if one.get("file_name") in on_disk
     )
     if not found:
         raise DataError(f"none of the {len(instances['images'])} pictures of {boxes_file} is in {folder / split}.")

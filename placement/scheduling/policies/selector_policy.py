@@ -83,8 +83,8 @@ class SelectorPolicy(SelectorPerConfig):
     def _choose(self, task: TaskSpec, found: CandidateSet) -> Choice:
         relative = relative_options(found)
         if relative is not None:
-            options, estimates = relative
-            return self._ordered(found, options, against_by_ratios(found, options, estimates))
+            options, ratios = relative
+            return self._ordered(found, options, against_by_ratios(found, options, ratios))
         priced = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
         if not priced:
             return super().choose(task, found)

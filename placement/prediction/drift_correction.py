@@ -1,7 +1,7 @@
 """A selector whose seconds on some devices are corrected by factors: what a drift of those devices has shown.
 
 It serves from the moment a drift is found until a refit has learned the new times. In a selector file its kind is
-"corrected"; the selector that it corrects is within.
+"drift_correction"; the selector that it corrects is within.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import Device, TaskSpec
 
-CORRECTED: Final = "corrected"
+CORRECTED: Final = "drift_correction"
 LARGEST_LOG_FACTOR = math.log(1e3)
 FACTOR_STD = 0.1  # of the log of a factor: tasks of a device do not all drift by the same one
 Factors = tuple[float, float]
@@ -30,7 +30,7 @@ Factors = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class CorrectedSelector:
+class DriftCorrection:
     """See the module. log_factors: config -> the factors of its devices; configs that it lacks are as before."""
 
     version: str
@@ -76,15 +76,15 @@ class CorrectedSelector:
         return estimate if estimate is None or factors is None else corrected(estimate, factors, self.thresholds)
 
 
-def corrected_by(selector: Selector, config: str, device: Device, log_factor: float) -> CorrectedSelector:
+def corrected_by(selector: Selector, config: str, device: Device, log_factor: float) -> DriftCorrection:
     """The selector with one more factor on a device of a config; earlier ones are kept, and multiplied with it."""
     within, known = selector, dict[str, Factors]()
-    if isinstance(selector, CorrectedSelector):
+    if isinstance(selector, DriftCorrection):
         within, known = selector.selector, dict(selector.log_factors)
     cpu, gpu = known.get(config, (0.0, 0.0))
     known[config] = (cpu + log_factor, gpu) if device == "cpu" else (cpu, gpu + log_factor)
     known = {name: (_bounded(factors[0]), _bounded(factors[1])) for name, factors in known.items()}
-    made = CorrectedSelector("", within, known)
+    made = DriftCorrection("", within, known)
     content = {name: value for name, value in made.to_dict().items() if name != "version"}
     return replace(made, version=f"{within.version[:80]}+{version_of(content)}")
 
@@ -111,16 +111,16 @@ def corrected(estimate: Estimate, factors: Factors, thresholds: JointThreshold) 
     )  # fmt: skip
 
 
-def corrected_selector_of(data: Mapping[str, Any], read: Callable[[Any], Selector]) -> CorrectedSelector:
-    """The CorrectedSelector of a selector file; read: makes the selector within.
+def drift_correction_of(data: Mapping[str, Any], read: Callable[[Any], Selector]) -> DriftCorrection:
+    """The DriftCorrection of a selector file; read: makes the selector within.
 
     SelectorError names the first fault.
     """
     within = data.get("selector")
-    if isinstance(within, Mapping) and within.get("kind") == CORRECTED:
-        raise SelectorError(f"selector file: a corrected selector within a corrected one. {REFIT}")
+    if isinstance(within, Mapping) and within.get("kind") in (CORRECTED, "trial"):
+        raise SelectorError(f"selector file: a selector of kind {within.get('kind')} within a corrected one. {REFIT}")
     factors = {str(config): _factors_of(given) for config, given in mapping_of(data, "log_factors").items()}
-    return CorrectedSelector(version_of(data), read(within), factors)
+    return DriftCorrection(version_of(data), read(within), factors)
 
 
 def _factors_of(given: Any) -> Factors:
