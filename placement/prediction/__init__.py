@@ -11,8 +11,9 @@ residual_trees      trees that correct the roofline near their data; prepared_re
 boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees
 gaussian_process    seconds on devices of which few timings are known
 interference        how much tasks on one GPU slow each other
+selector_trial      the selector in service while a challenger is tried against it
 power_model         watts of a run on each device of a node, so that seconds give joules
-corrected_selector  factors on a selector's seconds, where a device has drifted
+drift_correction    factors on a selector's seconds, where a device has drifted
 speedup_model_file  both models as content of a selector file
 mlp                 the paper's net
 device_belief       seconds and joules on one device, of runs and of an estimate
