@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -135,7 +136,7 @@ class Pipeline:
 
 @contextmanager
 def connected(address: str | None, configs: tuple[str, ...]) -> Iterator[None]:
-    """A connection to a cluster, or to emulated nodes that are started for it. Ray's own progress bars are off."""
+    """A connection to a cluster, or to emulated nodes that are started for it. Ray Data's own progress bars and notes are off."""
     from profiling.emulation.emulated_cluster import emulated_cluster, environment_of
 
     environment = {
@@ -151,6 +152,7 @@ def connected(address: str | None, configs: tuple[str, ...]) -> Iterator[None]:
             ray.init(address, log_to_driver=False)
             stack.callback(ray.shutdown)
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
 
 
