@@ -367,8 +367,9 @@ def test_tasks_of_sizes_never_seen_look_at_the_queues_by_the_shipped_selector() 
         taken[decision.reason.split(",")[0]] += 1
     assert taken["gpu_worth_it"] > 20
     assert taken["cpu_ends_sooner"] > 20
-    ends = {queue: backlog.wait_s(*queue) or 0.0 for queue in loads}
-    assert max(ends.values()) <= 2.5 * min(ends.values()), ends
+    rows = explain(task, "f", limits(), snap, policy=policy).considered
+    ends = {_row(row): (row.wait_s or 0.0) + (row.seconds or 0.0) for row in rows}
+    assert max(ends.values()) <= 1.3 * min(ends.values()), ends  # of one more task, wherever it goes
 
 
 def test_what_was_timed_of_one_kind_puts_the_others_right() -> None:
