@@ -161,13 +161,17 @@ def test_a_spec_that_makes_no_sense_for_a_batch_names_it() -> None:
     assert "the batch of 10 rows with columns ['id']" in str(raised.value)
 
 
-def test_a_spec_that_raises_names_the_batch_and_a_function_that_raises_names_the_device() -> None:
-    def broken(batch: Any) -> Any:
-        raise LookupError("no such size")
+def broken(batch: Any) -> Any:
+    raise LookupError("no such size")
 
+
+def test_a_spec_that_raises_names_the_batch() -> None:
     with pytest.raises(Exception, match="no such size") as raised:
         placed(numbers(10, 1), spec=broken).take_all()
     assert "the batch of 10 rows with columns ['id']" in str(raised.value)
+
+
+def test_a_function_that_raises_names_the_batch_and_the_device() -> None:
     with pytest.raises(Exception, match="no such size") as raised:
         placed(numbers(10, 1), broken).take_all()
     assert "It was the batch of 10 rows with columns ['id'] of stage" in str(raised.value)
