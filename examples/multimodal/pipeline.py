@@ -136,7 +136,7 @@ class Pipeline:
 
 @contextmanager
 def connected(address: str | None, configs: tuple[str, ...]) -> Iterator[None]:
-    """A connection to a cluster, or to emulated nodes that are started for it. Ray Data's progress bars and notes are off."""
+    """A connection to a cluster, or to emulated nodes started for it; without Ray Data's own bars and notes."""
     from profiling.emulation.emulated_cluster import emulated_cluster, environment_of
 
     environment = {
