@@ -108,7 +108,7 @@ def test_the_tables_hold_what_the_code_has(hooks: ModuleType) -> None:
     assert re.findall(r"^### placement (\S+)", hooks.commands(), re.MULTILINE) == list(COMMANDS)
     metrics = re.findall(r"^\| `ray_placement_(\w+)`", hooks.metrics(), re.MULTILINE)
     assert set(metrics) >= {"decisions", "wait_seconds", *RECORDS}
-    assert len(set(metrics)) == len(metrics) == 12
+    assert len(set(metrics)) == len(metrics) == 15
 
 
 def test_the_dashboard_asks_for_metrics_that_are_told(hooks: ModuleType) -> None:

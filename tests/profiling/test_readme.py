@@ -46,6 +46,13 @@ def folder(demo_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "task,family,framework,cpu,gpu,flops,batch_size,parameters,input_elements,cpu_seconds,gpu_seconds\n"
         "resnet18,vision,torch,i5-12400,RTX 3060,1.8e9,1,11689512,150528,0.05,0.004\n"
     )
+    (folder / "my_module.py").write_text(
+        "from placement import TaskSpec, placed_remote\n\n\n"
+        "@placed_remote(spec=TaskSpec(flops=1e6, input_bytes=1e4, batch_size=1, parameters=10))\n"
+        "def fine_tune(batch):\n    return sum(batch)\n\n\n"
+        "batches = [range(1000)]\n"
+    )
+    (folder / "tariff.csv").write_text("time,seconds_per_joule\n00:00,0.001\n07:00,0.01\n")
     return folder
 
 
