@@ -50,6 +50,7 @@ class WorkerPools:
         self._limit = FairLimit()
         self._crowded = 0
         self._starved_since: float | None = None
+        self._rescuer: int | None = None
         self._began: float | None = None
 
     def __getitem__(self, device: Device) -> WorkerPool:
@@ -147,16 +148,19 @@ class WorkerPools:
             return
         now = time.monotonic()
         self._starved_since = self._starved_since or now
-        able = any("cpu" in request.devices for request in queue.waiting.values())
-        if now - self._starved_since > STARVED_S and able and self._pools["cpu"].usable:
-            self._starved_since = now
-            self._start(self._pools["cpu"], oversubscribes=True)
+        cpus, able = self._pools["cpu"], any("cpu" in request.devices for request in queue.waiting.values())
+        if self._rescuer in cpus.workers:
+            return  # it makes the user's instance, which may take minutes
+        if now - self._starved_since > STARVED_S and able and cpus.usable:
+            self._rescuer = self._start(cpus, oversubscribes=True)
 
     # --- a worker's life ----------------------------------------------------------------------------------------
 
-    def _start(self, pool: WorkerPool, *, coming: bool = False, oversubscribes: bool = False) -> None:
+    def _start(self, pool: WorkerPool, *, coming: bool = False, oversubscribes: bool = False) -> int:
+        """Starts a worker; its number."""
         worker = pool.start(next(self._numbers), coming=coming, oversubscribes=oversubscribes)
         self._spawn(self._watch(pool, worker))
+        return worker.number
 
     async def _watch(self, pool: WorkerPool, worker: Worker) -> None:
         """Follows a worker from its constructor to its end."""
