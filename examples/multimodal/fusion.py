@@ -57,7 +57,8 @@ def train_loop(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(1)  # the head is so small that threads only wait for one another
     settings: Settings = config["settings"]
-    device = ray.train.torch.get_device()
+    cuda = torch.cuda.is_available()  # an emulated GPU computes on the CPU
+    device = ray.train.torch.get_device() if cuda else torch.device("cpu")
     torch.manual_seed(settings.seed)
     head = FusionHead(settings.widths, len(settings.labels)).to(device)
     optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=0.1)
