@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from profiling.pipelines.gate import Gate
 from profiling.pipelines.shapes import Shape
 from profiling.pipelines.timed_work import CORES, Model, Prepare, Spec
@@ -73,18 +75,21 @@ def dataset(setting: Setting) -> Any:
 
 
 def _prepared(setting: Setting, start: int, stop: int) -> Any:
-    """The rows from `start` on, read and prepared on CPUs, a block for each batch of the model's."""
+    """The rows from `start` on, prepared on CPUs, a block for each batch of the model's.
+
+    The blocks are there from the beginning: tasks that read them would take a worker process for each CPU of a node,
+    where those that prepare them take CORES each.
+    """
+    import pyarrow as pa
     import ray
 
-    shape = setting.shape
-    blocks = max(1, -(-(stop - start) // shape.batch))
-    read = ray.data.range(stop - start, override_num_blocks=blocks)
-    prepare = Prepare(*setting.arguments)
+    prepare, batch = Prepare(*setting.arguments), setting.shape.batch
 
-    def prepared(batch: dict[str, Any]) -> dict[str, Any]:
-        return prepare({"id": batch["id"] + start})
+    def prepared(rows: dict[str, Any]) -> dict[str, Any]:
+        return prepare(rows)
 
-    return read.map_batches(prepared, batch_size=shape.batch, num_cpus=CORES)
+    blocks = [pa.table({"id": np.arange(at, min(at + batch, stop))}) for at in range(start, stop, batch)]
+    return ray.data.from_arrow(blocks).map_batches(prepared, batch_size=batch, num_cpus=CORES)
 
 
 def _pool(prepared: Any, setting: Setting, least: int, most: int, **resources: float) -> Any:
