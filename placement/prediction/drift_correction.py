@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from placement.errors import SelectorError
-from placement.prediction.estimate import Basis, Estimate, EstimateList, Estimates, Prepared, Spread, probability_worth
+from placement.prediction.estimate import Basis, Estimate, EstimateList, Estimates, Prepared
 from placement.prediction.one_by_one import power_model, prepared
 from placement.prediction.power_model import PowerModel
-from placement.prediction.runtime_history import prior_spread
+from placement.prediction.runtime_history import Slowdown, corrected
 from placement.prediction.selector import Selector
 from placement.prediction.selector_checks import REFIT, SCHEMA_VERSION, mapping_of, shortened, version_of
 from placement.spec.joint_threshold import JointThreshold
@@ -39,12 +39,12 @@ class DriftCorrection:
 
     @property
     def thresholds(self) -> JointThreshold:
-        """Those of the selector within."""
+        """The thresholds of the selector within, which the labels of its fit followed."""
         return self.selector.thresholds
 
     @property
     def power(self) -> PowerModel:
-        """That of the selector within."""
+        """The power model of the selector within."""
         return power_model(self.selector)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:
@@ -73,7 +73,11 @@ class DriftCorrection:
 
     def _corrected(self, estimate: Estimate | None, node: NodeSpec) -> Estimate | None:
         factors = self.log_factors.get(node.config)
-        return estimate if estimate is None or factors is None else corrected(estimate, factors, self.thresholds)
+        found = None if factors is None else corrected(estimate, Slowdown(*factors), self.thresholds, FACTOR_STD)
+        if factors is None or found is None:
+            return estimate
+        cpu_basis, gpu_basis = _widened(found.cpu_basis, factors[0]), _widened(found.gpu_basis, factors[1])
+        return replace(found, cpu_basis=cpu_basis, gpu_basis=gpu_basis)
 
 
 def corrected_by(selector: Selector, config: str, device: Device, log_factor: float) -> DriftCorrection:
@@ -87,28 +91,6 @@ def corrected_by(selector: Selector, config: str, device: Device, log_factor: fl
     made = DriftCorrection("", within, known)
     content = {name: value for name, value in made.to_dict().items() if name != "version"}
     return replace(made, version=f"{within.version[:80]}+{version_of(content)}")
-
-
-def corrected(estimate: Estimate, factors: Factors, thresholds: JointThreshold) -> Estimate:
-    """The estimate with its seconds on the CPU and the GPU so many times as long, and its joules with them."""
-    of_cpu, of_gpu = (math.exp(factor) for factor in factors)
-    before = prior_spread(estimate, thresholds)
-    shift = factors[0] - factors[1]
-    e = estimate
-    speedup = before and Spread(before.mean + shift, math.hypot(before.std, FACTOR_STD))
-    energy, power_std = e.energy_ratio, 0.0
-    if energy is not None and before is not None:
-        power_std = math.sqrt(max(0.0, energy.std**2 - before.std**2))
-        energy = Spread(energy.mean - shift, math.hypot(energy.std, FACTOR_STD))
-    p_gpu, decides = e.p_gpu, e.energy_decides
-    if speedup is not None:
-        p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
-    return replace(
-        e, p_gpu=p_gpu, energy_decides=decides, speedup=speedup, energy_ratio=energy,
-        cpu_seconds=_times(e.cpu_seconds, of_cpu), gpu_seconds=_times(e.gpu_seconds, of_gpu),
-        cpu_joules=_times(e.cpu_joules, of_cpu), gpu_joules=_times(e.gpu_joules, of_gpu),
-        cpu_basis=_widened(e.cpu_basis, factors[0]), gpu_basis=_widened(e.gpu_basis, factors[1]),
-    )  # fmt: skip
 
 
 def drift_correction_of(data: Mapping[str, Any], read: Callable[[Any], Selector]) -> DriftCorrection:
@@ -136,10 +118,6 @@ def _factors_of(given: Any) -> Factors:
 
 def _bounded(log_factor: float) -> float:
     return min(max(log_factor, -LARGEST_LOG_FACTOR), LARGEST_LOG_FACTOR)
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def _widened(basis: Basis, log_factor: float) -> Basis:

@@ -43,7 +43,7 @@ ASSUMED = Interference()
 
 
 def over(own: float, others: float) -> float:
-    """What tasks ask of a GPU beyond all of its time."""
+    """The part of the busy shares that a GPU has no time for; 0 where they fit. own, others: as in the module."""
     return max(0.0, own + others - 1.0)
 
 

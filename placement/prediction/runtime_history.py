@@ -283,10 +283,12 @@ def slowdown_of(told: Iterable[tuple[Estimate | None, Timings, Timings]]) -> Slo
     return Slowdown(*(own if own is not None else other or 0.0 for own, other in ((cpu, gpu), (gpu, cpu))))
 
 
-def corrected(estimate: Estimate | None, slowdown: Slowdown, thresholds: JointThreshold) -> Estimate | None:
+def corrected(
+    estimate: Estimate | None, slowdown: Slowdown, thresholds: JointThreshold, std: float = 0.0
+) -> Estimate | None:
     """The estimate with its seconds so many times as long, and as many times the joules: its watts stay.
 
-    Where the devices differ the speed-up and P(GPU) follow; their spreads stay.
+    Where the devices differ the speed-up and P(GPU) follow. std: of the slowdown, by which their spreads widen.
     """
     if estimate is None or not any(slowdown):
         return estimate
@@ -295,11 +297,11 @@ def corrected(estimate: Estimate | None, slowdown: Slowdown, thresholds: JointTh
     gpu, gpu_joules = (known and known * on_gpu for known in (e.gpu_seconds, e.gpu_joules))
     found = replace(e, cpu_seconds=cpu, gpu_seconds=gpu, cpu_joules=cpu_joules, gpu_joules=gpu_joules)
     faster, before = slowdown.cpu - slowdown.gpu, prior_spread(e, thresholds)
-    if not faster or before is None:
+    if not (faster or std) or before is None:
         return found
-    speedup, energy = Spread(before.mean + faster, before.std), e.energy_ratio
+    speedup, energy = Spread(before.mean + faster, math.hypot(before.std, std)), e.energy_ratio
     power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - before.std**2))
-    energy = None if energy is None else Spread(energy.mean - faster, energy.std)
+    energy = None if energy is None else Spread(energy.mean - faster, math.hypot(energy.std, std))
     p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
     return replace(found, p_gpu=p_gpu, speedup=speedup, energy_ratio=energy, energy_decides=decides or energy is None)
 

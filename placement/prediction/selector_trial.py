@@ -40,12 +40,12 @@ class SelectorTrial:
 
     @property
     def thresholds(self) -> JointThreshold:
-        """Those of the champion."""
+        """The thresholds of the champion, which is in service."""
         return self.champion.thresholds
 
     @property
     def power(self) -> PowerModel:
-        """That of the champion."""
+        """The power model of the champion."""
         return power_model(self.champion)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate | None:

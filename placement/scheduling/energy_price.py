@@ -87,7 +87,7 @@ JoulePrice = float | PriceSchedule | Callable[[float], float]
 
 
 def cap_charge(load: float) -> float:
-    """What a joule counts more, in multiples of SECONDS_PER_JOULE, where the draw is `load` of the cap.
+    """The surcharge of a joule, in multiples of SECONDS_PER_JOULE, where the draw is `load` of the cap.
 
     It is 0 up to CAP_BEGINS and grows as the room that is left shrinks: 1 / room, as in a barrier function.
     """

@@ -31,7 +31,10 @@ TINY = 1e-9
 
 
 class Unit(NamedTuple):
-    """What is chosen at a time. pairs: the kinds of node, with the CPUs granted, whose pairs its jobs complete."""
+    """The jobs of one preset that are chosen together.
+
+    pairs: the kinds of node, with the CPUs granted, whose pairs its jobs complete.
+    """
 
     preset: Measurable
     jobs: list[Job]

@@ -51,7 +51,7 @@ class FunctionPreset:
 
     @property
     def framework(self) -> str | None:
-        """As the spec tells."""
+        """The framework that the spec names; None where it names none."""
         return self.task.framework
 
     def spec(self) -> TaskSpec:
