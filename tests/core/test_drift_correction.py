@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from placement.errors import SelectorError
 from placement.prediction.drift_correction import corrected_by
 from placement.prediction.one_by_one import prepared
-from placement.prediction.runtime_history import History, Place
+from placement.prediction.runtime_history import History, Place, Slowdown, corrected
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.prediction.selector_trial import trial_of
 from placement.spec.node import paper_configs
@@ -36,6 +37,15 @@ def test_only_the_drifted_device_of_the_drifted_config_is_corrected() -> None:
     assert after.speedup.mean == pytest.approx(before.speedup.mean - math.log(2.0))
     assert after.p_gpu < before.p_gpu
     assert slow.estimate(TASK, NODES["A"], 4) == shipped.estimate(TASK, NODES["A"], 4)
+
+
+@pytest.mark.parametrize("std", [0.0, 0.1])
+def test_no_energy_is_not_an_uncertain_one(std: float) -> None:
+    before = SHIPPED().estimate(TASK, NODES["D"], 4)
+    assert before is not None
+    after = corrected(replace(before, energy_ratio=None), Slowdown(0.0, 0.7), SHIPPED().thresholds, std)
+    assert after is not None
+    assert after.energy_decides
 
 
 def test_it_answers_alike_for_many_nodes_at_once() -> None:
