@@ -14,6 +14,7 @@ import math
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from placement.scheduling.policies.map_order import OTHER
@@ -32,13 +33,15 @@ OVERDUE = 0.25
 SHORTEST_BACKUP_S = 0.2
 ALIKE = 0.1
 """Step of a logarithm of a gain: batches of one step are alike."""
+NEAR = 16
+"""A batch on a worker's own node goes before one alike whose number is smaller by less than this."""
 
 
 class Request(NamedTuple):
     """A batch that waits. gain: logarithm of its cost on a CPU over that on a GPU, joules priced in; None = unknown.
 
     cpu_s, gpu_s: estimated seconds, None = unknown.  devices: where the policy lets it run.  possible: where it could
-    run at all, for the case that the others fail.
+    run at all, for the case that the others fail.  node: where its data is, None = unknown.
     """
 
     rows: int
@@ -47,6 +50,7 @@ class Request(NamedTuple):
     gpu_s: float | None = None
     devices: tuple[Device, ...] = DEVICES
     possible: tuple[Device, ...] = DEVICES
+    node: str | None = None
 
 
 class Capacity(NamedTuple):
@@ -84,19 +88,29 @@ class BatchQueue:
             self._both.remove(_place(number, request))
         return request
 
-    def take(self, device: Device, capacity: Capacity) -> int | None:
-        """The batch that a free worker of this device runs next; None where it had better run none."""
+    def take(self, device: Device, capacity: Capacity, node: str | None = None) -> int | None:
+        """The batch that a free worker of this device, on this node, runs next; None where it had better run none."""
         own = next((n for n, request in self.waiting.items() if request.devices == (device,)), None)
         if own is not None:
             self.remove(own)
             return own
         if not self._both:
             return None
-        number = self._both[-1 if device == "gpu" else 0][2]
+        number = self._next(device, node)
         if device == "cpu" and not self._cpu_pays(self.waiting[number], capacity):
             return None
         self.remove(number)
         return number
+
+    def _next(self, device: Device, node: str | None) -> int:
+        """The first batch in a device's order; where its data is on another node, one alike that needs no transfer."""
+        places = iter(self._both) if device == "cpu" else reversed(self._both)
+        step, _, first = next(places)
+        if node is None or self.waiting[first].node == node:
+            return first
+        alike = (number for _, _, number in takewhile(lambda place: place[0] == step, places))
+        near = (n for n in alike if self.waiting[n].node == node and abs(n - first) < NEAR)
+        return next(near, first)
 
     def wants(self, device: Device, capacity: Capacity) -> int:
         """Batches that one more worker of this device could take now."""

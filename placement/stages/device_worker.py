@@ -67,11 +67,13 @@ class DeviceWorker:
         self._reader = spec_reader(stage)
         self._function: Any = None
 
-    def setup(self) -> float:
-        """Makes the instance of the user's class; the seconds that took. Raises what its constructor raises."""
+    def setup(self) -> tuple[float, str]:
+        """Makes the instance of the user's class; (the seconds that took, this node). Raises what its constructor
+        raises.
+        """
         start = time.perf_counter()
         self._function = instantiate(self._stage)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, ray.get_runtime_context().get_node_id()
 
     @ray.method(concurrency_group="watch")
     def wait(self) -> None:

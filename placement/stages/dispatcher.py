@@ -112,7 +112,7 @@ class Dispatcher:
         for device in ("gpu", "cpu"):
             pool = self._pools[device]
             while (worker := pool.free(self._typical(device), len(self.queue.waiting))) is not None:
-                number = self.queue.take(device, capacity)
+                number = self.queue.take(device, capacity, worker.node)
                 if number is None:
                     break
                 self._batches[number].answer.set_result(self._begin(number, worker))

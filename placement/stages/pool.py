@@ -29,7 +29,7 @@ MOST_FAILURES = 3
 class Worker:
     """A worker as the broker sees it. running: its batches, by ticket.  setup_s: None until it is ready.
 
-    coming: there was room for it when it was started, so that it is ready soon.
+    coming: there was room for it when it was started, so that it is ready soon.  node: None until it is ready.
     """
 
     number: int
@@ -38,6 +38,7 @@ class Worker:
     coming: bool = False
     started: float = field(default_factory=time.monotonic)
     setup_s: float | None = None
+    node: str | None = None
     running: dict[int, float] = field(default_factory=dict)
     idle_since: float = 0.0
     leaves: bool = False
@@ -94,9 +95,9 @@ class WorkerPool:
         worker = self.workers[number] = Worker(number, self.device, handle, coming)
         return worker
 
-    def is_ready(self, worker: Worker, setup_s: float) -> None:
+    def is_ready(self, worker: Worker, setup_s: float, node: str | None = None) -> None:
         """A worker takes batches from now on. setup_s: of the user's constructor."""
-        now = time.monotonic()
+        now, worker.node = time.monotonic(), node
         worker.setup_s, worker.idle_since, self.startup_s = setup_s, now, now - worker.started
         self.use.open(worker.number, now)
 

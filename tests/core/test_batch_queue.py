@@ -43,6 +43,17 @@ def test_of_batches_alike_the_gpu_takes_the_oldest() -> None:
     assert [found.take("gpu", BOTH) for _ in range(3)] == [0, 1, 2]
 
 
+def test_of_batches_alike_a_worker_takes_one_of_its_own_node_first_and_none_waits_for_ever() -> None:
+    found = BatchQueue()
+    for number in range(40):
+        found.add(number, Request(10, 1.0, 3.0, 1.0, node="far" if number == 0 else "near"))
+    taken = [found.take("gpu", BOTH, "near") for _ in range(17)]
+    assert taken == [*range(1, 16), 0, 16]
+    assert found.take("cpu", BOTH, "near") == 39
+    found.add(40, Request(10, 2.0, 7.0, 1.0, node="far"))
+    assert found.take("gpu", BOTH, "near") == 40  # it gains more
+
+
 def test_a_cpu_leaves_what_the_gpus_end_sooner() -> None:
     few = queue(3.0, 3.0)  # 20 times: two batches that wait take 2 s on the GPU and 20 s on a CPU
     assert few.take("cpu", BOTH) is None
