@@ -20,6 +20,7 @@ from placement.errors import OptionError
 from placement.ray_internals.connection import auto_init_ray
 from placement.ray_internals.way import places
 from placement.spec.task import DEVICES, Device, TaskSpec
+from placement.stages.batch_queue import LEAST_FLOW
 from placement.stages.requests import Requests
 from placement.stages.stage import TO_WORKERS, Stage
 from placement.stages.stage_stats import with_stats
@@ -29,12 +30,13 @@ from placement.submission.options import PlacementOptions, own_options, split
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-FEWEST, MOST = 8, 32
-"""Batches that a router process has under way: more than `MOST` take one more router, and so do more than `FEWEST` on
-a node without one, since Ray Data gives a batch to a router on the batch's own node."""
-IN_FLIGHT: Mapping[Device, int] = {"cpu": 2, "gpu": 4}
-"""Batches under way for each worker that the cluster could run: one at work, one on its way; for a GPU two to choose
-from. Each is a block in the object store, for which Ray Data holds the stages before this one back."""
+FEWEST, MOST = 6, 32
+"""Batches that a router process has under way: more than `MOST` take one more router, and so do more than `FEWEST`
+where a node has none, since Ray Data gives a batch to a router on the batch's own node."""
+IN_FLIGHT: Mapping[Device, int] = {"cpu": 1, "gpu": 4}
+"""Batches under way for each worker that the cluster could run, beside `LEAST_FLOW`: one at work; for a GPU one on its
+way and two that wait. Each is a block in the object store, for which Ray Data holds the stages before this one back:
+there are no more than show that the stage is in full flow."""
 REFUSED = {
     "compute": "bound the workers by concurrency=, for each device where it differs",
     "ray_remote_args_fn": "give cpu_options= and gpu_options=",
@@ -90,7 +92,7 @@ def map_batches(
 
 def pool_of_routers(slots: Mapping[Device, float], nodes: int) -> tuple[int, int]:
     """(routers, batches that each has under way). slots: workers that the cluster could run at once, by device."""
-    in_flight = max(4, math.ceil(sum(IN_FLIGHT[device] * workers for device, workers in slots.items())))
+    in_flight = LEAST_FLOW + math.ceil(sum(IN_FLIGHT[device] * workers for device, workers in slots.items()))
     routers = max(math.ceil(in_flight / MOST), min(nodes, in_flight // FEWEST), 1)
     return routers, math.ceil(in_flight / routers)
 
