@@ -18,7 +18,8 @@ SHORTEST_IDLE_S = 2.0
 IDLE_FOR_SETUPS = 3.0
 """A worker is kept without work for so many times as long as its constructor took."""
 DEPTH_BELOW_S = 1.0
-"""A worker whose batches take less has a second one on its way, so that it does not wait for its data."""
+"""A worker on a CPU whose batches take less has a second one on its way, as every worker on a GPU has, so that it does
+not wait for its data."""
 COMING_S = 20.0
 """A worker that has not begun after so long has lost its room to somebody else."""
 CLOSED_S = 60.0
@@ -106,7 +107,8 @@ class WorkerPool:
 
         waiting: batches; the last ones of a stage wait for the worker that is free first.
         """
-        deep = seconds is not None and seconds < DEPTH_BELOW_S and waiting > len(self.ready)
+        short = seconds is not None and (self.device == "gpu" or seconds < DEPTH_BELOW_S)
+        deep = short and waiting > len(self.ready)
         able = [w for w in self.ready if len(w.running) < (2 if deep else 1)]
         return min(able, key=lambda w: len(w.running), default=None)
 

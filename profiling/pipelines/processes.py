@@ -20,7 +20,7 @@ def ready(configs: Sequence[str], each: int, cpus: float) -> None:
 
     gate = Gate.closed(each * len(configs))
 
-    @ray.remote(num_cpus=cpus / each)
+    @ray.remote(num_cpus=cpus // each)
     def meet() -> None:
         import placement.stages.map_batches  # noqa: F401  (what a run loads: Ray Data too)
 
