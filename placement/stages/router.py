@@ -71,8 +71,9 @@ class Router:
 
     def _wait(self, given: Assignment, envelope: Any, batch: Any) -> Ran | GpuFailure:
         """The result of a run, or of the backup run that ends before it."""
-        refs = {self._submit(given, envelope, batch)}
-        backup = self._link.send("backup", given.number) if given.backups else None
+        refs, backup = {self._submit(given, envelope, batch)}, None
+        if given.backup_after_s is not None and ray.wait([*refs], timeout=given.backup_after_s)[1]:
+            backup = self._link.send("backup", given.number)
         while True:
             done, _ = ray.wait([*refs, *([backup] if backup else [])], num_returns=1)
             if done[0] is backup or done[0] == backup:

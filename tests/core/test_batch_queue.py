@@ -111,14 +111,26 @@ def test_an_estimate_is_corrected_by_what_the_other_devices_are_found_to_be_off(
 def test_a_backup_run_is_for_batches_that_a_cpu_needs_long_for() -> None:
     found = BatchQueue()
     slow = Request(10, 3.0, 20.0, 1.0)
-    assert found.needs_backup(slow, 5.0)
-    assert not found.needs_backup(slow, 18.5)
-    assert found.needs_backup(slow, 20.5)  # it is overdue
-    assert not found.needs_backup(slow._replace(devices=("cpu",)), 5.0)
+    assert found.needs_backup("cpu", slow, 5.0)
+    assert not found.needs_backup("cpu", slow, 18.5)
+    assert found.needs_backup("cpu", slow, 20.5)  # it is overdue
+    assert not found.needs_backup("cpu", slow._replace(devices=("cpu",)), 5.0)
     found.measured("gpu", Request(10), 1.0)
-    assert found.needs_backup(Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
-    assert found.needs_backup(Request(10), 2.5)  # of the CPU nothing is known, but it is late
-    assert not found.needs_backup(Request(10), 1.5)
+    assert found.needs_backup("cpu", Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
+    assert found.needs_backup("cpu", Request(10), 2.5)  # of the CPU nothing is known, but it is late
+    assert not found.needs_backup("cpu", Request(10), 1.5)
+
+
+def test_a_backup_run_is_for_batches_that_a_gpu_is_long_overdue_with() -> None:
+    found, request = BatchQueue(), Request(10, 3.0, 20.0, 1.0)
+    assert found.backup_after_s("gpu", request) is None  # an estimate alone may be far too short
+    found.measured("gpu", request, 2.0)
+    after = found.backup_after_s("gpu", request)
+    assert after == pytest.approx(16.0)
+    assert not found.needs_backup("gpu", request, after - 0.1)
+    assert found.needs_backup("gpu", request, after + 0.1)
+    assert found.backup_after_s("cpu", request) == 0.0
+    assert found.backup_after_s("cpu", request._replace(devices=("cpu",))) is None
 
 
 BATCHES = [

@@ -38,7 +38,7 @@ def test_a_batch_goes_into_the_object_store_with_its_run_and_not_while_it_waits(
     def assign(method: str, router: str, request: Request, lost: int | None) -> Assignment:
         asked.append(request)
         assert not worker.sent
-        return Assignment(1, 2, 3, worker, "gpu", 1.0, 1.0, None, False)
+        return Assignment(1, 2, 3, worker, "gpu", 1.0, 1.0, None, None)
 
     def put(value: Any) -> None:
         raise AssertionError("the batch is in the store as Ray Data's block")

@@ -40,7 +40,7 @@ def makespan(batches: int, ratio: float) -> float:
             seconds = ratio * cpus.pop()
             heapq.heappush(ends, (now + seconds, number, seconds))
             on_cpus[number] = now
-        for number in [n for n, began in on_cpus.items() if queue.needs_backup(request, now - began)][:gpus]:
+        for number in [n for n, began in on_cpus.items() if queue.needs_backup("cpu", request, now - began)][:gpus]:
             gpus -= 1
             heapq.heappush(ends, (now + 1.0, number, 0.0))
             del on_cpus[number]
