@@ -73,7 +73,9 @@ class DeviceWorker:
         """
         start = time.perf_counter()
         self._function = instantiate(self._stage)
-        return time.perf_counter() - start, ray.get_runtime_context().get_node_id()
+        seconds = time.perf_counter() - start
+        outbox.node_context()  # so that the first batch does not wait for the placement actor
+        return seconds, ray.get_runtime_context().get_node_id()
 
     @ray.method(concurrency_group="watch")
     def wait(self) -> None:

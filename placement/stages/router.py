@@ -34,6 +34,7 @@ class Router:
         self._requests = Requests(stage)
         self._link = BrokerLink(stage)
         self._node = ray.get_runtime_context().get_node_id()
+        self._requests.choices()  # the snapshot and its table are here before the first batch, while workers start
 
     def __call__(self, batch: Any) -> Iterator[Any]:
         """The results of a batch, in the order in which the function made them."""
