@@ -18,7 +18,8 @@ from placement.errors import OptionError
 from placement.prediction.estimate import Estimate, Spread
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
-from placement.scheduling.candidates import Candidate, Comparison, candidate_set
+from placement.scheduling.candidate_set import candidate_set
+from placement.scheduling.candidates import Candidate, Comparison
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.explanation import Considered, explain
 from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score

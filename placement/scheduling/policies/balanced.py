@@ -29,7 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from placement.scheduling.candidates import THRESHOLDS, Candidate, Choice, candidate_set
+from placement.scheduling.candidate_set import THRESHOLDS, candidate_set
+from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import Places
 from placement.scheduling.policies.queue_aware import NEAR, CostTable, MinScorePolicy, stale
 from placement.spec.task import Device, TaskSpec

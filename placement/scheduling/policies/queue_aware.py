@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
-from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
+from placement.scheduling.candidate_set import CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, Choice, Comparison, Queue, Waits
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of
 from placement.scheduling.energy_price import JoulePrice, PriceSchedule, joule_price, price_at
 from placement.scheduling.policies.selector_policy import SelectorPolicy
