@@ -18,7 +18,7 @@ from placement.scheduling.candidates import Queue, Tiers
 from placement.scheduling.energy_price import SECONDS_PER_JOULE as SECONDS_PER_JOULE
 from placement.spec.task import Device
 
-SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
+SAME = 1.01  # seconds, joules and costs that differ by less are of nodes alike, of which history has seen some
 
 
 class Option(NamedTuple):
@@ -66,10 +66,17 @@ class Places(NamedTuple):
         )
 
     def alike(self, place: int) -> list[int]:
-        """Indices of the places on the same device whose costs differ by no more than SAME, this place included."""
-        costs = self.costs
-        cost, same = costs[place], range(self.cpus) if place < self.cpus else range(self.cpus, len(costs))
-        return [i for i in same if costs[i] <= SAME * cost and cost <= SAME * costs[i]]
+        """Indices of the places on the same device whose seconds and whose joules differ by no more than SAME.
+
+        This place is among them. Costs alone would be alike by chance: a slower node that draws less, at some price.
+        """
+        seconds, joules = self.seconds[place], self.joules[place]
+        same = range(self.cpus) if place < self.cpus else range(self.cpus, len(self.seconds))
+        return [i for i in same if _alike(self.seconds[i], seconds) and _alike(self.joules[i], joules)]
+
+
+def _alike(one: float, other: float) -> bool:
+    return one <= SAME * other and other <= SAME * one
 
 
 def options_of(found: CandidateSet) -> list[Option] | None:

@@ -130,6 +130,7 @@ class MinScorePolicy(ABC):
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
         moved = None if waits is None else self._moved_price(waits.gpu_price, told, places, plan)
         gpu_price = 1.0 if moved is None else moved
+        places = self._repriced(told, places, gpu_price)
         scores = self._scores(told, places, gpu_price, plan.threshold.device)
         least = min(scores)
         best = scores.index(least)
@@ -159,6 +160,10 @@ class MinScorePolicy(ABC):
         price: the one before; None where it was never moved.
         """
         return None
+
+    def _repriced(self, waits: Sequence[float], places: Places, gpu_price: float) -> Places:
+        """The places with the costs that hold at this price of a second of GPU."""
+        return places
 
     def _draw(self) -> float:
         return (self._random or UNSEEDED).random()
