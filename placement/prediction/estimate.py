@@ -95,7 +95,7 @@ class Estimate:
 
 def seconds_of_log(log: float) -> float:
     """Seconds, or a ratio, of their logarithm, kept within what no file makes overflow."""
-    return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
+    return math.exp(log if -LONGEST_LOG < log < LONGEST_LOG else min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
 
 def probability_worth(
@@ -130,13 +130,37 @@ def energy_of(speedup: Spread, power: Spread | None) -> Spread | None:
     return None if power is None else Spread(power.mean - speedup.mean, math.hypot(power.std, speedup.std))
 
 
-class Ratios(NamedTuple):
+class Ratios(Protocol):
     """Logs of a task's seconds on a node, up to a constant that is the task's on all nodes; watts, None = not known."""
+
+    @property
+    def log_cpu(self) -> float:
+        """Of the CPU's seconds."""
+        ...
+
+    @property
+    def log_gpu(self) -> float:
+        """Of the GPU's seconds."""
+        ...
+
+    @property
+    def cpu_watts(self) -> float | None:
+        """Of a run on the CPU."""
+        ...
+
+    @property
+    def gpu_watts(self) -> float | None:
+        """Of a run on the GPU, those of the node's CPU included."""
+        ...
+
+
+class SecondsRatios(NamedTuple):
+    """Ratios of seconds alone."""
 
     log_cpu: float
     log_gpu: float
-    cpu_watts: float | None = None
-    gpu_watts: float | None = None
+    cpu_watts: None = None
+    gpu_watts: None = None
 
 
 class Estimates(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from math import log, sqrt
 from typing import NamedTuple
 
 from placement.spec.features import granted_gflops
@@ -97,6 +98,7 @@ LEVEL_VARIANCE = 0.04  # of the log speed-up, whatever a time is made of
 SHARED_LAUNCH = 1.6
 """Twice the correlation of what launches cost on both devices: one thread of the same framework dispatches them."""
 HOST_ONLY_STD = 0.1
+LAUNCH_VARIANCE, COPY_VARIANCE = LAUNCH_STD**2, COPY_STD**2
 LAUNCH_BUSY = 0.3
 """Share of a launch in which the GPU runs something: a kernel of no work lasts some 3 of the 10 us of its launch."""
 KINDS = {"network": 0, "tree": 1, "array": 2}
@@ -156,9 +158,9 @@ def work(
     kernels: float | None, framework: str | None, inputs_on_device: bool,
 ) -> Work:  # fmt: skip
     """The work of a step by its quantities; None or 0 = unknown."""
-    flops, input_bytes, parameters, batch_size, kernels = (
+    flops, input_bytes, parameters, batch_size, kernels = [
         min(float(value), LARGEST) if value else None for value in (flops, input_bytes, parameters, batch_size, kernels)
-    )
+    ]
     read = input_bytes or _guessed_input(flops or 0.0, batch_size or 1.0, framework in TREES)
     elements = max(read / BYTES_AN_ELEMENT, 1.0)
     flops = flops or UNKNOWN_FLOPS_AN_ELEMENT * elements
@@ -290,33 +292,44 @@ class Roofline(NamedTuple):
 
 
 def roofline(task: Work, node: NodeRates) -> Roofline:
-    """The seconds of a step by the roofline, integrated over the cases of the work."""
+    """The seconds of a step by the roofline, integrated over the cases of the work.
+
+    `parts` is written out: a new size takes it a dozen times, and a call costs as much as the sum.
+    """
     kind, flops, cases, copied, host_only = task
-    cpu, of_gpu = node[KINDS[kind]]
+    cpu, gpu = node[KINDS[kind]]
     flop_s, byte_s, launch_s, call_s, _, _, compute_std, memory_std = cpu
-    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _, _ = of_gpu
+    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _, _ = gpu
+    compute, gpu_compute = flops * flop_s, flops * gpu_flop_s
     copying = 0.0 if copied is None else copied * copy_byte_s + copy_s
-    log_cpu = mean = square = variance = 0.0
+    # Of the variance the sums over the cases are made here, each still without the variance of its coefficient.
+    log_cpu = mean = square = of_one = on_one = of_memory = on_memory = of_launches = 0.0
     for weight, launches, moved in cases:
-        compute, memory, launch = parts(flops, moved, launches, flop_s, byte_s, launch_s, call_s)
+        memory, launch = moved * byte_s, launches * launch_s + call_s
         seconds = compute + memory + launch
-        log_seconds = math.log(seconds)
+        log_seconds = log(seconds)
         log_cpu += weight * log_seconds
         if host_only:
-            variance += weight * HOST_ONLY_STD**2
             continue
-        gpu = parts(flops, moved, launches, gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s)
-        gpu_compute, gpu_memory, gpu_launch = gpu
+        gpu_memory, gpu_launch = moved * gpu_byte_s, launches * gpu_launch_s + gpu_call_s
         gpu_seconds = gpu_compute + gpu_memory + gpu_launch + copying
-        speedup = log_seconds - math.log(gpu_seconds)
-        mean += weight * speedup
-        square += weight * speedup * speedup
-        of_compute, of_memory, of_launch = compute / seconds, memory / seconds, launch / seconds
-        on_gpu = (gpu_compute / gpu_seconds, gpu_memory / gpu_seconds, gpu_launch / gpu_seconds)
-        variance += weight * (
-            compute_std * compute_std * (of_compute * of_compute + on_gpu[0] * on_gpu[0])
-            + memory_std * memory_std * (of_memory * of_memory + on_gpu[1] * on_gpu[1])
-            + LAUNCH_STD**2 * (of_launch * of_launch + on_gpu[2] * on_gpu[2] - SHARED_LAUNCH * of_launch * on_gpu[2])
-            + (COPY_STD * copying / gpu_seconds) ** 2 + LEVEL_VARIANCE
-        )  # fmt: skip
-    return Roofline(log_cpu, mean, math.sqrt(variance + max(0.0, square - mean * mean)))
+        speedup = log_seconds - log(gpu_seconds)
+        weighted = weight * speedup
+        mean += weighted
+        square += weighted * speedup
+        launch /= seconds
+        gpu_launch /= gpu_seconds
+        of_launches += weight * (launch * launch + gpu_launch * gpu_launch - SHARED_LAUNCH * launch * gpu_launch)
+        share, gpu_share = weight / (seconds * seconds), weight / (gpu_seconds * gpu_seconds)
+        of_one += share
+        on_one += gpu_share
+        of_memory += share * memory * memory
+        on_memory += gpu_share * gpu_memory * gpu_memory
+    if host_only:
+        return Roofline(log_cpu, 0.0, HOST_ONLY_STD)
+    variance = (
+        compute_std * compute_std * (compute * compute * of_one + gpu_compute * gpu_compute * on_one)
+        + memory_std * memory_std * (of_memory + on_memory)
+        + LAUNCH_VARIANCE * of_launches + COPY_VARIANCE * copying * copying * on_one + LEVEL_VARIANCE
+    )  # fmt: skip
+    return Roofline(log_cpu, mean, sqrt(variance + max(0.0, square - mean * mean)))

@@ -1,7 +1,7 @@
 """Decisions: candidates and their costs, queues, policies, and the explanation. Pure: nothing here knows Ray.
 
 feasibility   which (config, device) can run a task under the user's limits
-candidates    what a policy chooses from and what it answers
+candidates    what a policy chooses from and what it answers; candidate_set: the candidates of a task, by groups
 queue_model   how long the queues are; sized_waits: for tasks that take more or less than one CPU or GPU
 cost_model    seconds, and joules priced in seconds
 energy_price  the price of a joule over time: schedule files, a cap in watts

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, Tiers, has
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Choice, Comparison, Policy, Tiers, has
 from placement.scheduling.exploration import cold_start_trial, drawn, explored
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.gpu_share import GpuShare

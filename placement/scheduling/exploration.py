@@ -19,8 +19,10 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
-from placement.prediction.runtime_history import PRIOR_STD, RunHistory
-from placement.scheduling.candidates import CandidateSet, Choice, Policy, Waits, has
+from placement.prediction.posterior import PRIOR_STD
+from placement.prediction.runtime_history import RunHistory
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Choice, Policy, Waits, has
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, stale
 from placement.spec.joint_threshold import JointThreshold

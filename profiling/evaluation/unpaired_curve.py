@@ -19,7 +19,7 @@ import numpy as np
 import typer
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import posterior
+from placement.prediction.posterior import posterior
 from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Choice
 from placement.scheduling.exploration import (

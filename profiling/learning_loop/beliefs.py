@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import posterior
+from placement.prediction.posterior import posterior
 from placement.prediction.selector import Selector
 from placement.prediction.timings import Timings
 from placement.spec.joint_threshold import JointThreshold
