@@ -56,8 +56,8 @@ from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Policy, Queue
 from placement.scheduling.energy_price import price_of_data
-from placement.scheduling.exploration import DEFAULT_SHARE
 from placement.scheduling.policies.registry import name_of, policy_of, priced
+from placement.scheduling.trial_budget import DEFAULT_SHARE, NO_SECONDS, TrialSeconds
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
@@ -215,13 +215,13 @@ class PlacementActor:
         report = await self.monitor.report(known, wait_s)
         return report._replace(trials_s=self.trials.left_s(self.exploration))
 
-    async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
+    async def sent(self, sent: dict[Queue, tuple[float, float]], trials: TrialSeconds = NO_SECONDS) -> None:
         """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
 
-        trials_s: expected seconds of those of them that try a device.
+        trials: expected costs of those of them that try a device.
         """
         self.monitor.count_sent(sent)
-        self.trials.expect(trials_s)
+        self.trials.expect(trials)
 
     async def gpu_free(self, node_id: str, gb: float) -> None:
         """Takes an agent's report of the memory that other programs leave free on its emptiest GPU, 1e9 bytes."""

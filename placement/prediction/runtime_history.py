@@ -256,7 +256,10 @@ def posterior(
     on_cpu, on_gpu = belief_of(prior, cpu, "cpu", power), belief_of(prior, gpu, "gpu", power)
     energy, power_std = energy_ratio_of(prior, speedup, on_cpu, on_gpu)
     p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
-    found = Estimate(p_gpu, speedup, energy, source=HISTORY, energy_decides=decides or energy is None)
+    contested = prior is not None and prior.contested
+    found = Estimate(
+        p_gpu, speedup, energy, source=HISTORY, energy_decides=decides or energy is None, contested=contested
+    )
     return with_beliefs(found, on_cpu, on_gpu)
 
 

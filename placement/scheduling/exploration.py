@@ -5,7 +5,10 @@
               of the threshold's other outcome, for one that compares costs (`balanced`, `min_time`, ...) that of a
               normal difference of logarithms.
     where     on idle devices only
-    how much  `TrialBudget`: the seconds of trials are at most a share of all device seconds
+    how much  `TrialBudget`: what trials cost beyond the runs in whose place they are is at most a share of all device
+              seconds; a second of GPU counts as many seconds of CPU as the rule's least speed-up
+    first     work that has hardly run on that kind of node yet, and what a challenger on trial would send elsewhere
+              (`Estimate.contested`); trials of the rest leave RESERVE for these
 
 The propensity of the device taken follows in closed form: it is exact for the estimates, the queues and the budget at
 that moment, which are all that the draw depends on.
@@ -19,67 +22,44 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
+from placement.prediction.estimate import Estimate
 from placement.prediction.runtime_history import PRIOR_STD, RunHistory
 from placement.scheduling.candidates import CandidateSet, Choice, Policy, Waits, has
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, stale
+from placement.scheduling.trial_budget import TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device
 
-DEFAULT_SHARE = 0.01
-"""Share of all device seconds that trials may take."""
+RESERVE = 20.0
+"""A trial that tells little leaves a budget for so many more: for work, and for kinds of node, that are yet to come."""
 LEAST_PROBABILITY = 0.02
 """A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
+NEW_RUNS = 20
+"""Work that has run less often on a kind of node is new there."""
 MOST_PROBABILITY = 0.5
 """A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
 STANDARD = NormalDist()
 OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
 
-class TrialBudget:
-    """The device seconds that trials may still take, as far as this driver knows.
-
-    explores_known: tasks that the estimates know are explored too; else cold starts alone.  granted_s: of the placement
-    actor's last report.  spent_s: expected seconds of all trials that this driver has sent.
-    """
-
-    __slots__ = ("_counted_s", "_told_before_s", "_told_s", "explores_known", "granted_s", "spent_s")
-
-    def __init__(self, granted_s: float = 0.0, *, explores_known: bool = False) -> None:
-        self.granted_s, self.explores_known = granted_s, explores_known
-        self.spent_s = self._told_s = self._told_before_s = self._counted_s = 0.0
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left: those granted, less the trials that the grant does not count yet."""
-        return self.granted_s - (self.spent_s - self._counted_s)
-
-    def spend(self, seconds: float) -> None:
-        """Counts a trial that is sent now, by its expected seconds."""
-        self.spent_s += seconds
-
-    def untold(self) -> float:
-        """Seconds of the trials sent since the last call, to be told to the placement actor."""
-        told, self._told_s = self._told_s, self.spent_s
-        return self._told_s - told
-
-    def renew(self, granted_s: float) -> None:
-        """Takes over a report. Trials told since the report before may not be counted in it: they stay subtracted."""
-        self.granted_s, self._counted_s, self._told_before_s = granted_s, self._told_before_s, self._told_s
-
-
 class Trial(NamedTuple):
     """A device that could be tried. configs: idle ones, of nodes alike.
 
-    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
-    of the belief about them, which is charged to the budget.
+    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  costs: by the mean of
+    the belief about them, which is charged to the budget.  first: it may take all that the budget has left.
     """
 
     device: Device
     configs: tuple[str, ...]
     probability: float
     seconds: float | None
-    expected_s: float
+    costs: TrialSeconds
+    first: bool = False
+
+    def fits(self, left_s: float) -> bool:
+        """Whether a budget has room for it."""
+        return self.costs.excess_s * (1.0 if self.first else 1.0 + RESERVE) <= left_s
 
 
 def explored(
@@ -96,13 +76,13 @@ def explored(
 
 def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget, chance: Callable[[], float]) -> Choice:
     """The choice, or the trial with its probability, where the budget has room for it. reason: of the trial."""
-    if trial is None or trial.probability < LEAST_PROBABILITY or trial.expected_s > budget.left_s:
+    if trial is None or trial.probability < LEAST_PROBABILITY or not trial.fits(budget.left_s):
         return choice
     if chance() >= trial.probability:
         return replace(choice, propensity=1.0 - trial.probability)
     return Choice(
         trial.device, trial.configs, reason, choice.probability, trial.probability, 0.0, trial.seconds,
-        gpu_price=choice.gpu_price, trial_s=trial.expected_s,
+        gpu_price=choice.gpu_price, trial=trial.costs,
     )  # fmt: skip
 
 
@@ -123,8 +103,21 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
     else:
         probability = cheaper_probability(choice, taken, best, std)
     return Trial(
-        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std)
-    )
+        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds,
+        trial_seconds(device, best.seconds * math.exp(0.5 * std * std), taken.seconds, found.thresholds),
+        tells_most(found.estimate(best.group)),
+    )  # fmt: skip
+
+
+def tells_most(estimate: Estimate | None) -> bool:
+    """Whether a trial is of work that is new on its kind of node, or tells which of two selectors is right."""
+    return estimate is None or estimate.contested or estimate.cpu_basis.runs + estimate.gpu_basis.runs < NEW_RUNS
+
+
+def trial_seconds(device: Device, expected_s: float, replaced_s: float, rule: JointThreshold) -> TrialSeconds:
+    """The costs of a run on a device in place of one on the other device, which was expected to take `replaced_s`."""
+    rates = {"cpu": 1.0, "gpu": rule.speedup}
+    return TrialSeconds(expected_s, max(0.0, rates[device] * expected_s - rates[OTHER[device]] * replaced_s))
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
@@ -138,7 +131,8 @@ def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThr
         return None
     seconds = sum(mean * runs for mean, runs in timed if mean) / sum(runs for _, runs in timed)
     probability = STANDARD.cdf(-math.log(thresholds.speedup) / PRIOR_STD)
-    return Trial("gpu", configs, probability, None, seconds * math.exp(0.5 * PRIOR_STD**2))
+    costs = trial_seconds("gpu", seconds * math.exp(0.5 * PRIOR_STD**2), seconds, thresholds)
+    return Trial("gpu", configs, probability, None, costs, first=True)
 
 
 def idle_of(configs: Iterable[str], device: Device, waits: Waits | None) -> tuple[str, ...]:

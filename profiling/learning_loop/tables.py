@@ -31,9 +31,11 @@ def tables_of(found: Mapping[str, Any]) -> RenderableType:
 
 def _unchanged(one: Mapping[str, Any]) -> RenderableType:
     title = f"(a) {TITLES['a']}: {one['seeds']} runs of {one['tasks']:,} tasks"
-    heads = ("drifts", "swaps", "harmful swaps", "rollbacks", "regret", "history alone", "without learning")
+    heads = ("drifts", "swaps", "harmful swaps", "rollbacks", "regret", "by trials", "by swaps", "history alone",
+             "without learning")  # fmt: skip
     row = [str(one[name]) for name in ("drifts", "swaps", "harmful_swaps", "rollbacks")]
-    return _table(title, heads, [[*row, *(_percent(one[n]) for n in ("regret", "history_alone", "without_learning"))]])
+    names = ("regret", "by_trials", "by_swaps", "history_alone", "without_learning")
+    return _table(title, heads, [[*row, *(_percent(one[name]) for name in names)]])
 
 
 def _changed(changed: Mapping[str, Any]) -> RenderableType:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,15 +13,17 @@ from placement.control_plane.trial_account import TrialAccount
 from placement.prediction.estimate import Basis, Estimate, Spread, probability_worth
 from placement.prediction.runtime_history import COLD_START_RUNS, History, Place
 from placement.scheduling.decision import Decision, decide, key_of
-from placement.scheduling.exploration import LEAST_PROBABILITY, TrialBudget
+from placement.scheduling.exploration import LEAST_PROBABILITY, RESERVE
 from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import STALE_S, Backlog, Load
 from placement.scheduling.snapshot import Snapshot
+from placement.scheduling.trial_budget import NO_SECONDS, TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 from placement.spec.task_record import Rows
 
+RULE = JointThreshold()
 UNKNOWN = TaskSpec()
 DRAWS = 1_000
 FOUR_STD = 4 * math.sqrt(0.25 / DRAWS)
@@ -33,12 +36,13 @@ class Believes:
     speedup: Spread
     cpu_s: float = 8.0
     version: str = "believes"
+    flags: Mapping[str, bool] = field(default_factory=dict)
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate:
         basis = Basis(seconds_std=self.speedup.std)
         p_gpu = probability_worth(self.speedup, None, 0.0, JointThreshold())[0]
         gpu_s = self.cpu_s / math.exp(self.speedup.mean)
-        return Estimate(p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=basis, gpu_basis=basis)
+        return Estimate(p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=basis, gpu_basis=basis, **self.flags)
 
     def to_dict(self) -> dict[str, Any]:
         return {}
@@ -99,7 +103,7 @@ def never() -> float:
 def test_a_sure_task_is_not_tried_elsewhere() -> None:
     for mean in (math.log(2.0) + 1.0, math.log(2.0) - 1.0):
         decision = decide(TASK, "f", limits(), snap(Spread(mean, 0.2)), chance=never)
-        assert (decision.propensity, decision.trial_s) == (1.0, 0.0)
+        assert (decision.propensity, decision.trial) == (1.0, NO_SECONDS)
 
 
 UNSURE = Spread(0.6, 0.5)
@@ -110,7 +114,7 @@ UNSURE = Spread(0.6, 0.5)
     [
         {"trials": None},
         {"trials": TrialBudget(1e9)},
-        {"trials": TrialBudget(1.0, explores_known=True)},  # the trial is expected to take 5 s
+        {"trials": TrialBudget(2.0 * RESERVE, explores_known=True)},  # the trial costs 2 s, and leaves room for others
         {"backlog": queues(gpu=1.0)},
         {"backlog": queues(age_s=2 * STALE_S)},
         {"backlog": Backlog()},
@@ -129,11 +133,20 @@ def test_strict_and_policies_without_estimates_try_nothing() -> None:
         assert decide(TASK, "f", limits(), snap(UNSURE, policy), chance=never).propensity == 1.0
 
 
-def test_a_trial_is_expected_to_take_the_mean_of_its_belief() -> None:
+def test_a_trial_costs_what_it_is_expected_to_take_longer_than_the_run_that_it_replaces() -> None:
     decision = decide(TASK, "f", limits(), snap(UNSURE), chance=lambda: 0.0)
     mean_s = 8.0 / math.exp(UNSURE.mean) * math.exp(0.5 * UNSURE.std**2)
     assert (decision.device, decision.configs) == ("gpu", ("A",))
-    assert decision.trial_s == pytest.approx(mean_s)
+    costs_s = RULE.speedup * mean_s - 8.0  # the run that it replaces takes 8 s of CPU
+    assert decision.trial == (pytest.approx(mean_s), pytest.approx(costs_s))
+
+
+@pytest.mark.parametrize("flag", ["contested", "extrapolating"])
+def test_what_a_challenger_contests_and_what_is_new_may_take_all_of_the_budget(flag: str) -> None:
+    state = snap(UNSURE, trials=TrialBudget(2.0, explores_known=True))
+    assert decide(TASK, "f", limits(), state, chance=never).device == "cpu"
+    state = replace(state, selector=Believes(UNSURE, flags={flag: True}))
+    assert decide(TASK, "f", limits(), state, chance=lambda: 0.0).device == "gpu"
 
 
 def test_a_task_of_which_nothing_is_known_tries_an_idle_gpu() -> None:
@@ -143,7 +156,7 @@ def test_a_task_of_which_nothing_is_known_tries_an_idle_gpu() -> None:
     taken, decisions = shares(_cold(history), UNKNOWN)
     assert decisions["gpu"].reason == "cold_start_tries_gpu"
     assert taken["gpu"] == pytest.approx(decisions["gpu"].propensity, abs=FOUR_STD)
-    assert decisions["gpu"].trial_s > 3.0  # it may well be slower
+    assert decisions["gpu"].trial.expected_s > 3.0  # it may well be slower
     for given in ({"backlog": queues(gpu=1.0)}, {"trials": TrialBudget(1.0)}):
         assert decide(UNKNOWN, "f", limits(), _cold(history, **given), chance=never).device == "cpu"
 
@@ -156,8 +169,8 @@ def _cold(history: History, **given: Any) -> Snapshot:
 def test_the_budget_counts_what_was_sent_until_a_report_does() -> None:
     budget = TrialBudget()
     budget.renew(10.0)
-    budget.spend(4.0)
-    assert (budget.left_s, budget.untold(), budget.untold()) == (6.0, 4.0, 0.0)
+    budget.spend(TrialSeconds(7.0, 4.0))
+    assert (budget.left_s, budget.untold(), budget.untold()) == (6.0, (7.0, 4.0), NO_SECONDS)
     budget.renew(10.0)  # it may have been made before the 4 s were told
     assert budget.left_s == 6.0
     budget.renew(6.0)
@@ -165,18 +178,20 @@ def test_the_budget_counts_what_was_sent_until_a_report_does() -> None:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1])
-def test_trials_take_no_more_than_their_share_of_the_device_seconds(share: float) -> None:
+def test_trials_cost_no_more_than_their_share_of_the_device_seconds(share: float) -> None:
     chance, account = random.Random(3), TrialAccount()
     state = snap(UNSURE, trials=TrialBudget(explores_known=True))
     assert state.trials is not None
+    cost_s = 0.0
     for _ in range(1_500):
         state.trials.renew(account.left_s(share))
         decision = decide(TASK, "f", limits(), state, chance=chance.random)
-        account.expect(decision.trial_s)
+        account.expect(decision.trial)
         seconds = 8.0 if decision.device == "cpu" else 9.0  # slower than expected
+        cost_s += seconds - 8.0
         account.count([rows(decision.reason, seconds)])
-        assert account.trial_s <= share * account.device_s + 4.1  # what one run may take longer than expected
-    assert account.trial_s > 0.5 * share * account.device_s
+        assert cost_s <= account.cost_s <= share * account.device_s + 4.1  # what one run may take longer than expected
+    assert account.cost_s > 0.5 * share * account.device_s
 
 
 def rows(reason: str, seconds: float, number: int = 1) -> Rows:
@@ -191,8 +206,8 @@ def test_the_account_counts_placed_tasks_and_outlives_the_actor() -> None:
     assert (account.device_s, account.trial_s, account.trials) == (24.0, 4.0, 2)
     assert TrialAccount(account.to_dict()).view(None) == account.view(None)
     assert account.left_s(0.5) == 8.0
-    account.expect(5.0)  # one is under way
-    assert account.left_s(0.5) == 7.0
+    account.expect(TrialSeconds(5.0, 2.0))  # those that ended took no longer than expected
+    assert account.left_s(0.5) == 10.0
     assert account.left_s(0.0) < 0
 
 
