@@ -4,11 +4,12 @@
               task makes it the better one. For a policy that reads the threshold (`selector`) that is the probability
               of the threshold's other outcome, for one that compares costs (`balanced`, `min_time`, ...) that of a
               normal difference of logarithms.
-    where     on idle devices only
+    where     where both devices idle: a trial then takes no more than its own seconds, and what it tells of the task is
+              not what it tells of the queues (`profiling.learning_loop.queue_coupling`)
     how much  `TrialBudget`: what trials cost beyond the runs in whose place they are is at most a share of all device
               seconds; a second of GPU counts as many seconds of CPU as the rule's least speed-up
-    first     work that has hardly run on that kind of node yet, and what a challenger on trial would send elsewhere
-              (`Estimate.contested`); trials of the rest leave RESERVE for these
+    first     what a challenger on trial would send elsewhere (`Estimate.contested_s`), then work that has hardly run on
+              that kind of node yet; a trial leaves a RESERVE for what comes before it
 
 The propensity of the device taken follows in closed form: it is exact for the estimates, the queues and the budget at
 that moment, which are all that the draw depends on.
@@ -31,11 +32,11 @@ from placement.scheduling.trial_budget import TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device
 
-RESERVE = 20.0
-"""A trial that tells little leaves a budget for so many more: for work, and for kinds of node, that are yet to come."""
+RESERVE, RESERVE_OF_NEW = 20.0, 3.0
+"""A trial leaves a budget for so many more: for work, and for kinds of node, that are yet to come, and challengers."""
 LEAST_PROBABILITY = 0.02
 """A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
-NEW_RUNS = 20
+NEW_RUNS = 3
 """Work that has run less often on a kind of node is new there."""
 MOST_PROBABILITY = 0.5
 """A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
@@ -47,7 +48,7 @@ class Trial(NamedTuple):
     """A device that could be tried. configs: idle ones, of nodes alike.
 
     probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  costs: by the mean of
-    the belief about them, which is charged to the budget.  first: it may take all that the budget has left.
+    the belief about them, which is charged to the budget.  reserve: so many more trials that the budget must have left.
     """
 
     device: Device
@@ -55,11 +56,11 @@ class Trial(NamedTuple):
     probability: float
     seconds: float | None
     costs: TrialSeconds
-    first: bool = False
+    reserve: float = 0.0
 
     def fits(self, left_s: float) -> bool:
         """Whether a budget has room for it."""
-        return self.costs.excess_s * (1.0 if self.first else 1.0 + RESERVE) <= left_s
+        return self.costs.excess_s * (1.0 + self.reserve) <= left_s
 
 
 def explored(
@@ -87,14 +88,14 @@ def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget,
 
 
 def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | None:
-    """The trial of the other device; None where no idle one could pay."""
+    """The trial of the other device; None where it could not pay, or where one of the two has a queue."""
     device = OTHER[choice.device]
     if has(policy, "ignores_queues") and threshold_probability(choice, device) < LEAST_PROBABILITY:
         return None
     options = _options(found, policy)
     own = [one for one in options if one.device == choice.device and not set(one.configs).isdisjoint(choice.configs)]
     idle = [one for option in options if option.device == device and (one := _idle(option, found.waits)).configs]
-    if not idle or not own:
+    if not idle or not own or not _idle(own[0], found.waits).configs:
         return None
     taken, best = own[0], idle[0]
     std = _log_cost_std(found, taken, best)
@@ -102,16 +103,28 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
         probability = threshold_probability(choice, device)
     else:
         probability = cheaper_probability(choice, taken, best, std)
+    estimate = found.estimate(best.group)
     return Trial(
         device, best.configs, min(probability, MOST_PROBABILITY), best.seconds,
-        trial_seconds(device, best.seconds * math.exp(0.5 * std * std), taken.seconds, found.thresholds),
-        tells_most(found.estimate(best.group)),
+        trial_seconds(device, expected_s(best.seconds, std, estimate), taken.seconds, found.thresholds),
+        reserve_of(estimate),
     )  # fmt: skip
 
 
-def tells_most(estimate: Estimate | None) -> bool:
-    """Whether a trial is of work that is new on its kind of node, or tells which of two selectors is right."""
-    return estimate is None or estimate.contested or estimate.cpu_basis.runs + estimate.gpu_basis.runs < NEW_RUNS
+def expected_s(seconds: float, std: float, estimate: Estimate | None) -> float:
+    """The mean of the belief about a trial's seconds; of both beliefs, where a challenger has another.
+
+    seconds, std: by the selector in service, the latter of their logarithm.
+    """
+    own = seconds * math.exp(0.5 * std * std)
+    return own if estimate is None or estimate.contested_s is None else 0.5 * (own + estimate.contested_s)
+
+
+def reserve_of(estimate: Estimate | None) -> float:
+    """The trials that a budget must have left beside one of such a task."""
+    if estimate is None or estimate.contested_s is not None:
+        return 0.0
+    return RESERVE_OF_NEW if estimate.cpu_basis.runs + estimate.gpu_basis.runs < NEW_RUNS else RESERVE
 
 
 def trial_seconds(device: Device, expected_s: float, replaced_s: float, rule: JointThreshold) -> TrialSeconds:
@@ -132,7 +145,7 @@ def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThr
     seconds = sum(mean * runs for mean, runs in timed if mean) / sum(runs for _, runs in timed)
     probability = STANDARD.cdf(-math.log(thresholds.speedup) / PRIOR_STD)
     costs = trial_seconds("gpu", seconds * math.exp(0.5 * PRIOR_STD**2), seconds, thresholds)
-    return Trial("gpu", configs, probability, None, costs, first=True)
+    return Trial("gpu", configs, probability, None, costs)
 
 
 def idle_of(configs: Iterable[str], device: Device, waits: Waits | None) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def _choice(p_gpu: float, seconds: dict[Device, float], budget: TrialBudget, cha
     choice = Choice("gpu" if p_gpu >= 0.5 else "cpu", (), "selector", p_gpu)
     other = OTHER[choice.device]
     costs = TrialSeconds(seconds[other], seconds[other])
-    trial = Trial(other, (), threshold_probability(choice, other), seconds[other], costs, first=True)
+    trial = Trial(other, (), threshold_probability(choice, other), seconds[other], costs)
     return drawn(choice, trial, f"tries_{other}", budget, chance.random)
 
 

@@ -11,6 +11,7 @@ scenarios               the worlds of `placement bench-learning` and what change
 simulated_arm           one way of learning through a scenario
 learner, learner_actor  the loop on a cluster's log, and its Ray actor
 log_follower, log_runs  new rows of the log, and the runs that they are
+learner_cost            what a shadow decision and a full learner cost
 queue_coupling          gains task by task beside gains under load
 benchmark, tables       the figures of all ways, and how they are shown
 """

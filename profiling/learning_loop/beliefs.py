@@ -146,6 +146,10 @@ class SelectorView:
             found = self.beliefs[at] = self._belief(at)
         return found
 
+    def forget_beliefs(self) -> None:
+        """Has every belief worked out anew; the selector's own estimates are kept."""
+        self.beliefs = [None] * len(self.beliefs)
+
     def prior(self, at: int) -> Estimate | None:
         """The selector's own estimate of a cell."""
         found = self.priors[at]

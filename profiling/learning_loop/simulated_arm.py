@@ -20,8 +20,9 @@ from placement.scheduling.exploration import (
     OTHER,
     Trial,
     drawn,
+    expected_s,
     may_explore,
-    tells_most,
+    reserve_of,
     threshold_probability,
     trial_seconds,
 )
@@ -143,10 +144,10 @@ class SimulatedArm:
         replaced = estimate and estimate.seconds_on(device)
         if not estimate or not seconds or not replaced or not estimate.speedup:
             return int(device == "gpu"), 1.0
-        expected_s = seconds * math.exp(0.5 * estimate.speedup.std**2)
         trial = Trial(
             other, (), threshold_probability(choice, other), seconds,
-            trial_seconds(other, expected_s, replaced, self.rule), tells_most(estimate),
+            trial_seconds(other, expected_s(seconds, estimate.speedup.std, estimate), replaced, self.rule),
+            reserve_of(estimate),
         )  # fmt: skip
         chosen = drawn(choice, trial, f"tries_{other}", self._budget, lambda: v)
         self._budget.spend(chosen.trial)

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from placement.control_plane.trial_account import TrialAccount
 from placement.prediction.estimate import Basis, Estimate, Spread, probability_worth
 from placement.prediction.runtime_history import COLD_START_RUNS, History, Place
 from placement.scheduling.decision import Decision, decide, key_of
-from placement.scheduling.exploration import LEAST_PROBABILITY, RESERVE
+from placement.scheduling.exploration import LEAST_PROBABILITY, NEW_RUNS, RESERVE, RESERVE_OF_NEW
 from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import STALE_S, Backlog, Load
 from placement.scheduling.snapshot import Snapshot
@@ -36,13 +35,16 @@ class Believes:
     speedup: Spread
     cpu_s: float = 8.0
     version: str = "believes"
-    flags: Mapping[str, bool] = field(default_factory=dict)
+    runs: int = 0
+    contested_s: float | None = None
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate:
-        basis = Basis(seconds_std=self.speedup.std)
+        basis, timed = (Basis(seconds_std=self.speedup.std, runs=runs) for runs in (0, self.runs))
         p_gpu = probability_worth(self.speedup, None, 0.0, JointThreshold())[0]
         gpu_s = self.cpu_s / math.exp(self.speedup.mean)
-        return Estimate(p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=basis, gpu_basis=basis, **self.flags)
+        return Estimate(
+            p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=timed, gpu_basis=basis, contested_s=self.contested_s
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {}
@@ -114,13 +116,14 @@ UNSURE = Spread(0.6, 0.5)
     [
         {"trials": None},
         {"trials": TrialBudget(1e9)},
-        {"trials": TrialBudget(2.0 * RESERVE, explores_known=True)},  # the trial costs 2 s, and leaves room for others
+        {"trials": TrialBudget(1.9, explores_known=True)},  # the trial costs 2 s
         {"backlog": queues(gpu=1.0)},
+        {"backlog": queues(cpu=1.0)},
         {"backlog": queues(age_s=2 * STALE_S)},
         {"backlog": Backlog()},
         {"backlog": None},
     ],
-    ids=["no budget", "cold starts alone", "too dear", "busy", "stale", "never polled", "no queues"],
+    ids=["no budget", "cold starts alone", "too dear", "busy", "the other busy", "stale", "never polled", "no queues"],
 )
 def test_nothing_is_tried_without_a_budget_or_an_idle_device(given: dict[str, Any]) -> None:
     decision = decide(TASK, "f", limits(), snap(UNSURE, **given), chance=never)
@@ -141,12 +144,21 @@ def test_a_trial_costs_what_it_is_expected_to_take_longer_than_the_run_that_it_r
     assert decision.trial == (pytest.approx(mean_s), pytest.approx(costs_s))
 
 
-@pytest.mark.parametrize("flag", ["contested", "extrapolating"])
-def test_what_a_challenger_contests_and_what_is_new_may_take_all_of_the_budget(flag: str) -> None:
-    state = snap(UNSURE, trials=TrialBudget(2.0, explores_known=True))
-    assert decide(TASK, "f", limits(), state, chance=never).device == "cpu"
-    state = replace(state, selector=Believes(UNSURE, flags={flag: True}))
-    assert decide(TASK, "f", limits(), state, chance=lambda: 0.0).device == "gpu"
+COSTS_S = 2.0 * 8.0 / math.exp(0.6) * math.exp(0.125) - 8.0  # of a trial of UNSURE
+
+
+@pytest.mark.parametrize(
+    ("runs", "contested_s", "reserve"),
+    [(NEW_RUNS, None, RESERVE), (NEW_RUNS - 1, None, RESERVE_OF_NEW), (NEW_RUNS, 0.1, 0.0)],
+    ids=["known", "new", "contested"],
+)
+def test_a_trial_leaves_room_for_those_that_tell_more(runs: int, contested_s: float | None, reserve: float) -> None:
+    costs_s = COSTS_S if contested_s is None else COSTS_S + 2.0 * 0.5 * (contested_s - 0.5 * (COSTS_S + 8.0))
+    needed_s = (1.0 + reserve) * max(0.0, costs_s)
+    for left_s, tries in ((needed_s - 0.1, False), (needed_s + 0.1, True)):
+        state = snap(UNSURE, trials=TrialBudget(left_s, explores_known=True))
+        state = replace(state, selector=Believes(UNSURE, runs=runs, contested_s=contested_s))
+        assert (decide(TASK, "f", limits(), state, chance=lambda: 0.0).device == "gpu") == tries
 
 
 def test_a_task_of_which_nothing_is_known_tries_an_idle_gpu() -> None:
