@@ -65,6 +65,8 @@ class Estimate:
     extrapolating: the task or the node lies outside what the selector was fitted on.
     source: who says so ("selector", "history").  energy_decides: False where the energy was too uncertain to.
     cpu_basis, gpu_basis: spread and provenance of the seconds and joules on each device.
+    contested_s: seconds on the other device by a challenger on trial that believes in it
+    (`placement.prediction.selector_trial`); None = there is none.
     """
 
     p_gpu: float
@@ -79,6 +81,7 @@ class Estimate:
     energy_decides: bool = True
     cpu_basis: Basis = NO_BASIS
     gpu_basis: Basis = NO_BASIS
+    contested_s: float | None = None
 
     def seconds_on(self, device: Device) -> float | None:
         """Warm seconds of the whole task on a device; None = not known."""

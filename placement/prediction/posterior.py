@@ -37,7 +37,10 @@ def posterior(
     on_cpu, on_gpu = belief_of(prior, cpu, "cpu", power), belief_of(prior, gpu, "gpu", power)
     energy, power_std = energy_ratio_of(prior, speedup, on_cpu, on_gpu)
     p_gpu, decides = probability_worth(speedup, energy, power_std, thresholds)
-    found = Estimate(p_gpu, speedup, energy, source=HISTORY, energy_decides=decides or energy is None)
+    contested_s = None if prior is None else prior.contested_s
+    found = Estimate(
+        p_gpu, speedup, energy, source=HISTORY, energy_decides=decides or energy is None, contested_s=contested_s
+    )
     return with_beliefs(found, on_cpu, on_gpu)
 
 

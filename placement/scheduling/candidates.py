@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 from placement.prediction.estimate import Estimate
+from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.task import Device, TaskSpec
 
 _SIDE = r"(.+) (cpu|gpu) (\S+)\+(\S+) s"
@@ -57,7 +58,7 @@ class Choice:
     gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
     tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
     the configs is as good.
-    trial_s: expected seconds of a run that tries the device (`placement.scheduling.exploration`); 0.0 of any other.
+    trial: expected costs where it tries the device (`placement.scheduling.exploration`); nothing of any other.
     joules: expected of the run; None where the policy does not follow the cluster's draw.
     """
 
@@ -71,7 +72,7 @@ class Choice:
     weighed: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
-    trial_s: float = 0.0
+    trial: TrialSeconds = NO_SECONDS
     joules: float | None = None
 
 
