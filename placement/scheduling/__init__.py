@@ -11,6 +11,7 @@ policies      cpu_only ... balanced
 snapshot      everything that a caller needs to decide alone
 decision      decide(); explanation: explain(), as text and as HTML
 exploration   tasks that try the device that was not chosen, under a budget
+trial_budget  what trials may cost, in device seconds
 considered       one row of an explanation; explanation_text, explanation_html: its two forms
 threshold_tests  the joint threshold's two tests in the paper's terms
 turning_points   what would turn a decision
