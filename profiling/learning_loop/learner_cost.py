@@ -10,7 +10,7 @@ from typing import Any
 
 from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector_file import shipped_selector
-from profiling.learning_loop.beliefs import LARGEST_CELLS, Cell
+from profiling.learning_loop.beliefs import LARGEST_CELLS, Cell, SelectorView
 from profiling.learning_loop.loop import LearningLoop
 from profiling.learning_loop.scenarios import world_of
 
@@ -26,12 +26,10 @@ def learner_cost() -> dict[str, Any]:
     cells, state_bytes: of the largest learner, with a trial under way.
     """
     tracemalloc.start()
-    loop = _full()
+    loop, view = _full()
     state_bytes = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    challenger = loop.service.challenger
-    assert challenger is not None
-    view, cells = challenger.view, range(DECISIONS)
+    cells = range(DECISIONS)
 
     def anew() -> None:
         view.forget_beliefs()
@@ -44,11 +42,10 @@ def learner_cost() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _full() -> LearningLoop:
-    """A loop of LARGEST_CELLS that ran on both devices, with a challenger on trial."""
+def _full() -> tuple[LearningLoop, SelectorView]:
+    """A loop of LARGEST_CELLS that ran on both devices, and the view of a challenger on trial that knows them all."""
     selector = shipped_selector()
     loop, cells = LearningLoop(selector), world_of("a", 0).cells
-    loop.challenge(corrected_by(selector, "B", "gpu", 1.0))
     for number in range(LARGEST_CELLS):
         cell = cells[number % len(cells)]
         at = loop.history.index(_larger(cell, 1 + number // len(cells)))
@@ -56,7 +53,12 @@ def _full() -> LearningLoop:
         for device in ("cpu", "gpu"):
             for _ in range(2):  # the first run is set aside
                 loop.add(at, device, 10.0, None, 0.5)
-    return loop
+    loop.challenge(corrected_by(selector, "B", "gpu", 1.0))
+    challenger = loop.service.challenger
+    assert challenger is not None
+    for view in (loop.champion, loop.served, challenger.view):
+        _each(view.belief, range(LARGEST_CELLS))
+    return loop, challenger.view
 
 
 def _larger(cell: Cell, times: int) -> Cell:
