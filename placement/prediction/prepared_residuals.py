@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from placement.prediction.device_rates import rates_of
 from placement.prediction.estimate import (
     CLEAR,
     ROOFLINE,
@@ -39,7 +40,8 @@ from placement.prediction.residual_trees import (
     log_power_by_tdp,
     support,
 )
-from placement.prediction.roofline import BYTES_AN_ELEMENT, Work, rates_of, roofline, work
+from placement.prediction.roofline import roofline
+from placement.prediction.task_work import BYTES_AN_ELEMENT, Work, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec

@@ -13,6 +13,7 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.prediction.boosted_trees import NUMBERS, OF_KERNELS, inputs_of
+from placement.prediction.device_rates import rates
 from placement.prediction.prepared_residuals import LARGEST_LOG_VARIANCE, LEAST_STD
 from placement.prediction.residual_trees import (
     BOUNDED,
@@ -23,7 +24,8 @@ from placement.prediction.residual_trees import (
     ResidualTrees,
     log_power_by_tdp,
 )
-from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
+from placement.prediction.roofline import roofline
+from placement.prediction.task_work import HOST_ONLY, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from profiling.dataset.one_sided import described_rows
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor

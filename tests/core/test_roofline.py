@@ -10,11 +10,13 @@ from core_builders import limits, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.prediction.device_rates import rates_of
 from placement.prediction.estimate import ROOFLINE, SELECTOR
 from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees
-from placement.prediction.roofline import rates_of, roofline, work_of
+from placement.prediction.roofline import roofline
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
+from placement.prediction.task_work import work_of
 from placement.prediction.tree_ensemble import Forest, Tree
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of
 from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
