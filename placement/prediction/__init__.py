@@ -7,7 +7,9 @@ selector_file       reads and checks a selector file
 selector_checks     the checks, each with the next step
 speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
 roofline            seconds of any task on any node, before anything is learned
+task_work           the work of a task, as the roofline takes it; device_rates: seconds of each part of it on a device
 residual_trees      trees that correct the roofline near their data; prepared_residuals: made ready for some nodes
+region_support      how far the data of these trees reach to a task
 boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees
 gaussian_process    seconds on devices of which few timings are known
 interference        how much tasks on one GPU slow each other

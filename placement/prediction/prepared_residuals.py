@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from placement.prediction.device_rates import rates_of
@@ -29,16 +29,13 @@ from placement.prediction.estimate import (
 )
 from placement.prediction.power_model import ASSUMED, PowerModel
 from placement.prediction.prepared_trees import LEAST_CELLS, MOST_ANSWERS, hardware
+from placement.prediction.region_support import RegionSupport
 from placement.prediction.residual_trees import (
-    FARTHEST,
-    OF_TASK,
+    OF_NODE,
     POWER_STD,
     ROOFLINE_ALONE,
-    UNKNOWN_DISTANCE,
-    Region,
     ResidualTrees,
     log_power_by_tdp,
-    support,
 )
 from placement.prediction.roofline import roofline
 from placement.prediction.task_work import BYTES_AN_ELEMENT, Work, work
@@ -105,8 +102,8 @@ class PreparedResiduals:
         self.power = [log_power_by_tdp(node.cpu_tdp_w, node.gpu_tdp_w) for node in chosen]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         logs = [[math.log(value) if value else None for value in hardware(node, cpus)] for node in chosen]
-        far = [[region.distance(row[:2], len(OF_TASK)) for row in logs] for region in model.regions]
-        self.regions = list(_nearby(model, far, [node.emulated for node in chosen]))
+        throughputs, emulated = [row[: len(OF_NODE)] for row in logs], [node.emulated for node in chosen]
+        self.supports = RegionSupport(model.regions, throughputs, emulated)
         forest = model.forest
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(forest.trees)), np.uint32)
@@ -147,7 +144,7 @@ class PreparedResiduals:
         flops, batch, parameters, read, kernels = (
             axis.middle[place] for axis, place in zip(self.axes[:QUANTITIES], places[:QUANTITIES], strict=True)
         )
-        supports = self._supports(framework, (flops, batch, parameters, read))
+        supports = self.supports(framework, (flops, batch, parameters, read))
         sums = self._sums(framework, places) if any(max(one) for one in supports) else [NOTHING] * len(self.nodes)
         task = work(flops, read, parameters, batch, kernels, framework, bool(on_device))
         copied = 0.0 if on_device else BYTES_AN_ELEMENT * (parameters or 0.0) * (1.0 - 2.0 ** (1 - doublings))
@@ -159,35 +156,6 @@ class PreparedResiduals:
             self.cells.clear()
         found = self.cells[cell] = Cell(p_gpu, beliefs, {})
         return found
-
-    def _supports(self, framework: str | None, values: Sequence[float | None]) -> list[tuple[float, float]]:
-        """(support of times, of powers) on each node."""
-        logs = [math.log(value) if value else None for value in values]
-        nearest, powered = [FARTHEST] * len(self.nodes), [FARTHEST] * len(self.nodes)
-        farthest = FARTHEST  # of the distances found: a region beyond it is no node's nearest
-        for region, far, least, scale in self.regions:
-            most, strange = farthest / scale - least, region.strangeness(framework)
-            for value, low, high in zip(logs, region.low, region.high, strict=False):
-                if strange >= most:
-                    break
-                if low is None or high is None:
-                    continue
-                if value is None:
-                    strange += UNKNOWN_DISTANCE
-                elif value < low:
-                    strange += (low - value) * (low - value)
-                elif value > high:
-                    strange += (value - high) * (value - high)
-            if strange >= most:
-                continue
-            for at, of_node in far:
-                distance = scale * (strange + of_node)
-                if distance < nearest[at]:
-                    nearest[at] = distance
-                if region.energies and distance < powered[at]:
-                    powered[at] = distance
-            farthest = max(*nearest, *powered)
-        return [(support(near), support(power)) for near, power in zip(nearest, powered, strict=True)]
 
     def _sums(self, framework: str | None, places: Sequence[int]) -> Any:
         """The sums of trees in a cell, on each node."""
@@ -324,20 +292,3 @@ def _without_copies(log_prior: float, log_seconds: float, copy_s: float) -> floa
     """
     seconds = seconds_of_log(log_seconds)
     return max(0.0, log_seconds - max(log_prior, math.log(max(seconds - copy_s, 1e-12))))
-
-
-def _nearby(
-    model: ResidualTrees, far: Sequence[Sequence[float]], emulated: Sequence[bool]
-) -> Iterator[tuple[Region, list[tuple[int, float]], float, float]]:
-    """(region, [(place of a node, its squared distance)], the least of these, scale) of each region near any node.
-
-    far: squared distances of the nodes from each region.  emulated: whether each node is.
-    """
-    for region, distances in zip(model.regions, far, strict=True):
-        scale = region.scale
-        nodes = [
-            (at, distance) for at, distance in enumerate(distances)
-            if scale * distance < FARTHEST and (emulated[at] or not region.emulated)
-        ]  # fmt: skip
-        if nodes:
-            yield region, nodes, min(distance for _, distance in nodes), scale
