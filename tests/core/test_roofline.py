@@ -16,7 +16,7 @@ from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees
 from placement.prediction.roofline import roofline
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
-from placement.prediction.task_work import work_of
+from placement.prediction.task_work import BYTES_AN_ELEMENT, UNKNOWN_FLOPS_AN_ELEMENT, work_of
 from placement.prediction.tree_ensemble import Forest, Tree
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of
 from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
@@ -44,6 +44,21 @@ def prior(task, node=NODE, cpus=4.0):
 @pytest.fixture(scope="module")
 def shipped():
     return shipped_selector()
+
+
+def test_a_share_of_each_part_makes_no_estimate_surer_than_its_parts():
+    product = TaskSpec(flops=1e12, input_bytes=1e4, kernels=1, inputs_on_device=True)
+    stream = TaskSpec(flops=1e4, input_bytes=1e10, kernels=1, inputs_on_device=True)
+    both = TaskSpec(flops=1e12, input_bytes=4e9, kernels=1, inputs_on_device=True)
+    assert min(prior(product).std, prior(stream).std) <= prior(both).std
+
+
+def test_work_whose_flops_nobody_tells_is_less_sure_and_gains_less_from_a_gpu():
+    size = {"input_bytes": 1e8, "kernels": 1, "inputs_on_device": True}
+    untold, told = TaskSpec(**size), TaskSpec(flops=UNKNOWN_FLOPS_AN_ELEMENT * 1e8 / BYTES_AN_ELEMENT, **size)
+    assert prior(untold).log_cpu == pytest.approx(prior(told).log_cpu)
+    assert prior(untold).log_speedup < prior(told).log_speedup
+    assert prior(untold).std > prior(told).std + 0.5
 
 
 quantity = st.one_of(st.none(), st.floats(1, 1e18))
