@@ -24,9 +24,12 @@ TYPICAL: Mapping[str, float] = {
     # Histograms of boosted trees: some 3e8 updates a second and core, 5e10 on a large GPU.
     "cpu_tree_compute": 120.0,
     "gpu_tree_compute": 375.0,
-    # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), a call.
+    # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), of a part
+    # of a level of boosted trees (the host awaits its sums), of a call.
     "cpu_launch_s": 5e-6,
     "gpu_launch_s": 15e-6,
+    "cpu_tree_launch_s": 5e-6,
+    "gpu_tree_launch_s": 120e-6,
     "cpu_layer_s": 70e-6,
     "gpu_layer_s": 50e-6,
     "cpu_call_s": 8e-6,
@@ -117,13 +120,12 @@ def rates(
     slower = min(of["layer_most"], (LAYER_GFLOPS / cpu_gflops) ** of["layer_exponent"])
     found = {}
     for kind, stds in STDS.items():
-        network, tree = kind == "network", "tree_" * (kind == "tree")
-        array, uncounted = "array_" * (kind in ARRAYS), "uncounted_" * (kind == "uncounted")
+        tree, array = "tree_" * (kind == "tree"), "array_" * (kind in ARRAYS)
+        uncounted, layer = "uncounted_" * (kind == "uncounted"), "layer" if kind == "network" else f"{tree}launch"
         found[kind] = (
             Rates(cpu_flop * of[f"cpu_{tree}compute"], cpu_byte * of[f"cpu_{array}memory"],
-                  of["cpu_layer_s"] * slower if network else of["cpu_launch_s"], of["cpu_call_s"], 0.0, 0.0, stds),
-            Rates(gpu_flop * of[f"{uncounted}gpu_{tree}compute"], gpu_byte * of["gpu_memory"],
-                  of["gpu_layer_s" if network else "gpu_launch_s"], of["gpu_call_s"], 1.0 / of["bus"], of["copy_s"],
-                  stds),
+                  of[f"cpu_{layer}_s"] * (slower if kind == "network" else 1.0), of["cpu_call_s"], 0.0, 0.0, stds),
+            Rates(gpu_flop * of[f"{uncounted}gpu_{tree}compute"], gpu_byte * of["gpu_memory"], of[f"gpu_{layer}_s"],
+                  of["gpu_call_s"], 1.0 / of["bus"], of["copy_s"], stds),
         )  # fmt: skip
     return NodeRates(**found)

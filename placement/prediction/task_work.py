@@ -32,7 +32,7 @@ UNKNOWN_FLOPS_AN_ELEMENT = 100.0
 LAYER_INTENSITY = 0.1  # FLOPs of a network a byte that its layers pass on, for a width of sqrt(parameters)
 FUSED_LAUNCHES, FUSED_BYTES = 0.25, 0.7  # of an eager framework's
 NETWORK_LAUNCHES = 150.0
-TREE_LAUNCHES = 0.15  # of a node of boosted trees
+TREE_LAUNCHES = 0.022  # of a node of boosted trees
 ARRAY_LAUNCHES = 0.65  # exponent of the FLOPs an element, of an operation whose launches are not told
 LAUNCHES_STD = {"network": 0.7, "tree": 0.7, "array": 0.35}
 """Standard deviations of the logarithm of launches that are not told; of "array" for an e-fold of FLOPs an element."""
