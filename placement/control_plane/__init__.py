@@ -2,6 +2,7 @@
 
 client            calls the actor, and starts it where there is none
 placement_actor   owns the inventory, the selector in service, the history and the log
+configuration     the settings and the selectors in service, which outlive the actor
 node_registry     the nodes of the cluster and the probes of them; idle_nodes: those whose agents may leave
 selector_store    the selectors in service; settings_store: the settings and counters that outlive the actor
 trial_account     device seconds of all placed tasks, and those of tasks that tried the other device

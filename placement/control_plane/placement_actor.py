@@ -4,8 +4,7 @@ It decides nothing that stands between `.remote()` and Ray: callers decide alone
 restarts for ever; its settings lie in Ray's key-value store and its records in the log, which outlive it.
 
     node_registry     the nodes and the probes of them
-    selector_store    the selectors in service
-    settings_store    settings and counters that outlive the actor
+    configuration     the settings and the selectors in service, which outlive the actor
     history_changes   the changes of the history since a revision
     history_recovery  the history restored from the log
     load_monitor      the cluster's queues
@@ -19,11 +18,11 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import ray
 
+from placement.control_plane.configuration import Configuration
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
@@ -35,36 +34,24 @@ from placement.control_plane.node_agent import RayNodeAgents
 from placement.control_plane.node_registry import NodeRegistry
 from placement.control_plane.ray_context import own_folder
 from placement.control_plane.revision import Revision
-from placement.control_plane.selector_store import SelectorStore
-from placement.control_plane.settings_store import (
-    load_count,
-    load_settings,
-    load_trials,
-    save_count,
-    save_settings,
-    save_trials,
-)
+from placement.control_plane.settings_store import load_count, load_trials, save_count, save_trials
 from placement.control_plane.status_view import node_rows, queue_rows
 from placement.control_plane.trial_account import TrialAccount
 from placement.log.ingest import Intake
-from placement.log.lost_records import LOOK_EVERY_S, Unsent, tell_of_the_dead
+from placement.log.lost_records import LOOK_EVERY_S, Unsent
 from placement.messages.control import LoadReport, Settings, Update
 from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import History
-from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.ray_internals.cluster import free_resources_by_node
-from placement.scheduling.candidates import Policy, Queue
-from placement.scheduling.energy_price import price_of_data
-from placement.scheduling.exploration import DEFAULT_SHARE
-from placement.scheduling.policies.registry import name_of, policy_of, priced
+from placement.scheduling.candidates import Queue
+from placement.scheduling.policies.registry import name_of
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
 NODES_EVERY_S = 1.0
 CHANGES_EVERY_S = 0.25  # changes reach callers no more often than this
 NEWS_GROWTH = 0.1  # an entry of the history is sent again once it holds a tenth more runs
-DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
 SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
@@ -76,9 +63,7 @@ class PlacementActor:
 
     def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         self.store = RayKeyValueStore()
-        self.settings = settings
-        self.selectors = SelectorStore(self.store)
-        self._restore(selector)
+        self.configuration = Configuration(self.store, settings, selector)
         life = load_count(self.store, "epoch") + 1
         save_count(self.store, "epoch", life)
         self.revision = Revision(life * EPOCH)
@@ -109,34 +94,32 @@ class PlacementActor:
         if not self.registry.nodes:
             await self._update_nodes()
         await self.recovery.read(self.settings.log)
-        return self.selectors.current.version
+        return self.configuration.selector.version
 
     # --- settings -----------------------------------------------------------------------------------------------
 
     async def configure(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         """Takes over the settings that are not None. The selector is checked before anything changes."""
         await self.ready()
-        if selector is not None:
-            self.selectors.serve(selector_of(selector))
-        self.settings = replace(self.settings, **{n: value for n, value in vars(settings).items() if value is not None})
+        self.configuration.change(settings, selector)
         self.intake.write_to(self.settings.log, self.settings.keep_days)
         await self.recovery.read(self.settings.log)
         self.generation += 1
-        self._save()
+        self.revision.advance()
 
     async def swap(self, selector: dict[str, Any]) -> str:
         """Puts a selector in service, without a restart; a broken one is refused and the old one stays."""
         await self.ready()
-        self.selectors.serve(selector_of(selector))
-        self._save()
-        return self.selectors.current.version
+        self.configuration.swap(selector)
+        self.revision.advance()
+        return self.configuration.selector.version
 
     async def rollback(self) -> str:
         """Puts the selector before this one back in service."""
         await self.ready()
-        self.selectors.rollback()
-        self._save()
-        return self.selectors.current.version
+        self.configuration.rollback()
+        self.revision.advance()
+        return self.configuration.selector.version
 
     async def learned(
         self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[Shift] | None = None
@@ -147,18 +130,10 @@ class PlacementActor:
         for event in await self.learning.take(state, events, self.settings.log):
             self.metrics.learned(event["kind"])
 
-    def _save(self) -> None:
-        save_settings(self.store, self.settings, self.selectors.to_list())
-        self.revision.advance()
-
-    def _restore(self, selector: dict[str, Any] | None) -> None:
-        stored = load_settings(self.store, self.settings)
-        if stored and ray.get_runtime_context().was_current_actor_reconstructed:
-            self.settings, selectors = stored
-            self.selectors.restore(selectors)
-        else:
-            self.selectors.serve(shipped_selector() if selector is None else selector_of(selector))
-            save_settings(self.store, self.settings, self.selectors.to_list())
+    @property
+    def settings(self) -> Settings:
+        """The settings in service."""
+        return self.configuration.settings
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
@@ -171,9 +146,9 @@ class PlacementActor:
         version = self.revision.number
         same_life = known is not None and known // EPOCH == version // EPOCH
         return Update(
-            version, self.inventory, self.selectors.current.version, self.policy,
+            version, self.inventory, self.configuration.selector.version, self.configuration.policy,
             self.changes.since(known if same_life else None), self.registry.worth_waiting_for, time.time(),
-            self.settings.compression, bool(self.exploration),
+            self.settings.compression, bool(self.configuration.exploration),
         )  # fmt: skip
 
     async def context(self, node_id: str) -> NodeContext:
@@ -195,25 +170,13 @@ class PlacementActor:
         types, complete = self.settings.node_types, self.settings.node_types_complete
         return self.registry.inventory(types, complete=bool(complete))
 
-    @property
-    def policy(self) -> Policy:
-        """The cluster's policy."""
-        price = self.settings.seconds_per_joule
-        return priced(policy_of(self.settings.policy or DEFAULT_POLICY), price_of_data(price))
-
-    @property
-    def exploration(self) -> float | None:
-        """The share of device seconds for trials; a learner, which lives by them, has the default where none is set."""
-        share = self.settings.exploration
-        return DEFAULT_SHARE if share is None and self.settings.learn else share
-
     # --- load and nodes -----------------------------------------------------------------------------------------
 
     async def loads(self, known: int, wait_s: float) -> LoadReport:
         """The cluster's queues, once there is a report after number `known`, or after `wait_s`."""
         await self.ready()
         report = await self.monitor.report(known, wait_s)
-        return report._replace(trials_s=self.trials.left_s(self.exploration))
+        return report._replace(trials_s=self.trials.left_s(self.configuration.exploration))
 
     async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
         """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
@@ -272,12 +235,7 @@ class PlacementActor:
 
     async def _count_lost_records(self) -> None:
         """On the actor's own machine, where a whole node may have gone so that no other process reports them."""
-        loop = asyncio.get_running_loop()
-
-        def report(left: Unsent) -> None:
-            loop.call_soon_threadsafe(self.intake.writer_died, left)
-
-        await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", report)
+        await self.intake.count_dead_writers(own_folder().parent)
         await asyncio.sleep(LOOK_EVERY_S)
 
     async def flush(self) -> dict[str, int]:
@@ -292,7 +250,7 @@ class PlacementActor:
         """Counts, versions and nodes."""
         await self.ready()
         return {
-            **self.intake.counts(), "version": self.revision.number, "selector": self.selectors.current.version,
+            **self.intake.counts(), "version": self.revision.number, "selector": self.configuration.selector.version,
             "nodes": {kind.spec.config: kind.count for kind in self.inventory.kinds},
             "history": len(self.history), "log": self.settings.log,
             "learn": bool(self.settings.learn), "pending_nodes": self.registry.unsettled,
@@ -309,13 +267,13 @@ class PlacementActor:
         await self.ready()
         await self.monitor.report(-1, 2 * POLL_EVERY_S)
         return {
-            "selector": self.selectors.current.version, "policy": name_of(self.policy),
+            "selector": self.configuration.selector.version, "policy": name_of(self.configuration.policy),
             "snapshot": self.revision.number, "log": self.settings.log, "history": len(self.history),
             **self.intake.counts(), "nodes": node_rows(self.inventory),
             "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
             "decisions": list(self.metrics.last)[::-1],
             "learning": self.learning.view(bool(self.settings.learn)),
-            "exploration": self.trials.view(self.exploration),
+            "exploration": self.trials.view(self.configuration.exploration),
         }  # fmt: skip
 
     async def process_id(self) -> int:
@@ -324,8 +282,8 @@ class PlacementActor:
 
     async def _measure(self) -> None:
         self.metrics.state(
-            self.intake.counts(), self.selectors.current.version, self.revision.number, self.monitor.backlog,
-            self.trials.view(self.exploration),
+            self.intake.counts(), self.configuration.selector.version, self.revision.number, self.monitor.backlog,
+            self.trials.view(self.configuration.exploration),
         )  # fmt: skip
         save_trials(self.store, self.trials.to_dict())
         await asyncio.sleep(METRICS_EVERY_S)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from placement.errors import PlacementError
-from placement.log.lost_records import GONE, Unsent
+from placement.log.lost_records import GONE, Unsent, tell_of_the_dead
 from placement.log.retention import Upkeep
 from placement.spec.task_record import Rows, how_many
 
@@ -73,6 +74,15 @@ class Intake:
         lost = left.lost(last)
         if lost and self.log is not None:
             self._lose(lost, "a worker was killed before it had sent them")
+
+    async def count_dead_writers(self, machine: Path) -> None:
+        """Counts the rows that this machine's dead writers never sent. machine: see `tell_of_the_dead`."""
+        loop = asyncio.get_running_loop()
+
+        def report(left: Unsent) -> None:
+            loop.call_soon_threadsafe(self.writer_died, left)
+
+        await asyncio.to_thread(tell_of_the_dead, machine, "", report)
 
     async def flush(self) -> None:
         """Returns once all received rows are in the log, or counted as lost."""

@@ -18,7 +18,7 @@ from placement.spec.node import emulated_configs, emulated_names
 
 EMULATED_LABEL = "placement.emulated"
 CONFIG_LABEL = "config"
-START_ATTEMPTS = 3
+START_ATTEMPTS = 6  # three were too few beside four busy programs on two cores
 _log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 256 * 2**20  # of each node; four nodes share one machine's /dev/shm
 
@@ -88,7 +88,7 @@ def emulated_cluster(
 
 
 def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) -> None:
-    """Starts a node, again where its helper processes did not come up in the 15 s that Ray gives them."""
+    """Starts a node, again where its helper processes did not come up in the 30 s that Ray gives them."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             labels = {CONFIG_LABEL: config, EMULATED_LABEL: "true"} if config else {}

@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 HOSTS = {1: ("head-a", "A"), 2: ("work-c", "C"), 3: ("work-d", "D")}
 SCRIPT = HERE / "placed_script.py"
-UP_S, EXEC_S, DOWN_S, GONE_S = 120, 90, 60, 30
+UP_S, EXEC_S, DOWN_S, GONE_S = 400, 300, 200, 120
 SWEEP = "placement sweep --preset xgboost_infer_r150_t100_d6 --window-s 0.05 -o /run/shared/swept"
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 

@@ -13,7 +13,7 @@ from placement import TaskSpec, current_device, placed_remote
 
 LARGE = TaskSpec(flops=4e12, input_bytes=2e7, batch_size=64, parameters=25_000_000, steps=50)
 SMALL = TaskSpec(flops=1e5, input_bytes=1e3, batch_size=1, parameters=100)
-WAIT_S = 60.0
+WAIT_S = 300.0
 
 
 def where() -> tuple[str, str | None, bool]:

@@ -20,7 +20,7 @@ import placement
 
 HERE = Path(__file__).resolve().parent
 ON_PREMISES = HERE.parents[1] / "cluster-on-premises.yaml"
-TIMEOUT_S = 280
+TIMEOUT_S = 800
 
 
 def cluster_for_the_hosts(folder: Path) -> Path:

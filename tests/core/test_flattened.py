@@ -97,7 +97,7 @@ def test_where_placement_is_not_installed_ray_can_say_so() -> None:
     flat = [flattened([7], {}, b"packed"), flattened([], {"x": 1}, b"packed"), flattened([], {}, b"packed")]
     done = subprocess.run(
         [sys.executable, str(WITHOUT_PLACEMENT)], input=pickle.dumps([body()] * 2) + pickle.dumps(flat),
-        capture_output=True, check=True, timeout=300,
+        capture_output=True, check=True, timeout=600,
     )  # fmt: skip
     failed, again, *recovered = done.stdout.decode().splitlines()
     assert failed == again

@@ -113,7 +113,7 @@ def test_a_device_that_did_not_answer_is_recorded_so(tmp_path):
         meter.read()
 
 
-def wait_until(holds, timeout_s=60.0):
+def wait_until(holds, timeout_s=300.0):
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline

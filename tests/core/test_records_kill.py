@@ -15,7 +15,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 def kill_writers(folder, kills, mode="plain"):
     command = [sys.executable, "-W", "ignore", str(PROGRAMS / "killed_writers.py"), str(folder), str(kills), mode]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     return set(json.loads(done.stdout))
 
 

@@ -35,11 +35,11 @@ def test_the_example_is_installed_and_swept(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "source")  # which setuptools writes into
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(tmp_path / "site")]
-    subprocess.run([*pip, str(tmp_path / "source")], check=True, timeout=300)
+    subprocess.run([*pip, str(tmp_path / "source")], check=True, timeout=600)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(PROJECT)])}
     found = subprocess.run(
         [sys.executable, "-c", SWEEP, str(tmp_path / "log")], env=environment, capture_output=True, text=True,
-        check=True, timeout=300,
+        check=True, timeout=600,
     )  # fmt: skip
     rows, functions, off = json.loads(found.stdout)
     assert rows == 6 * 4 * 3 * 2  # presets, configs, CPUs, devices

@@ -27,7 +27,7 @@ def executed(demo_run):
             cell.outputs = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLACEMENT_LOG", str(demo_run.out / "log"))
-        NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     return notebook
 
 
@@ -62,7 +62,7 @@ def test_a_notebook_of_the_paper_s_evaluation_runs_on_a_log(name, made_up_log):
         told = {"LOG": str(made_up_log), "SEEDS": "2", "EPOCHS": "60", "BESIDE": "boosted_trees"}
         for variable, value in told.items():
             patch.setenv(f"PLACEMENT_{variable}", value)
-        NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(FOLDER)}}).execute()
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     assert images(notebook) == PAPER_PLOTS[name]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert str(made_up_log) in "".join(output.get("text", "") for output in outputs)

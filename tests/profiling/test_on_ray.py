@@ -77,7 +77,7 @@ def test_a_sweep_killed_while_it_measures_goes_on(emulated: str, tmp_path: Path)
 
 def test_refit_through_ray_train_writes_a_selector_file(emulated: str, made_up_log: Path, tmp_path: Path) -> None:
     path = tmp_path / "selector.json"
-    done = refit(made_up_log, path, rule=JointThreshold(2.5), options=TrainingOptions(epochs=200), timeout_s=120)
+    done = refit(made_up_log, path, rule=JointThreshold(2.5), options=TrainingOptions(epochs=200), timeout_s=600)
     selector = parse_selector(path.read_bytes())
     assert selector.version == done.selector.version
     assert selector.thresholds.speedup == 2.5

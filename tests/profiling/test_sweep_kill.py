@@ -22,7 +22,7 @@ SWEEPS = Path(__file__).parent / "programs" / "killed_sweeps.py"
 @pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.soak)])
 def test_a_sweep_is_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
     command = [sys.executable, "-W", "ignore", str(SWEEPS), str(tmp_path), str(kills)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     print(told)

@@ -19,7 +19,7 @@ from placement.submission.snapshot_client import caller
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import the tests
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """A machine that does other work needs some seconds for what takes an idle one some milliseconds."""
 LOOKS, LOOK_EVERY_S = 4, 0.3
 

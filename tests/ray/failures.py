@@ -85,10 +85,10 @@ def most_often(rows: list[dict[str, Any]]) -> int:
 def killed_worker(folder: Path) -> dict[str, Any]:
     markers = folder / "died"
     markers.mkdir()
-    results = ray.get([dies_once.remote(x, str(markers)) for x in range(8)], timeout=120)
+    results = ray.get([dies_once.remote(x, str(markers)) for x in range(8)], timeout=600)
     never_again = dies_once.options(max_retries=0).remote(100, str(markers))
     try:
-        ray.get(never_again, timeout=60)
+        ray.get(never_again, timeout=300)
         raised = None
     except ray.exceptions.WorkerCrashedError as error:
         raised = type(error).__name__
@@ -105,10 +105,10 @@ def killed_agent(folder: Path) -> dict[str, Any]:
     before = ray.get([agent.process_id.remote() for agent in agents])
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    after = eventually(lambda: ray.get([agent.process_id.remote() for agent in agents], timeout=30), "no agent back")
+    after = eventually(lambda: ray.get([agent.process_id.remote() for agent in agents], timeout=300), "no agent back")
 
     def metered() -> bool:
-        ray.get([busy.remote(x, 0.3) for x in range(3)], timeout=60)
+        ray.get([busy.remote(x, 0.3) for x in range(3)], timeout=300)
         return any(row["cpu_joules"] for row in rows_of(folder / "log", "busy"))
 
     eventually(metered, "no energy is told any more")
@@ -154,10 +154,10 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     before = rows_told()
     began, marks = time.monotonic(), {}
     refs = [busy.remote(x, 0.02) for x in range(400)]
-    ray.wait(refs, num_returns=60, timeout=60)
+    ray.wait(refs, num_returns=60, timeout=300)
     marks["killed_s"] = round(time.monotonic() - began, 1)
     kill()
-    results = ray.get(refs, timeout=120)
+    results = ray.get(refs, timeout=600)
     marks["results_s"] = round(time.monotonic() - began, 1)
     gone = eventually(lambda: "there" not in placement.status()["nodes"], "the inventory keeps the dead node")
     marks["gone_s"] = round(time.monotonic() - began, 1)
@@ -171,7 +171,7 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     marks["back_s"] = round(time.monotonic() - began, 1)
 
     def on_both() -> bool:
-        return len({node for _, node in ray.get([busy.remote(x, 0.1) for x in range(8)], timeout=60)}) == 2
+        return len({node for _, node in ray.get([busy.remote(x, 0.1) for x in range(8)], timeout=300)}) == 2
 
     rows = rows_of(folder / "log", "busy")
     return {

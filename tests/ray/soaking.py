@@ -71,7 +71,7 @@ def retried(ask: Callable[[], Any], timeout_s: float = 60.0) -> Any:
 
 def told_by(driver: subprocess.Popen[str]) -> dict[str, Any]:
     """What a driver printed; Ray may have said something after it."""
-    lines = driver.communicate(timeout=240)[0].splitlines()
+    lines = driver.communicate(timeout=600)[0].splitlines()
     found: dict[str, Any] = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
     return found
 
@@ -105,8 +105,8 @@ class Soak:
     def watched(self) -> dict[str, int]:
         agent = ray.get_actor(f"agent-{self.cluster.head_node.node_id}", namespace=NAMESPACE)
         return {
-            "actor": ray.get(actor().process_id.remote(), timeout=30),
-            "agent": ray.get(agent.process_id.remote(), timeout=30),
+            "actor": ray.get(actor().process_id.remote(), timeout=300),
+            "agent": ray.get(agent.process_id.remote(), timeout=300),
         }
 
     def kill(self, second: bool) -> None:
@@ -172,7 +172,7 @@ def main(folder: Path, minutes: float) -> None:
             )  # fmt: skip
             soak = Soak(cluster, seconds)
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-            placement.start(log=log, timeout_s=120)
+            placement.start(log=log, timeout_s=600)
             script = str(Path(__file__).with_name("soak_driver.py"))
             drivers = [
                 subprocess.Popen(

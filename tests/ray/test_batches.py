@@ -121,7 +121,7 @@ def test_what_is_in_flight_is_cancelled_when_the_caller_stops(stop: str, tmp_pat
         del results
         gc.collect()
     # After a moment's grace; and Ray tries again after 2 s to cancel what had not begun in its worker.
-    ray.wait(in_flight, num_returns=len(in_flight), timeout=120, fetch_local=False)
+    ray.wait(in_flight, num_returns=len(in_flight), timeout=600, fetch_local=False)
     for ref in in_flight:
         with pytest.raises(ray.exceptions.TaskCancelledError):
             ray.get(ref, timeout=0)

@@ -84,8 +84,8 @@ def test_an_actor_whose_config_has_gone_goes_to_a_spare_one(quiet: None) -> None
     gone = ray.remote(Where).options(**asked | {"label_selector": {"config": "in(gone)"}}).remote()
     placed = placed_remote(Where).options(spec=SMALL, policy=OnB(), num_cpus=0.1).remote()
     try:
-        assert f"in({ray.get(gone.config.remote(), timeout=60)})" == spare["label_selector"]["config"]
-        assert ray.get(placed.config.remote(), timeout=60) == "B"
+        assert f"in({ray.get(gone.config.remote(), timeout=300)})" == spare["label_selector"]["config"]
+        assert ray.get(placed.config.remote(), timeout=300) == "B"
     finally:
         ray.kill(gone)
         ray.kill(placed)
@@ -153,6 +153,6 @@ def test_ray_serve() -> None:
 
     try:
         handle = serve.run(Where.bind(), route_prefix=None)
-        assert handle.remote().result(timeout_s=60) == ("C", 1)
+        assert handle.remote().result(timeout_s=300) == ("C", 1)
     finally:
         serve.shutdown()

@@ -60,7 +60,7 @@ def test_the_actor_is_killed_under_load(log_uri: str) -> None:
             refs = [twice.remote(turn * 100 + i) for i in range(100)]
             sent += refs
             kill_actor()
-            results += ray.get(refs, timeout=60)
+            results += ray.get(refs, timeout=300)
         assert results == [2 * i for i in range(300)]
         status = asked(placement.status)
         assert status["selector"] == "kept"
@@ -80,7 +80,7 @@ def test_a_log_that_vanishes_is_counted_and_told(log_uri: str, tmp_path: Path) -
     before = placement.status()["rows_lost"]
     placement.start(log=blocked / "log")
     try:
-        assert ray.get([thrice.remote(i) for i in range(10)], timeout=60) == [3 * i for i in range(10)]
+        assert ray.get([thrice.remote(i) for i in range(10)], timeout=300) == [3 * i for i in range(10)]
         wait_until(lambda: placement.status()["rows_lost"] >= before + 10, placement.status)
     finally:
         placement.start(log=log_uri)

@@ -16,7 +16,7 @@ def run(script: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
     """What the script prints; it has a cluster of its own."""
     env = {**os.environ, "LOG": str(tmp_path_factory.mktemp("log")), "RAY_USAGE_STATS_ENABLED": "0"}
     script = str(Path(__file__).with_name(script))
-    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     # Ray prints to a driver's stdout too, of an actor that was killed.
     found: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))

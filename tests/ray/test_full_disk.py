@@ -26,7 +26,7 @@ def half(x: int) -> float:
 
 def lost_after_ten_more() -> int:
     """Ten tasks, with right results; how many rows the actor says it has lost once all came."""
-    assert ray.get([half.remote(x) for x in range(10)], timeout=60) == [x / 2 for x in range(10)]
+    assert ray.get([half.remote(x) for x in range(10)], timeout=300) == [x / 2 for x in range(10)]
     return placement.flush(60)["rows_lost"]
 
 

@@ -51,7 +51,7 @@ def test_the_head_is_killed_and_comes_back(store: Any, tmp_path: Path) -> None:
     script = str(Path(__file__).with_name("head_failure.py"))
     with store(tmp_path) as where:
         done = subprocess.run(
-            [sys.executable, script, str(tmp_path)], env=env | where, capture_output=True, text=True, timeout=400
+            [sys.executable, script, str(tmp_path)], env=env | where, capture_output=True, text=True, timeout=600
         )
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))

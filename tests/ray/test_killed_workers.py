@@ -17,7 +17,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 EACH = 25
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 @placed_remote(spec=SPEC, device="cpu", max_retries=3)

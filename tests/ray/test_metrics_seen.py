@@ -17,7 +17,7 @@ def test_metrics_are_seen_in_rays_own_endpoint(tmp_path: Path) -> None:
     env = {
         **os.environ, "LOG": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }  # fmt: skip
-    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     lines: list[str] = found["lines"]

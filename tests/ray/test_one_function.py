@@ -35,7 +35,7 @@ def streamer(box: list[str]) -> Callable[[], Any]:
 
 
 def results(refs: Any) -> Any:
-    return ray.get(next(iter(refs)) if isinstance(refs, ray.ObjectRefGenerator) else refs, timeout=120)
+    return ray.get(next(iter(refs)) if isinstance(refs, ray.ObjectRefGenerator) else refs, timeout=600)
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_a_handle_that_travels_stays_the_function_that_was_sent(changing: None) 
 
     @ray.remote(num_cpus=0)
     def elsewhere(g: Any) -> Any:
-        return ray.get(g.options(device="gpu").remote(), timeout=120)
+        return ray.get(g.options(device="gpu").remote(), timeout=600)
 
-    assert ray.get(elsewhere.remote(f), timeout=120) == (1, ["first"], 1)
+    assert ray.get(elsewhere.remote(f), timeout=600) == (1, ["first"], 1)
 
 
 def worker(seconds: float) -> Callable[[], float]:
@@ -99,6 +99,6 @@ def test_functions_of_one_name_share_no_history() -> None:
 
 def test_the_key_travels_with_the_task() -> None:
     f = placed_remote(spec=SPEC)(worker(0.7))
-    ray.get(f.remote(), timeout=120)
+    ray.get(f.remote(), timeout=600)
     packed = f.handle._plan((), {}).packed
     assert unpack(packed).key == key(f)

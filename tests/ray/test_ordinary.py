@@ -18,7 +18,7 @@ def run(program: str) -> list[str]:
     # As on a user's machine: the session's emulated cluster sets this for its own nodes.
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"}
     command = [sys.executable, str(PROGRAMS / program)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return results(done.stdout)
 

@@ -475,7 +475,7 @@ def cancelling_a_method(remote: Remote) -> Any:
     ref = Async.remote().sleep.remote(began)
     wait_for_file(began)
     ray.cancel(ref)
-    return type(error_of_type(lambda: ray.get(ref, timeout=60))).__name__
+    return type(error_of_type(lambda: ray.get(ref, timeout=300))).__name__
 
 
 @case(ways=FEW)

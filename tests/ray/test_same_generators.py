@@ -217,7 +217,7 @@ def names(remote: Remote) -> Any:
 @case
 def wait_on_a_generator(remote: Remote) -> Any:
     made = remote(counts).remote(2)
-    ready, rest = ray.wait([made], timeout=10)
+    ready, rest = ray.wait([made], timeout=300)
     return len(ready), len(rest), drained(made)
 
 

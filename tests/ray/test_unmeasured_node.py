@@ -12,7 +12,7 @@ from pathlib import Path
 def test_nodes_that_cannot_be_probed_serve_and_nobody_waits_for_them(tmp_path: Path) -> None:
     script = str(Path(__file__).with_name("unmeasured_node.py"))
     env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-    done = subprocess.run([sys.executable, script, str(tmp_path)], env=env, capture_output=True, text=True, timeout=500)
+    done = subprocess.run([sys.executable, script, str(tmp_path)], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     torch, driver = found["torch"], found["pynvml"]

@@ -25,7 +25,7 @@ def outcome(address: str, way: str, **more: str) -> dict[str, Any]:
         environment["PLACEMENT_RAY_API"] = way
     environment |= more
     command = [sys.executable, str(PROGRAM), address]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(results(done.stdout)[-1])
     return found

@@ -62,14 +62,14 @@ def main(folder: Path) -> None:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         cluster.wait_for_nodes()
         plain, placed = ray.remote(total), placed_remote(devices="any")(total)
-        seconds_of(lambda: ray.get(plain.remote([1.0, 2.0, 3.0]), timeout=120))
+        seconds_of(lambda: ray.get(plain.remote([1.0, 2.0, 3.0]), timeout=600))
         found: dict[str, Any] = {"start": seconds_of(lambda: placement.start(node_types={}) and 6.0)}
         for name in ("torch", "pynvml"):
             on_it = placed.options(resources={name: 0.1})
             found[f"first on {name}"] = seconds_of(
-                lambda on_it=on_it: ray.get(on_it.remote([1.0, 2.0, 3.0]), timeout=120)
+                lambda on_it=on_it: ray.get(on_it.remote([1.0, 2.0, 3.0]), timeout=600)
             )
-        found["first anywhere"] = seconds_of(lambda: ray.get(placed.remote([1.0, 2.0, 3.0]), timeout=120))
+        found["first anywhere"] = seconds_of(lambda: ray.get(placed.remote([1.0, 2.0, 3.0]), timeout=600))
         wait_until(lambda: "being probed" not in spec_of("torch").not_measured, 150)
         for name in ("torch", "pynvml"):
             spec = spec_of(name)

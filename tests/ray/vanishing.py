@@ -53,7 +53,7 @@ def main(release: str) -> None:
     wait_until(lambda: any("wait" in line for line in in_use()), "the task does not wait for a GPU")
     cluster.remove_node(nodes["B"])
     Path(release).touch()
-    print("ran on", ray.get(ref, timeout=60))
+    print("ran on", ray.get(ref, timeout=300))
     del blocking
     ray.shutdown()
     cluster.shutdown()

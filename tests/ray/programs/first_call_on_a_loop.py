@@ -49,4 +49,4 @@ class Serves:
 if __name__ == "__main__":
     ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     placed = placed_remote(spec=SPEC)(work)
-    say(json.dumps(ray.get(Serves.remote().calls.remote(placed), timeout=250)))
+    say(json.dumps(ray.get(Serves.remote().calls.remote(placed), timeout=600)))
