@@ -24,8 +24,8 @@ TYPICAL: Mapping[str, float] = {
     # Histograms of boosted trees: some 3e8 updates a second and core, 5e10 on a large GPU.
     "cpu_tree_compute": 120.0,
     "gpu_tree_compute": 375.0,
-    # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), of a part
-    # of a level of boosted trees (the host awaits its sums), of a call.
+    # Seconds of a launch: of an operation, of a layer of a network (threads started and joined; CUDA's queue), of a
+    # step of a level of boosted trees (the host waits for it), and of a call.
     "cpu_launch_s": 5e-6,
     "gpu_launch_s": 15e-6,
     "cpu_tree_launch_s": 5e-6,
