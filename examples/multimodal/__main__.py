@@ -34,6 +34,7 @@ def run(output: Path, data: Path, width: float, epochs: int, address: str | None
     from examples.multimodal.pipeline import Pipeline
     from examples.multimodal.settings import Settings
     from profiling.demo.demo import Stages
+    from profiling.report.batch_rates import batch_rates
     from profiling.terminal import TerminalConsole
     from workloads.datasets import clips
 
@@ -46,7 +47,7 @@ def run(output: Path, data: Path, width: float, epochs: int, address: str | None
         settings = replace(Settings(clips.vocabulary(data), train.labels), width=width, epochs=epochs)
     finished = Pipeline(output, settings, stages).run(train, test, address, configs)
     counts = results.confusion(finished.predictions, train.labels)
-    stages.console.print(results.table("Stages by device", results.device_cells(results.by_device(finished.log))))
+    stages.console.print(results.table("Stages by device", results.device_cells(batch_rates(finished.log))))
     stages.console.print(
         results.table("Right answers", results.accuracy_cells(results.accuracies(finished.predictions)))
     )

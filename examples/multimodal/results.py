@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from profiling.report.batch_rates import BatchRate, batch_rates
 from profiling.report.html_parts import Section, TableCell, badges, fact, page, tile
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from examples.multimodal.pipeline import Finished
 
 TITLE = "Clips, captions and figures: one pipeline on CPUs and GPUs"
 FOOTER = (
-    "measured: timed on the machine itself. emulated: predicted for a node that was not there. Rows a second: of one "
-    "worker while it works. Accuracies are those of clips that the head was not trained on."
+    "measured: timed on the machine itself. emulated: predicted for a node that was not there. Rows a second: from a "
+    "stage's first batch to its last. Accuracies are those of clips that the head was not trained on."
 )
 Cells = Sequence[Sequence[str]]
 
@@ -40,37 +40,20 @@ def confusion(predictions: pa.Table, labels: Sequence[str]) -> list[list[int]]:
     return counts
 
 
-def by_device(log: pa.Table) -> pd.DataFrame:
-    """A row for each stage and device: batches, rows, rows_per_s, joules_per_row (NaN where unknown), and times, the
-    provenance of its seconds.
-    """
-    frame = log.to_pandas()
-    frame["seconds"] = frame["compute_s"].fillna(0) + frame["transfer_s"].fillna(0)
-    frame["joules"] = frame["cpu_joules"].fillna(0) + frame["gpu_joules"]  # a row without the GPU's joules is unknown
-    frame.loc[frame["device"] == "cpu", "joules"] = frame["cpu_joules"]
-    frame["stage"] = frame["function"].str.rpartition(".")[2]
-    rows = []
-    for (stage, device), group in frame.groupby(["stage", "device"]):
-        count = int(group["batch_size"].sum())
-        joules = group["joules"].sum(skipna=False)
-        rows.append({
-            "stage": stage, "device": device, "batches": len(group), "rows": count,
-            "rows_per_s": count / group["seconds"].sum(), "joules_per_row": joules / count,
-            "times": ", ".join(sorted(set(group["time_provenance"].dropna()))),
-        })  # fmt: skip
-    import pandas as pd
-
-    return pd.DataFrame(rows)
-
-
-def device_cells(found: pd.DataFrame) -> Cells:
-    """The cells of `by_device`, the head first."""
-    head = ["stage", "device", "batches", "rows", "rows a second", "joules a row", "times"]
+def device_cells(rates: Iterable[BatchRate]) -> Cells:
+    """The cells of the stages by device, the head first."""
+    head = ["stage", "device", "batches", "rows", "rows a second", "joules a row"]
     return [head, *(
-        [r.stage, r.device.upper(), str(r.batches), str(r.rows), f"{r.rows_per_s:.1f}",
-         "–" if r.joules_per_row != r.joules_per_row else f"{r.joules_per_row:.3g}", r.times]
-        for r in found.itertuples()
+        [stage_of(rate), rate.device.upper(), str(rate.batches), str(rate.rows),
+         "–" if rate.rows_per_s is None else f"{rate.rows_per_s:.1f}",
+         "–" if rate.joules_per_row is None else f"{rate.joules_per_row:.3g}"]
+        for rate in rates
     )]  # fmt: skip
+
+
+def stage_of(rate: BatchRate) -> str:
+    """The name of a stage's function, without its module."""
+    return rate.function.rpartition(".")[2]
 
 
 def accuracy_cells(found: Mapping[str, float]) -> Cells:
@@ -97,13 +80,13 @@ def write_page(
     out: Path, finished: Finished, labels: Sequence[str], synthetic: bool, seconds: Mapping[str, float]
 ) -> Path:
     """Writes report.html; gives its path."""
-    found, right = by_device(finished.log), accuracies(finished.predictions)
-    models = found[found["stage"] != "decode"]
-    on_gpu = models.loc[models["device"] == "gpu", "rows"].sum() / models["rows"].sum()
+    rates, right = batch_rates(finished.log), accuracies(finished.predictions)
+    models = [rate for rate in rates if stage_of(rate) != "decode"]
+    on_gpu = sum(rate.rows for rate in models if rate.device == "gpu") / sum(rate.rows for rate in models)
     counts = finished.log.to_pandas()["time_provenance"].value_counts().to_dict()
     by_label = confusion_cells(confusion(finished.predictions, labels), labels)
     sections = [
-        section("Stages", "A batch goes where it ends sooner at its price.", device_cells(found), badges(times=counts)),
+        section("Stages", "A batch goes where it ends sooner at its price.", device_cells(rates), badges(times=counts)),
         Section("Training", "The first epoch is the stream itself, while clips are decoded.", "", [training(finished)]),
         section("Right answers", "Of each kind of data alone, and of all together.", accuracy_cells(right)),
         section("Answers by label", "A row is a label, a column an answer.", by_label),

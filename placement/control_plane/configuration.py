@@ -15,8 +15,8 @@ from placement.prediction.selector import Selector
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.scheduling.candidates import Policy
 from placement.scheduling.energy_price import price_of_data
-from placement.scheduling.exploration import DEFAULT_SHARE
 from placement.scheduling.policies.registry import policy_of, priced
+from placement.scheduling.trial_budget import DEFAULT_SHARE
 
 DEFAULT_POLICY = "balanced"  # with empty queues it decides as `selector` does
 

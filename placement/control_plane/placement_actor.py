@@ -46,6 +46,7 @@ from placement.prediction.runtime_history import History
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Queue
 from placement.scheduling.policies.registry import name_of
+from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
 
@@ -178,13 +179,13 @@ class PlacementActor:
         report = await self.monitor.report(known, wait_s)
         return report._replace(trials_s=self.trials.left_s(self.configuration.exploration))
 
-    async def sent(self, sent: dict[Queue, tuple[float, float]], trials_s: float = 0.0) -> None:
+    async def sent(self, sent: dict[Queue, tuple[float, float]], trials: TrialSeconds = NO_SECONDS) -> None:
         """Counts the tasks that a caller has sent since its last call: queue -> (slots, slot-seconds).
 
-        trials_s: expected seconds of those of them that try a device.
+        trials: expected costs of those of them that try a device.
         """
         self.monitor.count_sent(sent)
-        self.trials.expect(trials_s)
+        self.trials.expect(trials)
 
     async def gpu_free(self, node_id: str, gb: float) -> None:
         """Takes an agent's report of the memory that other programs leave free on its emptiest GPU, 1e9 bytes."""

@@ -61,7 +61,7 @@ class Update:
 class LoadReport(NamedTuple):
     """The cluster's load. age_s: of the poll, when this was sent.  typical: mean duration of recent tasks, s.
 
-    trials_s: seconds that trials may still take.
+    trials_s: seconds that trials may still cost.
     """
 
     number: int

@@ -14,8 +14,8 @@ from typing import Any, Final
 from placement.errors import SelectorError
 from placement.prediction.estimate import Basis, Estimate, EstimateList, Estimates, Prepared
 from placement.prediction.one_by_one import power_model, prepared
+from placement.prediction.posterior import Slowdown, corrected
 from placement.prediction.power_model import PowerModel
-from placement.prediction.runtime_history import Slowdown, corrected
 from placement.prediction.selector import Selector
 from placement.prediction.selector_checks import REFIT, SCHEMA_VERSION, mapping_of, shortened, version_of
 from placement.spec.joint_threshold import JointThreshold

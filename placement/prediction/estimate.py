@@ -65,6 +65,8 @@ class Estimate:
     extrapolating: the task or the node lies outside what the selector was fitted on.
     source: who says so ("selector", "history").  energy_decides: False where the energy was too uncertain to.
     cpu_basis, gpu_basis: spread and provenance of the seconds and joules on each device.
+    contested_s: seconds on the other device by a challenger on trial that believes in it
+    (`placement.prediction.selector_trial`); None = there is none.
     """
 
     p_gpu: float
@@ -79,6 +81,7 @@ class Estimate:
     energy_decides: bool = True
     cpu_basis: Basis = NO_BASIS
     gpu_basis: Basis = NO_BASIS
+    contested_s: float | None = None
 
     def seconds_on(self, device: Device) -> float | None:
         """Warm seconds of the whole task on a device; None = not known."""
@@ -95,7 +98,7 @@ class Estimate:
 
 def seconds_of_log(log: float) -> float:
     """Seconds, or a ratio, of their logarithm, kept within what no file makes overflow."""
-    return math.exp(min(max(log, -LONGEST_LOG), LONGEST_LOG))
+    return math.exp(log if -LONGEST_LOG < log < LONGEST_LOG else min(max(log, -LONGEST_LOG), LONGEST_LOG))
 
 
 def probability_worth(
@@ -130,13 +133,37 @@ def energy_of(speedup: Spread, power: Spread | None) -> Spread | None:
     return None if power is None else Spread(power.mean - speedup.mean, math.hypot(power.std, speedup.std))
 
 
-class Ratios(NamedTuple):
+class Ratios(Protocol):
     """Logs of a task's seconds on a node, up to a constant that is the task's on all nodes; watts, None = not known."""
+
+    @property
+    def log_cpu(self) -> float:
+        """Of the CPU's seconds."""
+        ...
+
+    @property
+    def log_gpu(self) -> float:
+        """Of the GPU's seconds."""
+        ...
+
+    @property
+    def cpu_watts(self) -> float | None:
+        """Of a run on the CPU."""
+        ...
+
+    @property
+    def gpu_watts(self) -> float | None:
+        """Of a run on the GPU, those of the node's CPU included."""
+        ...
+
+
+class SecondsRatios(NamedTuple):
+    """Ratios of seconds alone."""
 
     log_cpu: float
     log_gpu: float
-    cpu_watts: float | None = None
-    gpu_watts: float | None = None
+    cpu_watts: None = None
+    gpu_watts: None = None
 
 
 class Estimates(Protocol):

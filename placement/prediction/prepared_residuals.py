@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from placement.prediction.data_support import DataSupport
 from placement.prediction.device_rates import rates_of
 from placement.prediction.estimate import (
     CLEAR,
@@ -29,14 +30,7 @@ from placement.prediction.estimate import (
 )
 from placement.prediction.power_model import ASSUMED, PowerModel
 from placement.prediction.prepared_trees import LEAST_CELLS, MOST_ANSWERS, hardware
-from placement.prediction.region_support import RegionSupport
-from placement.prediction.residual_trees import (
-    OF_NODE,
-    POWER_STD,
-    ROOFLINE_ALONE,
-    ResidualTrees,
-    log_power_by_tdp,
-)
+from placement.prediction.residual_trees import OF_NODE, POWER_STD, ROOFLINE_ALONE, ResidualTrees, log_power_by_tdp
 from placement.prediction.roofline import roofline
 from placement.prediction.task_work import BYTES_AN_ELEMENT, Work, work
 from placement.prediction.tree_ensemble import UNKNOWN
@@ -59,8 +53,8 @@ class Belief(NamedTuple):
     """A task on one node, in natural logarithms.
 
     speedup, std: of T_cpu / T_gpu.  power, power_std: of the power ratio.  cpu_shift: correction of the roofline's CPU
-    seconds.  shift: likewise of its speed-up.  support: share of the correction; see `ResidualTrees`.  log_cpu: CPU
-    seconds of a step of the task that stands for the cell.
+    seconds.  shift: likewise of its speed-up.  support: share of the correction; see `ResidualTrees`.
+    log_cpu, log_gpu, cpu_watts, gpu_watts: the Ratios of the task that stands for the cell.
     """
 
     speedup: float
@@ -71,6 +65,9 @@ class Belief(NamedTuple):
     shift: float
     support: float
     log_cpu: float
+    log_gpu: float
+    cpu_watts: float | None
+    gpu_watts: float | None
 
 
 class Cell(NamedTuple):
@@ -98,18 +95,19 @@ class PreparedResiduals:
         self.place = {index: at for at, index in enumerate(self.nodes)}
         chosen = [nodes[i] for i in self.nodes]
         self.rates = [rates_of(node, cpus) for node in chosen]
-        self.watts = [watts.of(node, cpus) for node in chosen]
+        self.copy_byte_s = [rates.network[1].copy_byte_s for rates in self.rates]
+        self.watts, self.power_std = [watts.of(node, cpus) for node in chosen], model.power_std
         self.power = [log_power_by_tdp(node.cpu_tdp_w, node.gpu_tdp_w) for node in chosen]
         self.least_speedup, self.most_energy = math.log(thresholds.speedup), math.log(thresholds.energy_ratio)
         logs = [[math.log(value) if value else None for value in hardware(node, cpus)] for node in chosen]
-        throughputs, emulated = [row[: len(OF_NODE)] for row in logs], [node.emulated for node in chosen]
-        self.supports = RegionSupport(model.regions, throughputs, emulated)
+        self.support = DataSupport(model, [row[: len(OF_NODE)] for row in logs], [node.emulated for node in chosen])
         forest = model.forest
         left = [forest.left({j: UNKNOWN if v is None else v for j, v in enumerate(row)}) for row in logs]
         self.left = np.array(left) if left else np.zeros((0, len(forest.trees)), np.uint32)
-        self.frombuffer, self.size = np.frombuffer, 4 * len(forest.trees)
+        self.frombuffer, self.mask, self.size = np.frombuffer, np.dtype("<u4"), 4 * len(forest.trees)
         self.axes, self.frameworks = model.axes, model.framework_masks
         self.edges = tuple(axis.edges for axis in self.axes)
+        self.middles = tuple(axis.middle for axis in self.axes[:QUANTITIES])
         self.nothing = Cell([None] * self.count, [], {})
         self.cells: dict[tuple[Any, ...], Cell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
@@ -141,11 +139,11 @@ class PreparedResiduals:
     def _answer(self, cell: tuple[Any, ...]) -> Cell:
         """The answer for a cell, which is kept."""
         framework, on_device, doublings, *places = cell
-        flops, batch, parameters, read, kernels = (
-            axis.middle[place] for axis, place in zip(self.axes[:QUANTITIES], places[:QUANTITIES], strict=True)
-        )
-        supports = self.supports(framework, (flops, batch, parameters, read))
-        sums = self._sums(framework, places) if any(max(one) for one in supports) else [NOTHING] * len(self.nodes)
+        flops, batch, parameters, read, kernels = [
+            middle[place] for middle, place in zip(self.middles, places, strict=False)
+        ]
+        supports = self.support(framework, places)
+        sums = self._sums(framework, places) if any(map(any, supports)) else [NOTHING] * len(self.nodes)
         task = work(flops, read, parameters, batch, kernels, framework, bool(on_device))
         copied = 0.0 if on_device else BYTES_AN_ELEMENT * (parameters or 0.0) * (1.0 - 2.0 ** (1 - doublings))
         beliefs = [self._belief(task, at, sums[at], *supports[at], copied) for at in range(len(self.nodes))]
@@ -163,32 +161,33 @@ class PreparedResiduals:
         left = self.frameworks[None] if left is None else left
         for axis, place in zip(self.axes, places, strict=True):
             left &= axis.left[place]
-        masks = self.frombuffer(left.to_bytes(self.size, "little"), "<u4")
+        masks = self.frombuffer(left.to_bytes(self.size, "little"), self.mask)
         return self.model.forest.sums(self.left & masks).tolist()
 
     def _belief(
         self, task: Work, at: int, sums: Sequence[float], supported: float, powered: float, copied: float
     ) -> Belief:
         """copied: bytes of parameters that a step of one-step tasks copies, and a step of this task does not."""
-        prior = roofline(task, self.rates[at])
+        log_cpu, log_speedup, std = roofline(task, self.rates[at])
         shift, cpu_shift, log_variance, power = sums
         learned = 0.0 if task.host_only else supported  # such work has one time, whatever is learned about it
         shift *= learned
+        cpu_shift *= supported
         if copied:
-            log_gpu = prior.log_cpu - prior.log_speedup
-            shift += _without_copies(
-                log_gpu, log_gpu + supported * cpu_shift - shift, copied * self.rates[at].network[1].copy_byte_s
-            )
-        variance = (1.0 - learned) * prior.std**2
+            log_gpu = log_cpu - log_speedup
+            shift += _without_copies(log_gpu, log_gpu + cpu_shift - shift, copied * self.copy_byte_s[at])
+        variance = (1.0 - learned) * std * std
         if learned:
             variance += learned * math.exp(min(log_variance, LARGEST_LOG_VARIANCE))
         of_power, power_std = self.power[at], POWER_STD
-        if self.model.power_std is not None:
+        if self.power_std is not None:
             of_power += powered * power
-            power_std = powered * self.model.power_std + (1.0 - powered) * POWER_STD
+            power_std = powered * self.power_std + (1.0 - powered) * POWER_STD
+        log_cpu += cpu_shift
+        speedup, watts = log_speedup + shift, self.watts[at].cpu
         return Belief(
-            prior.log_speedup + shift, max(LEAST_STD, math.sqrt(variance)), of_power, power_std, supported * cpu_shift,
-            shift, supported, prior.log_cpu + supported * cpu_shift,
+            speedup, max(LEAST_STD, math.sqrt(variance)), of_power, power_std, cpu_shift, shift, supported,
+            log_cpu, log_cpu - speedup, watts, None if watts is None else watts * seconds_of_log(of_power),
         )  # fmt: skip
 
     def worth(self, belief: Belief, log_slower: float = 0.0, log_hungrier: float = 0.0) -> float:
@@ -222,19 +221,20 @@ class ResidualEstimates:
         """The cell's; None where nothing is known of the task."""
         return self._cell.choices if self._cell.beliefs else None
 
-    def ratios(self) -> list[Ratios | None]:
+    def ratios(self) -> Sequence[Ratios | None]:
         """The seconds and watts on each node, of the task that stands for the cell."""
-        prepared = self._prepared
+        prepared, beliefs = self._prepared, self._cell.beliefs
+        if len(beliefs) == prepared.count:
+            return beliefs
         found: list[Ratios | None] = [None] * prepared.count
-        for index, watts, belief in zip(prepared.nodes, prepared.watts, self._cell.beliefs, strict=False):
-            gpu = None if watts.cpu is None else watts.cpu * seconds_of_log(belief.power)
-            found[index] = Ratios(belief.log_cpu, belief.log_cpu - belief.speedup, watts.cpu, gpu)
+        for index, belief in zip(prepared.nodes, beliefs, strict=False):
+            found[index] = belief
         return found
 
     def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:
         """P(GPU) of a node against another CPU than its own, which takes less time and energy by these factors."""
         prepared = self._prepared
-        return prepared.worth(self.belief(prepared.place[index]), log_slower, log_hungrier)
+        return prepared.worth(self._cell.beliefs[prepared.place[index]], log_slower, log_hungrier)
 
     def belief(self, at: int) -> Belief:
         """The belief at a place among the nodes with a GPU."""

@@ -18,6 +18,7 @@ from placement.prediction.estimate import (
     Basis,
     Estimate,
     Ratios,
+    SecondsRatios,
     Spread,
     doubts_of,
     energy_of,
@@ -184,7 +185,7 @@ class TreeEstimates:
             if gflops is None:
                 return None
             cpu = one[2] - gflops
-            found[index] = Ratios(cpu, cpu - one[0])
+            found[index] = SecondsRatios(cpu, cpu - one[0])
         return found
 
     def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:

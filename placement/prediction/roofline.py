@@ -9,7 +9,7 @@ is that of the coefficients, each by its share of the time. Plain Python: a node
 
 from __future__ import annotations
 
-import math
+from math import log, sqrt
 from typing import NamedTuple
 
 from placement.prediction.device_rates import KINDS, NodeRates, rates_of
@@ -22,6 +22,7 @@ LAUNCH_STD, COPY_STD = 0.3, 0.5
 SHARED_LAUNCH = 1.6
 """Twice the correlation of what launches cost on both devices: one thread of the same framework dispatches them."""
 HOST_ONLY_STD = 0.1
+LAUNCH_VARIANCE, COPY_VARIANCE = LAUNCH_STD**2, COPY_STD**2
 LAUNCH_BUSY = 0.3
 """Share of a launch in which the GPU runs something: a kernel of no work lasts some 3 of the 10 us of its launch."""
 
@@ -72,33 +73,41 @@ class Roofline(NamedTuple):
 
 
 def roofline(task: Work, node: NodeRates) -> Roofline:
-    """The seconds of a step by the roofline, integrated over the cases of the work."""
+    """The seconds of a step by the roofline, integrated over the cases of the work.
+
+    `parts` is written out: a new size takes it a dozen times, and a call costs as much as the sum.
+    """
     kind, flops, cases, copied, host_only = task
-    cpu, of_gpu = node[KINDS[kind]]
-    flop_s, byte_s, launch_s, call_s, _, _, stds = cpu
-    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _ = of_gpu
+    cpu, gpu = node[KINDS[kind]]
+    flop_s, byte_s, launch_s, call_s, _, _, (compute_std, memory_std, level) = cpu
+    gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s, copy_byte_s, copy_s, _ = gpu
+    compute, gpu_compute = flops * flop_s, flops * gpu_flop_s
     copying = 0.0 if copied is None else copied * copy_byte_s + copy_s
-    log_cpu = mean = square = variance = 0.0
+    # Of the variance the sums over the cases are made here, some still without the variance of their coefficient.
+    log_cpu = mean = square = of_work = of_copying = of_launches = 0.0
     for weight, launches, moved in cases:
-        compute, memory, launch = parts(flops, moved, launches, flop_s, byte_s, launch_s, call_s)
+        memory, launch = moved * byte_s, launches * launch_s + call_s
         seconds = compute + memory + launch
-        log_seconds = math.log(seconds)
+        log_seconds = log(seconds)
         log_cpu += weight * log_seconds
         if host_only:
-            variance += weight * HOST_ONLY_STD**2
             continue
-        gpu = parts(flops, moved, launches, gpu_flop_s, gpu_byte_s, gpu_launch_s, gpu_call_s)
-        gpu_compute, gpu_memory, gpu_launch = gpu
+        gpu_memory, gpu_launch = moved * gpu_byte_s, launches * gpu_launch_s + gpu_call_s
         gpu_seconds = gpu_compute + gpu_memory + gpu_launch + copying
-        speedup = log_seconds - math.log(gpu_seconds)
-        mean += weight * speedup
-        square += weight * speedup * speedup
-        compute_std, memory_std, level = stds
-        of_work = (compute_std * compute + memory_std * memory) / seconds
-        on_gpu = (compute_std * gpu_compute + memory_std * gpu_memory) / gpu_seconds
-        of_launch, gpu_of_launch = launch / seconds, gpu_launch / gpu_seconds
-        variance += weight * (
-            of_work * of_work + on_gpu * on_gpu + level * level + (COPY_STD * copying / gpu_seconds) ** 2
-            + LAUNCH_STD**2 * (of_launch**2 + gpu_of_launch**2 - SHARED_LAUNCH * of_launch * gpu_of_launch)
-        )  # fmt: skip
-    return Roofline(log_cpu, mean, math.sqrt(variance + max(0.0, square - mean * mean)))
+        speedup = log_seconds - log(gpu_seconds)
+        weighted = weight * speedup
+        mean += weighted
+        square += weighted * speedup
+        launch /= seconds
+        gpu_launch /= gpu_seconds
+        of_launches += weight * (launch * launch + gpu_launch * gpu_launch - SHARED_LAUNCH * launch * gpu_launch)
+        spread = (compute_std * compute + memory_std * memory) / seconds
+        gpu_spread = (compute_std * gpu_compute + memory_std * gpu_memory) / gpu_seconds
+        of_work += weight * (spread * spread + gpu_spread * gpu_spread)
+        of_copying += weight / (gpu_seconds * gpu_seconds)
+    if host_only:
+        return Roofline(log_cpu, 0.0, HOST_ONLY_STD)
+    variance = (
+        of_work + level * level + LAUNCH_VARIANCE * of_launches + COPY_VARIANCE * copying * copying * of_copying
+    )  # fmt: skip
+    return Roofline(log_cpu, mean, sqrt(variance + max(0.0, square - mean * mean)))

@@ -79,12 +79,13 @@ def doubted(champion: Estimate | None, challenger: Estimate | None) -> Estimate 
         return champion
     before, mixed = champion.p_gpu, (1 - SHARE) * champion.p_gpu + SHARE * challenger.p_gpu
     p_gpu = max(mixed, 0.5 + NEAREST) if before >= 0.5 else min(mixed, 0.5 - NEAREST)
+    theirs_s = challenger.seconds_on("gpu" if before < 0.5 else "cpu")
     if abs(p_gpu - 0.5) >= abs(before - 0.5):
-        return champion
+        return replace(champion, contested_s=theirs_s)
     sure = min(max(before, SUREST), 1 - SUREST)
     factor = STANDARD.inv_cdf(sure) / STANDARD.inv_cdf(p_gpu)
     return replace(
-        champion, p_gpu=p_gpu, speedup=_wider(champion.speedup, factor),
+        champion, contested_s=theirs_s, p_gpu=p_gpu, speedup=_wider(champion.speedup, factor),
         energy_ratio=_wider(champion.energy_ratio, factor), cpu_basis=_less_sure(champion.cpu_basis, factor),
         gpu_basis=_less_sure(champion.gpu_basis, factor),
     )  # fmt: skip

@@ -78,9 +78,9 @@ def work(
     kernels: float | None, framework: str | None, inputs_on_device: bool,
 ) -> Work:  # fmt: skip
     """The work of a step by its quantities; None or 0 = unknown."""
-    flops, input_bytes, parameters, batch_size, kernels = (
+    flops, input_bytes, parameters, batch_size, kernels = [
         min(float(value), LARGEST) if value else None for value in (flops, input_bytes, parameters, batch_size, kernels)
-    )
+    ]
     read = input_bytes or _guessed_input(flops or 0.0, batch_size or 1.0, framework in TREES)
     elements = max(read / BYTES_AN_ELEMENT, 1.0)
     counted = flops is not None

@@ -1,7 +1,7 @@
 """Costs of a task on each device of each group of nodes: seconds, and joules priced in seconds. Pure.
 
 Seconds that are not known: of the one device from the other's and the speed-up, which a bare P(GPU) implies as
-`placement.prediction.runtime_history.prior_spread` has it; of one kind of node from the others' (their geometric mean).
+`placement.prediction.posterior.prior_spread` has it; of one kind of node from the others' (their geometric mean).
 Joules that are not known of one kind of node: the others' watts, likewise. Where a device's joules are known on no kind
 of node, none count.
 """
@@ -12,12 +12,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from placement.prediction.runtime_history import prior_spread
-from placement.scheduling.candidates import THRESHOLDS, CandidateSet, Queue, Tiers
+from placement.prediction.posterior import prior_spread
+from placement.scheduling.candidate_set import THRESHOLDS, CandidateSet
+from placement.scheduling.candidates import Queue, Tiers
 from placement.scheduling.energy_price import SECONDS_PER_JOULE as SECONDS_PER_JOULE
 from placement.spec.task import Device
 
-SAME = 1.01  # costs that differ by less are of nodes alike, of which history has seen some
+SAME = 1.01  # seconds, joules and costs that differ by less are of nodes alike, of which history has seen some
 
 
 class Option(NamedTuple):
@@ -65,10 +66,17 @@ class Places(NamedTuple):
         )
 
     def alike(self, place: int) -> list[int]:
-        """Indices of the places on the same device whose costs differ by no more than SAME, this place included."""
-        costs = self.costs
-        cost, same = costs[place], range(self.cpus) if place < self.cpus else range(self.cpus, len(costs))
-        return [i for i in same if costs[i] <= SAME * cost and cost <= SAME * costs[i]]
+        """Indices of the places on the same device whose seconds and whose joules differ by no more than SAME.
+
+        This place is among them. Costs alone would be alike by chance: a slower node that draws less, at some price.
+        """
+        seconds, joules = self.seconds[place], self.joules[place]
+        same = range(self.cpus) if place < self.cpus else range(self.cpus, len(self.seconds))
+        return [i for i in same if _alike(self.seconds[i], seconds) and _alike(self.joules[i], joules)]
+
+
+def _alike(one: float, other: float) -> bool:
+    return one <= SAME * other and other <= SAME * one
 
 
 def options_of(found: CandidateSet) -> list[Option] | None:
@@ -121,13 +129,29 @@ def geometric_mean(values: Sequence[float]) -> float | None:
     return math.exp(sum(math.log(max(v, 1e-9)) for v in values) / len(values)) if values else None
 
 
-def tiers_of(options: Iterable[Option]) -> Tiers:
-    """The configs of some options of one device by cost: the cheapest first, those within SAME of it beside it."""
+def tiers_of(found: CandidateSet, device: Device, costs: Iterable[tuple[float, int]]) -> Tiers:
+    """The configs of some groups on a device by cost: the cheapest first, those within SAME of it beside it.
+
+    costs: (cost, group). The tiers of an order of groups are kept with the candidates.
+    """
+    order: list[int] = []  # ~group where it begins a tier
+    least = -1.0
+    for cost, group in sorted(costs):
+        if order and cost <= SAME * least:
+            order.append(group)
+        else:
+            order.append(~group)
+            least = cost
+    key = (device, *order)
+    tiers: Tiers | None = found.memo.get(key)
+    return found.keep(key, _tiers(found, device, order)) if tiers is None else tiers
+
+
+def _tiers(found: CandidateSet, device: Device, order: Sequence[int]) -> Tiers:
     tiers: list[list[str]] = []
-    least = math.inf
-    for option in sorted(options, key=lambda option: (option.cost, min(option.configs))):
-        if not tiers or option.cost > SAME * least:
+    for group in order:
+        if group < 0:
             tiers.append([])
-            least = option.cost
-        tiers[-1] += option.configs
+        one = found.groups[max(group, ~group)]
+        tiers[-1] += one.gpu if device == "gpu" else one.cpu
     return tuple([tuple(sorted(tier)) for tier in tiers])

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Choice, Comparison, Policy, Tiers, has
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Choice, Comparison, Policy, Tiers, has
 from placement.scheduling.exploration import cold_start_trial, drawn, explored
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.gpu_share import GpuShare
 from placement.scheduling.policies.registry import name_of
 from placement.scheduling.snapshot import Snapshot
+from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.task import Device, TaskSpec
 
 AWAITS_NODE = "awaits_node"
@@ -38,7 +40,7 @@ class Decision:
     to keep the whole of it, 0-1.  wait_s, seconds: expected before and for the run, where the policy looked at
     them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
     compared, where something would have to be waited for.  gpu_price, joules: as in `Choice`; whoever sends the task
-    takes them over (`Backlog.enqueue`).  trial_s: as in `Choice`; whoever sends the task charges it to
+    takes them over (`Backlog.enqueue`).  trial: as in `Choice`; whoever sends the task charges it to
     `Snapshot.trials`.
     """
 
@@ -60,7 +62,7 @@ class Decision:
     weighed: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
-    trial_s: float = 0.0
+    trial: TrialSeconds = NO_SECONDS
     joules: float | None = None
 
 
@@ -141,7 +143,7 @@ def _decision(
         device, configs[0] if configs else None, configs, limits.cpus[device], gpus,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, share and share.busy, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed, choice.gpu_price, choice.tiers, choice.trial_s, choice.joules,
+        choice.weighed, choice.gpu_price, choice.tiers, choice.trial, choice.joules,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from placement.prediction.runtime_history import Key, RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Policy
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Policy
 from placement.scheduling.decision import Decision, decide_among
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.snapshot import Snapshot

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from placement.prediction.estimate import NO_BASIS, Estimate
 from placement.prediction.runtime_history import RunHistory, size_of
-from placement.scheduling.candidates import CandidateSet, Policy, has
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Policy, has
 from placement.scheduling.considered import Considered as Considered
 from placement.scheduling.cost_model import options_of, seconds_of
 from placement.scheduling.decision import Decision, decide

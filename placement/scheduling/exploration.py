@@ -4,8 +4,12 @@
               task makes it the better one. For a policy that reads the threshold (`selector`) that is the probability
               of the threshold's other outcome, for one that compares costs (`balanced`, `min_time`, ...) that of a
               normal difference of logarithms.
-    where     on idle devices only
-    how much  `TrialBudget`: the seconds of trials are at most a share of all device seconds
+    where     where both devices idle: a trial then takes no more than its own seconds, and what it tells of the task is
+              not what it tells of the queues (`profiling.learning_loop.queue_coupling`)
+    how much  `TrialBudget`: what trials cost beyond the runs in whose place they are is at most a share of all device
+              seconds; a second of GPU counts as many seconds of CPU as the rule's least speed-up
+    first     what a challenger on trial would send elsewhere (`Estimate.contested_s`), then work that has hardly run on
+              that kind of node yet; a trial leaves a RESERVE for what comes before it
 
 The propensity of the device taken follows in closed form: it is exact for the estimates, the queues and the budget at
 that moment, which are all that the draw depends on.
@@ -19,67 +23,46 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
-from placement.prediction.runtime_history import PRIOR_STD, RunHistory
-from placement.scheduling.candidates import CandidateSet, Choice, Policy, Waits, has
+from placement.prediction.estimate import Estimate
+from placement.prediction.posterior import PRIOR_STD
+from placement.prediction.runtime_history import RunHistory
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Choice, Policy, Waits, has
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, stale
+from placement.scheduling.trial_budget import TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device
 
-DEFAULT_SHARE = 0.01
-"""Share of all device seconds that trials may take."""
+RESERVE, RESERVE_OF_NEW = 20.0, 3.0
+"""A trial leaves a budget for so many more: for work, and for kinds of node, that are yet to come, and challengers."""
 LEAST_PROBABILITY = 0.02
 """A device that is better with less than this probability is not tried: no row of the log weighs more than 50."""
+NEW_RUNS = 3
+"""Work that has run less often on a kind of node is new there."""
 MOST_PROBABILITY = 0.5
 """A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
 STANDARD = NormalDist()
 OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
 
-class TrialBudget:
-    """The device seconds that trials may still take, as far as this driver knows.
-
-    explores_known: tasks that the estimates know are explored too; else cold starts alone.  granted_s: of the placement
-    actor's last report.  spent_s: expected seconds of all trials that this driver has sent.
-    """
-
-    __slots__ = ("_counted_s", "_told_before_s", "_told_s", "explores_known", "granted_s", "spent_s")
-
-    def __init__(self, granted_s: float = 0.0, *, explores_known: bool = False) -> None:
-        self.granted_s, self.explores_known = granted_s, explores_known
-        self.spent_s = self._told_s = self._told_before_s = self._counted_s = 0.0
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left: those granted, less the trials that the grant does not count yet."""
-        return self.granted_s - (self.spent_s - self._counted_s)
-
-    def spend(self, seconds: float) -> None:
-        """Counts a trial that is sent now, by its expected seconds."""
-        self.spent_s += seconds
-
-    def untold(self) -> float:
-        """Seconds of the trials sent since the last call, to be told to the placement actor."""
-        told, self._told_s = self._told_s, self.spent_s
-        return self._told_s - told
-
-    def renew(self, granted_s: float) -> None:
-        """Takes over a report. Trials told since the report before may not be counted in it: they stay subtracted."""
-        self.granted_s, self._counted_s, self._told_before_s = granted_s, self._told_before_s, self._told_s
-
-
 class Trial(NamedTuple):
     """A device that could be tried. configs: idle ones, of nodes alike.
 
-    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  expected_s: the mean
-    of the belief about them, which is charged to the budget.
+    probability: of the draw that takes it.  seconds: of the run as estimated, None = not known.  costs: by the mean of
+    the belief about them, which is charged to the budget.  reserve: so many more trials that the budget must have left.
     """
 
     device: Device
     configs: tuple[str, ...]
     probability: float
     seconds: float | None
-    expected_s: float
+    costs: TrialSeconds
+    reserve: float = 0.0
+
+    def fits(self, left_s: float) -> bool:
+        """Whether a budget has room for it."""
+        return self.costs.excess_s * (1.0 + self.reserve) <= left_s
 
 
 def explored(
@@ -96,25 +79,25 @@ def explored(
 
 def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget, chance: Callable[[], float]) -> Choice:
     """The choice, or the trial with its probability, where the budget has room for it. reason: of the trial."""
-    if trial is None or trial.probability < LEAST_PROBABILITY or trial.expected_s > budget.left_s:
+    if trial is None or trial.probability < LEAST_PROBABILITY or not trial.fits(budget.left_s):
         return choice
     if chance() >= trial.probability:
         return replace(choice, propensity=1.0 - trial.probability)
     return Choice(
         trial.device, trial.configs, reason, choice.probability, trial.probability, 0.0, trial.seconds,
-        gpu_price=choice.gpu_price, trial_s=trial.expected_s,
+        gpu_price=choice.gpu_price, trial=trial.costs,
     )  # fmt: skip
 
 
 def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | None:
-    """The trial of the other device; None where no idle one could pay."""
+    """The trial of the other device; None where it could not pay, or where one of the two has a queue."""
     device = OTHER[choice.device]
     if has(policy, "ignores_queues") and threshold_probability(choice, device) < LEAST_PROBABILITY:
         return None
     options = _options(found, policy)
     own = [one for one in options if one.device == choice.device and not set(one.configs).isdisjoint(choice.configs)]
     idle = [one for option in options if option.device == device and (one := _idle(option, found.waits)).configs]
-    if not idle or not own:
+    if not idle or not own or not _idle(own[0], found.waits).configs:
         return None
     taken, best = own[0], idle[0]
     std = _log_cost_std(found, taken, best)
@@ -122,9 +105,34 @@ def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | Non
         probability = threshold_probability(choice, device)
     else:
         probability = cheaper_probability(choice, taken, best, std)
+    estimate = found.estimate(best.group)
     return Trial(
-        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds, best.seconds * math.exp(0.5 * std * std)
-    )
+        device, best.configs, min(probability, MOST_PROBABILITY), best.seconds,
+        trial_seconds(device, expected_s(best.seconds, std, estimate), taken.seconds, found.thresholds),
+        reserve_of(estimate),
+    )  # fmt: skip
+
+
+def expected_s(seconds: float, std: float, estimate: Estimate | None) -> float:
+    """The mean of the belief about a trial's seconds; of both beliefs, where a challenger has another.
+
+    seconds, std: by the selector in service, the latter of their logarithm.
+    """
+    own = seconds * math.exp(0.5 * std * std)
+    return own if estimate is None or estimate.contested_s is None else 0.5 * (own + estimate.contested_s)
+
+
+def reserve_of(estimate: Estimate | None) -> float:
+    """The trials that a budget must have left beside one of such a task."""
+    if estimate is None or estimate.contested_s is not None:
+        return 0.0
+    return RESERVE_OF_NEW if estimate.cpu_basis.runs + estimate.gpu_basis.runs < NEW_RUNS else RESERVE
+
+
+def trial_seconds(device: Device, expected_s: float, replaced_s: float, rule: JointThreshold) -> TrialSeconds:
+    """The costs of a run on a device in place of one on the other device, which was expected to take `replaced_s`."""
+    rates = {"cpu": 1.0, "gpu": rule.speedup}
+    return TrialSeconds(expected_s, max(0.0, rates[device] * expected_s - rates[OTHER[device]] * replaced_s))
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
@@ -138,7 +146,8 @@ def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThr
         return None
     seconds = sum(mean * runs for mean, runs in timed if mean) / sum(runs for _, runs in timed)
     probability = STANDARD.cdf(-math.log(thresholds.speedup) / PRIOR_STD)
-    return Trial("gpu", configs, probability, None, seconds * math.exp(0.5 * PRIOR_STD**2))
+    costs = trial_seconds("gpu", seconds * math.exp(0.5 * PRIOR_STD**2), seconds, thresholds)
+    return Trial("gpu", configs, probability, None, costs)
 
 
 def idle_of(configs: Iterable[str], device: Device, waits: Waits | None) -> tuple[str, ...]:

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Protocol, cast
 
 from placement.prediction.estimate import Estimate, Ratios, Spread, probability_worth
-from placement.prediction.runtime_history import prior_spread
-from placement.scheduling.candidates import CandidateSet
+from placement.prediction.posterior import prior_spread
+from placement.scheduling.candidate_set import CandidateSet
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, seconds_of
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device
+
+LOG_CPU = attrgetter("log_cpu")
 
 
 class RatioEstimates(Protocol):
     """Estimates that tell the ratios between nodes without making an Estimate of each."""
 
     def ratios(self) -> Sequence[Ratios | None] | None:
-        """The ratios on each node; None where they are not known."""
+        """The ratios on each node, None where nothing is known of it; None where they are not known of any."""
         ...
 
     def p_against(self, index: int, log_slower: float, log_hungrier: float, /) -> float:
@@ -31,49 +34,47 @@ class RatioEstimates(Protocol):
         ...
 
 
-def relative_options(found: CandidateSet) -> tuple[list[Option], Sequence[Ratios | None]] | None:
-    """Options whose costs are right up to a factor, with the ratios they are of; None where the estimates tell none.
+def ratios_of(found: CandidateSet) -> list[Ratios] | None:
+    """The ratios of each group of candidates for both devices; None where the estimates do not tell them all.
 
     An Estimate of each node takes some 5 us, which is more than a decision may.
     """
-    ratios_of = getattr(found.estimates, "ratios", None)
-    ratios = ratios_of() if ratios_of is not None and found.gpu and found.cpu_configs else None
+    tell = getattr(found.estimates, "ratios", None)
+    ratios = tell() if tell is not None and found.gpu and found.cpu_configs else None
     if ratios is None:
         return None
-    gpu, options = set(found.gpu), []
-    priced = all(one is None or one.gpu_watts is not None for one in ratios)
-    for i, group in enumerate(found.groups):
-        known = None if group.estimated is None else ratios[group.estimated]
-        if known is None:
-            return None
-        if group.cpu:
-            options.append(_relative("cpu", group.cpu, known.log_cpu, known.cpu_watts if priced else None, i))
-        if i in gpu:
-            options.append(_relative("gpu", group.gpu, known.log_gpu, known.gpu_watts if priced else None, i))
-    return options, ratios
+    told = [None if group.estimated is None else ratios[group.estimated] for group in found.groups]
+    return None if None in told else cast(list[Ratios], told)
 
 
-def _relative(device: Device, configs: tuple[str, ...], log_s: float, watts: float | None, group: int) -> Option:
-    seconds = math.exp(log_s)
-    joules = seconds * (watts or 0.0)
-    return Option(device, configs, seconds, joules, seconds + SECONDS_PER_JOULE * joules, group)
+def relative_costs(found: CandidateSet, ratios: Sequence[Ratios], device: Device) -> list[tuple[float, int]]:
+    """(cost, group) of the candidates on a device, right up to a factor. ratios: of each group."""
+    at = found.gpu if device == "gpu" else [i for i, group in enumerate(found.groups) if group.cpu]
+    watts = [(one.gpu_watts if device == "gpu" else one.cpu_watts) or 0.0 for one in ratios]
+    if any(one.gpu_watts is None for one in ratios):
+        watts = [0.0] * len(ratios)
+    return [
+        (
+            math.exp(ratios[i].log_gpu if device == "gpu" else ratios[i].log_cpu)
+            * (1.0 + SECONDS_PER_JOULE * watts[i]),
+            i,
+        )
+        for i in at
+    ]
 
 
-def against_by_ratios(
-    found: CandidateSet, options: Sequence[Option], ratios: Sequence[Ratios | None]
-) -> list[tuple[float, int]]:
-    """The result of against_fastest_cpu, of the relative options of these ratios."""
-    estimates = cast(RatioEstimates, found.estimates)
-    fastest = min((option for option in options if option.device == "cpu"), key=lambda option: option.seconds)
-    least, watts, known = math.log(fastest.seconds), fastest.joules / fastest.seconds, []
-    for p_gpu, group in found.known():
-        index = found.groups[group].estimated
-        own = None if index is None else ratios[index]
-        if index is not None and own is not None and own.log_cpu != least:
-            slower = own.log_cpu - least
-            hungrier = slower + (math.log(own.cpu_watts / watts) if watts and own.cpu_watts else 0.0)
-            p_gpu = estimates.p_against(index, slower, hungrier)
-        known.append((p_gpu, group))
+def against_by_ratios(found: CandidateSet, ratios: Sequence[Ratios]) -> list[tuple[float, int]]:
+    """The result of against_fastest_cpu, by the ratios of each group."""
+    estimates, groups = cast(RatioEstimates, found.estimates), found.groups
+    fastest = min([own for own, group in zip(ratios, groups, strict=True) if group.cpu], key=LOG_CPU)
+    least, watts, known = fastest.log_cpu, fastest.cpu_watts, []
+    for group in found.gpu:
+        own, slower, hungrier = ratios[group], 0.0, 0.0
+        if own.log_cpu != least:
+            slower = hungrier = own.log_cpu - least
+            if watts and own.cpu_watts:
+                hungrier += math.log(own.cpu_watts / watts)
+        known.append((estimates.p_against(groups[group].estimated, slower, hungrier), group))  # type: ignore[arg-type]
     return known
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from placement.prediction.estimate import Estimate, EstimateList, Estimates
 from placement.prediction.one_by_one import SingleNodeSelector, interference_model, power_model, prepared
-from placement.prediction.runtime_history import RunHistory, Slowdown, corrected, posterior, slowdown_of
+from placement.prediction.posterior import Slowdown, corrected, posterior, slowdown_of
+from placement.prediction.runtime_history import RunHistory
 from placement.prediction.timings import Timings
-from placement.scheduling.candidates import Candidate, CandidateSet, NodeGroup, Waits, node_group
+from placement.scheduling.candidate_set import CandidateSet, NodeGroup, node_group
+from placement.scheduling.candidates import Candidate, Waits
 from placement.scheduling.gpu_share import gpu_share
 from placement.scheduling.queue_model import Backlog
 from placement.scheduling.sized_waits import waits_under
@@ -120,7 +123,7 @@ class CandidateTable:
         nodes = tuple(group[0].spec for group in groups if group[0].grants_gpus)
         self.prior = prepared(selector, nodes, limits.cpus["cpu"])
         self.power = power_model(selector)
-        self.memo: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self.memo: dict[tuple[Any, ...], Any] = {}
 
     def _group(self, kinds: Sequence[NodeKind], estimated: int | None) -> NodeGroup:
         names = [kind.spec.config for kind in kinds]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from placement.prediction.runtime_history import History
 from placement.prediction.selector import Selector
 from placement.scheduling.candidates import Policy, Waits
-from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.feasibility import CandidateTable
 from placement.scheduling.feasibility import Limits as Limits
 from placement.scheduling.policies.selector_policy import SelectorPolicy
+from placement.scheduling.trial_budget import TrialBudget
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory
 

@@ -12,7 +12,8 @@ from copy import copy, deepcopy
 from dataclasses import replace
 
 from placement.prediction.runtime_history import RunHistory
-from placement.scheduling.candidates import CandidateSet, Policy, Queue, Waits, has
+from placement.scheduling.candidate_set import CandidateSet
+from placement.scheduling.candidates import Policy, Queue, Waits, has
 from placement.scheduling.decision import Decision, decide_among
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import NAMES as NAMES_OF_POLICIES

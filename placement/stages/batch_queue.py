@@ -5,7 +5,8 @@ CPU takes a batch only where that shortens the stage: where it ends the batch be
 the stage is in full flow, all the CPUs together add a share worth having to what the GPUs do, and the stage has run
 for as long as the batch would take there. How much more will come is not known; a stage is expected to last as long
 again as it has lasted, so that a short one does not end by waiting for a CPU. At the end of the flow a GPU without work
-runs a batch again that a CPU will need much longer for (a backup run, as MapReduce has them); the first result counts.
+runs a batch again that a CPU will need much longer for, or that another GPU is long overdue with, since its data does
+not come, say (a backup run, as MapReduce has them); the first result counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from placement.scheduling.policies.map_order import OTHER
@@ -28,17 +30,19 @@ LATEST = 0.2
 BACKUP_GAIN = 2.0
 """A backup run must be expected to take less than the rest of the first run by this factor."""
 OVERDUE = 0.25
-"""A run that has taken longer than expected takes this share of its time longer yet: CPUs differ by such factors."""
+"""A run that has taken longer than expected takes this share of its time longer yet: devices differ by such factors."""
 SHORTEST_BACKUP_S = 0.2
 ALIKE = 0.1
 """Step of a logarithm of a gain: batches of one step are alike."""
+NEAR = 16
+"""A batch on a worker's own node goes before one alike whose number is smaller by less than this."""
 
 
 class Request(NamedTuple):
     """A batch that waits. gain: logarithm of its cost on a CPU over that on a GPU, joules priced in; None = unknown.
 
     cpu_s, gpu_s: estimated seconds, None = unknown.  devices: where the policy lets it run.  possible: where it could
-    run at all, for the case that the others fail.
+    run at all, for the case that the others fail.  node: where its data is, None = unknown.
     """
 
     rows: int
@@ -47,6 +51,7 @@ class Request(NamedTuple):
     gpu_s: float | None = None
     devices: tuple[Device, ...] = DEVICES
     possible: tuple[Device, ...] = DEVICES
+    node: str | None = None
 
 
 class Capacity(NamedTuple):
@@ -84,19 +89,29 @@ class BatchQueue:
             self._both.remove(_place(number, request))
         return request
 
-    def take(self, device: Device, capacity: Capacity) -> int | None:
-        """The batch that a free worker of this device runs next; None where it had better run none."""
+    def take(self, device: Device, capacity: Capacity, node: str | None = None) -> int | None:
+        """The batch that a free worker of this device, on this node, runs next; None where it had better run none."""
         own = next((n for n, request in self.waiting.items() if request.devices == (device,)), None)
         if own is not None:
             self.remove(own)
             return own
         if not self._both:
             return None
-        number = self._both[-1 if device == "gpu" else 0][2]
+        number = self._next(device, node)
         if device == "cpu" and not self._cpu_pays(self.waiting[number], capacity):
             return None
         self.remove(number)
         return number
+
+    def _next(self, device: Device, node: str | None) -> int:
+        """The first batch in a device's order; where its data is on another node, one alike that needs no transfer."""
+        places = iter(self._both) if device == "cpu" else reversed(self._both)
+        step, _, first = next(places)
+        if node is None or self.waiting[first].node == node:
+            return first
+        alike = (number for _, _, number in takewhile(lambda place: place[0] == step, places))
+        near = (n for n in alike if self.waiting[n].node == node and abs(n - first) < NEAR)
+        return next(near, first)
 
     def wants(self, device: Device, capacity: Capacity) -> int:
         """Batches that one more worker of this device could take now."""
@@ -150,18 +165,30 @@ class BatchQueue:
             return cpu / max(gpu, 1e-9)
         return None if request.gain is None else math.exp(request.gain)
 
-    def needs_backup(self, request: Request, ran_s: float) -> bool:
-        """A GPU without work would end a batch that a CPU has run for `ran_s` well before that CPU does."""
-        cpu, gpu = self.expected("cpu", request), self.expected("gpu", request)
+    def needs_backup(self, on: Device, request: Request, ran_s: float) -> bool:
+        """A GPU without work would end a batch that another worker has run for `ran_s` well before that one does."""
+        whole, gpu = self.expected(on, request), self.expected("gpu", request)
         if gpu is None or "gpu" not in request.devices:
             return False
-        if cpu is None:
+        if whole is None:
             rest = ran_s  # nothing else is known of it
-        elif ran_s < cpu:
-            rest = cpu - ran_s
+        elif ran_s < whole:
+            rest = whole - ran_s
         else:
             rest = OVERDUE * ran_s
         return rest > max(BACKUP_GAIN * gpu, SHORTEST_BACKUP_S)
+
+    def backup_after_s(self, on: Device, request: Request) -> float | None:
+        """Seconds of a run on a device before which it needs no backup; None where it has none, whatever it takes.
+
+        A run on a GPU has one only where it is measured how long others took: an estimate may be far too short.
+        """
+        if "gpu" not in request.devices:
+            return None
+        if on == "cpu":
+            return 0.0
+        pace = self.pace.get("gpu")
+        return None if pace is None else max(BACKUP_GAIN * pace * request.rows, SHORTEST_BACKUP_S) / OVERDUE
 
 
 def _follow(means: dict[Device, float], device: Device, value: float) -> None:

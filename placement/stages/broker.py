@@ -65,7 +65,7 @@ class Broker:
         return await self._dispatcher.add(router, request)
 
     async def backup(self, number: int) -> Assignment | None:
-        """A second worker for a batch that a CPU runs, once a GPU has nothing better to do; None once it has ended."""
+        """A second worker for a batch that takes long, once a GPU has nothing better to do; None once it has ended."""
         found = self._dispatcher.backup(number)
         return None if found is None else await found
 

@@ -67,11 +67,15 @@ class DeviceWorker:
         self._reader = spec_reader(stage)
         self._function: Any = None
 
-    def setup(self) -> float:
-        """Makes the instance of the user's class; the seconds that took. Raises what its constructor raises."""
+    def setup(self) -> tuple[float, str]:
+        """Makes the instance of the user's class; (the seconds that took, this node). Raises what its constructor
+        raises.
+        """
         start = time.perf_counter()
         self._function = instantiate(self._stage)
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        outbox.node_context()  # so that the first batch does not wait for the placement actor
+        return seconds, ray.get_runtime_context().get_node_id()
 
     @ray.method(concurrency_group="watch")
     def wait(self) -> None:

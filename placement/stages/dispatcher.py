@@ -17,7 +17,9 @@ from placement.stages.worker_pools import WorkerPools
 
 
 class Assignment(NamedTuple):
-    """A worker for a batch. ticket: of this run.  backups: a second run may follow, for which `Broker.backup` waits."""
+    """A worker for a batch. ticket: of this run.  backup_after_s: of this run, until a second one may follow, for which
+    `Broker.backup` waits; None: none follows.
+    """
 
     number: int
     ticket: int
@@ -27,7 +29,7 @@ class Assignment(NamedTuple):
     cpus: float
     gpus: float
     largest: int | None
-    backups: bool
+    backup_after_s: float | None
 
 
 class NoWorker(NamedTuple):
@@ -68,7 +70,7 @@ class Dispatcher:
         return batch.answer
 
     def backup(self, number: int) -> asyncio.Future[Assignment | None] | None:
-        """A second worker for a batch that a CPU runs, once a GPU has nothing better to do. None: it has ended."""
+        """A second worker for a batch that takes long, once a GPU has nothing better to do. None: it has ended."""
         batch = self._batches.get(number)
         if batch is None:
             return None
@@ -112,7 +114,7 @@ class Dispatcher:
         for device in ("gpu", "cpu"):
             pool = self._pools[device]
             while (worker := pool.free(self._typical(device), len(self.queue.waiting))) is not None:
-                number = self.queue.take(device, capacity)
+                number = self.queue.take(device, capacity, worker.node)
                 if number is None:
                     break
                 self._batches[number].answer.set_result(self._begin(number, worker))
@@ -150,20 +152,21 @@ class Dispatcher:
         self._tickets[ticket] = number
         worker.running[ticket] = now
         options = self._stage.worker_options(worker.device)
-        backups = worker.device == "cpu" and "gpu" in batch.request.devices and not self._stage.options.side_effects
+        once = self._stage.options.side_effects
+        backup_after_s = None if once else self.queue.backup_after_s(worker.device, batch.request)
         return Assignment(
             number, ticket, worker.number, worker.handle, worker.device, float(options["num_cpus"] or 1),
-            float(options.get("num_gpus", 0)), self._pools[worker.device].largest, backups,
+            float(options.get("num_gpus", 0)), self._pools[worker.device].largest, backup_after_s,
         )  # fmt: skip
 
     def _give_backups(self) -> None:
-        """Has GPUs without work run the batches again for which a CPU will still need long."""
+        """Has GPUs without work run the batches again for which another worker will still need long."""
         now = time.monotonic()
         slow = [
             (batch.began, number)
             for number, batch in self._batches.items()
             if batch.backup is not None and not batch.backup.done()
-            and self.queue.needs_backup(batch.request, now - batch.began)
+            and self.queue.needs_backup(next(iter(batch.runs.values())).device, batch.request, now - batch.began)
         ]  # fmt: skip
         for _, number in sorted(slow, reverse=True):
             worker = next((w for w in self._pools["gpu"].ready if not w.running), None)

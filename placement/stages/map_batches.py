@@ -20,6 +20,7 @@ from placement.errors import OptionError
 from placement.ray_internals.connection import auto_init_ray
 from placement.ray_internals.way import places
 from placement.spec.task import DEVICES, Device, TaskSpec
+from placement.stages.batch_queue import LEAST_FLOW
 from placement.stages.requests import Requests
 from placement.stages.stage import TO_WORKERS, Stage
 from placement.stages.stage_stats import with_stats
@@ -29,10 +30,13 @@ from placement.submission.options import PlacementOptions, own_options, split
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-THREADS = 32
-"""Most batches that one router process has under way; more of them take one more router."""
-IN_FLIGHT = 4
-"""Batches under way for each worker that the cluster could run: one at work, one on its way, two to choose from."""
+FEWEST, MOST = 6, 32
+"""Batches that a router process has under way: more than `MOST` take one more router, and so do more than `FEWEST`
+where a node has none, since Ray Data gives a batch to a router on the batch's own node."""
+IN_FLIGHT: Mapping[Device, int] = {"cpu": 1, "gpu": 4}
+"""Batches under way for each worker that the cluster could run, beside `LEAST_FLOW`: one at work; for a GPU one on its
+way and two that wait. Each is a block in the object store, for which Ray Data holds the stages before this one back:
+there are no more than show that the stage is in full flow."""
 REFUSED = {
     "compute": "bound the workers by concurrency=, for each device where it differs",
     "ray_remote_args_fn": "give cpu_options= and gpu_options=",
@@ -80,19 +84,23 @@ def map_batches(
     requests = Requests(stage) if places() else None
     choices = requests.choices() if requests is not None else ()
     if len(choices) == len(DEVICES) and requests is not None:
-        return _placed(dataset, stage, requests.slots(), common)
+        return _placed(dataset, stage, *pool_of_routers(requests.slots(), requests.nodes()), common)
     device: Device = choices[0] if choices else _device_by_options(stage)
     common["zero_copy_batch"] = zero_copy_batch
     return _plain(dataset, stage, device, requests, common)
 
 
-def _placed(dataset: Dataset, stage: Stage, slots: float, common: dict[str, Any]) -> Dataset:
+def pool_of_routers(slots: Mapping[Device, float], nodes: int) -> tuple[int, int]:
+    """(routers, batches that each has under way). slots: workers that the cluster could run at once, by device."""
+    in_flight = LEAST_FLOW + math.ceil(sum(IN_FLIGHT[device] * workers for device, workers in slots.items()))
+    routers = max(math.ceil(in_flight / MOST), min(nodes, in_flight // FEWEST), 1)
+    return routers, math.ceil(in_flight / routers)
+
+
+def _placed(dataset: Dataset, stage: Stage, routers: int, threads: int, common: dict[str, Any]) -> Dataset:
     """The stage of routers, and of the workers that they call."""
     from placement.stages.router import Router
 
-    in_flight = max(4, math.ceil(IN_FLIGHT * slots))
-    routers = max(1, math.ceil(in_flight / THREADS))
-    threads = math.ceil(in_flight / routers)
     name = getattr(stage.function, "__name__", type(stage.function).__name__)
     made = dataset.map_batches(
         type(name, (Router,), {"__module__": Router.__module__}),

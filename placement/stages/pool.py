@@ -18,7 +18,8 @@ SHORTEST_IDLE_S = 2.0
 IDLE_FOR_SETUPS = 3.0
 """A worker is kept without work for so many times as long as its constructor took."""
 DEPTH_BELOW_S = 1.0
-"""A worker whose batches take less has a second one on its way, so that it does not wait for its data."""
+"""A worker on a CPU whose batches take less has a second one on its way, as every worker on a GPU has, so that it does
+not wait for its data."""
 COMING_S = 20.0
 """A worker that has not begun after so long has lost its room to somebody else."""
 CLOSED_S = 60.0
@@ -29,7 +30,7 @@ MOST_FAILURES = 3
 class Worker:
     """A worker as the broker sees it. running: its batches, by ticket.  setup_s: None until it is ready.
 
-    coming: there was room for it when it was started, so that it is ready soon.
+    coming: there was room for it when it was started, so that it is ready soon.  node: None until it is ready.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Worker:
     coming: bool = False
     started: float = field(default_factory=time.monotonic)
     setup_s: float | None = None
+    node: str | None = None
     running: dict[int, float] = field(default_factory=dict)
     idle_since: float = 0.0
     leaves: bool = False
@@ -94,9 +96,9 @@ class WorkerPool:
         worker = self.workers[number] = Worker(number, self.device, handle, coming)
         return worker
 
-    def is_ready(self, worker: Worker, setup_s: float) -> None:
+    def is_ready(self, worker: Worker, setup_s: float, node: str | None = None) -> None:
         """A worker takes batches from now on. setup_s: of the user's constructor."""
-        now = time.monotonic()
+        now, worker.node = time.monotonic(), node
         worker.setup_s, worker.idle_since, self.startup_s = setup_s, now, now - worker.started
         self.use.open(worker.number, now)
 
@@ -105,7 +107,8 @@ class WorkerPool:
 
         waiting: batches; the last ones of a stage wait for the worker that is free first.
         """
-        deep = seconds is not None and seconds < DEPTH_BELOW_S and waiting > len(self.ready)
+        short = seconds is not None and (self.device == "gpu" or seconds < DEPTH_BELOW_S)
+        deep = short and waiting > len(self.ready)
         able = [w for w in self.ready if len(w.running) < (2 if deep else 1)]
         return min(able, key=lambda w: len(w.running), default=None)
 

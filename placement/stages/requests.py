@@ -73,11 +73,17 @@ class Requests:
         kinds = [kind.spec.config for kind in snapshot.inventory.kinds]
         return tuple(device for device in DEVICES if any(table.offer.can[config, device] for config in kinds))
 
-    def slots(self) -> float:
-        """Workers that the cluster could run at once, on either device."""
+    def nodes(self) -> int:
+        """The nodes of the cluster on which a batch could run."""
+        snapshot = caller().current()
+        can = self._placer.table_for(snapshot, None).offer.can
+        return sum(k.count for k in snapshot.inventory.kinds if any(can[k.spec.config, d] for d in DEVICES))
+
+    def slots(self) -> dict[Device, float]:
+        """Workers that the cluster could run at once, by device."""
         snapshot, stage = caller().current(), self._stage
         can = self._placer.table_for(snapshot, None).offer.can
-        found = 0.0
+        found: dict[Device, float] = {}
         for device in DEVICES:
             granted = sum(
                 kind.count * (kind.grants_cpus if device == "cpu" else kind.grants_gpus)
@@ -85,7 +91,7 @@ class Requests:
                 if can[kind.spec.config, device]
             )
             each = stage.need(device).get("CPU" if device == "cpu" else "GPU") or 1.0
-            found += min(granted / each, stage.most.get(device, math.inf))
+            found[device] = min(granted / each, stage.most.get(device, math.inf))
         return found
 
     def only_decision(self, device: Device) -> Decision:

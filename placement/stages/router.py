@@ -33,6 +33,8 @@ class Router:
         self._stage = stage
         self._requests = Requests(stage)
         self._link = BrokerLink(stage)
+        self._node = ray.get_runtime_context().get_node_id()
+        self._requests.choices()  # the snapshot and its table are here before the first batch, while workers start
 
     def __call__(self, batch: Any) -> Iterator[Any]:
         """The results of a batch, in the order in which the function made them."""
@@ -40,13 +42,13 @@ class Router:
 
     def _ran(self, batch: Any) -> Ran:
         request, envelope = self._requests.request(batch)
-        data, lost = ray.put(batch), None
+        request, lost = request._replace(node=self._node), None
         for attempt in range(1, MOST_ATTEMPTS + 1):
             given = self._link.call("assign", self._link.router, request, lost)
             if isinstance(given, NoWorker):
                 raise given.error
             try:
-                result = self._wait(given, envelope, data)
+                result = self._wait(given, envelope, batch)
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, Exception) else error from None
             except RayActorError:
@@ -68,16 +70,17 @@ class Router:
             )
         return request._replace(devices=("cpu",))
 
-    def _wait(self, given: Assignment, envelope: Any, data: Any) -> Ran | GpuFailure:
+    def _wait(self, given: Assignment, envelope: Any, batch: Any) -> Ran | GpuFailure:
         """The result of a run, or of the backup run that ends before it."""
-        refs = {self._submit(given, envelope, data)}
-        backup = self._link.send("backup", given.number) if given.backups else None
+        refs, backup = {self._submit(given, envelope, batch)}, None
+        if given.backup_after_s is not None and ray.wait([*refs], timeout=given.backup_after_s)[1]:
+            backup = self._link.send("backup", given.number)
         while True:
             done, _ = ray.wait([*refs, *([backup] if backup else [])], num_returns=1)
             if done[0] is backup or done[0] == backup:
                 backup, second = None, self._second(done[0])
                 if second is not None:
-                    refs.add(self._submit(second, envelope, data))
+                    refs.add(self._submit(second, envelope, batch))
                 continue
             refs.discard(done[0])
             with contextlib.suppress(*((RayActorError,) if refs else ())):
@@ -91,9 +94,13 @@ class Router:
             return found
         return None
 
-    def _submit(self, given: Assignment, envelope: Any, data: Any) -> Any:
+    def _submit(self, given: Assignment, envelope: Any, batch: Any) -> Any:
+        """Sends a batch to its worker. Ray copies a large one into the object store, for as long as the run takes.
+
+        A batch that waits for a worker is in the store once, as Ray Data's block, and Ray Data knows how large it is.
+        """
         packed = sent_to(envelope, given.device, given.cpus, given.gpus).pack()
-        return given.handle.run.remote(given.ticket, packed, given.largest, data)
+        return given.handle.run.remote(given.ticket, packed, given.largest, batch)
 
     def __del__(self) -> None:
         link = self.__dict__.get("_link")

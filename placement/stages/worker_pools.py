@@ -165,7 +165,7 @@ class WorkerPools:
     async def _watch(self, pool: WorkerPool, worker: Worker) -> None:
         """Follows a worker from its constructor to its end."""
         try:
-            pool.is_ready(worker, await worker.handle.setup.remote())
+            pool.is_ready(worker, *await worker.handle.setup.remote())
             self._changed()
             await worker.handle.wait.remote()
         except RayTaskError as error:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from placement.ray_internals.cluster import object_locations
-from placement.scheduling.candidates import CandidateSet
+from placement.scheduling.candidate_set import CandidateSet
 from placement.scheduling.decision import Decision
 from placement.scheduling.snapshot import Snapshot
 

@@ -16,8 +16,8 @@ from typing import Any
 from placement.control_plane import client
 from placement.control_plane.cluster_load import HEARTBEAT_S
 from placement.messages.control import LoadReport
-from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.queue_model import Backlog
+from placement.scheduling.trial_budget import TrialBudget
 
 TELL_EVERY_S = 0.25
 RETRY_S = 1.0
@@ -92,6 +92,6 @@ class Following:
 
     def _tell(self, actor: Any) -> None:
         self._told_until, told = self.backlog.enqueued_since(self._told_until)
-        trials_s = self.trials.untold()
-        if told or trials_s:
-            actor.sent.remote(told, trials_s)
+        trials = self.trials.untold()
+        if told or any(trials):
+            actor.sent.remote(told, trials)

@@ -227,9 +227,9 @@ class Placer(SpecReader):
 
 
 def charged(decision: Decision, snapshot: Snapshot) -> Decision:
-    """The decision, its expected seconds charged to the budget of exploration where it is a trial."""
-    if decision.trial_s and snapshot.trials is not None:
-        snapshot.trials.spend(decision.trial_s)
+    """The decision, its costs charged to the budget of exploration where it is a trial."""
+    if decision.trial.expected_s and snapshot.trials is not None:
+        snapshot.trials.spend(decision.trial)
     return decision
 
 

@@ -19,9 +19,9 @@ from placement.errors import ControlPlaneError
 from placement.messages.control import NODES_WAIT_S
 from placement.prediction.runtime_history import History
 from placement.ray_internals.connection import connection
-from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
+from placement.scheduling.trial_budget import TrialBudget
 from placement.submission.event_loop import on_event_loop
 from placement.submission.load_client import Following
 from placement.worker.device import holds_gpu

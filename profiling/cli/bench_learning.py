@@ -18,6 +18,7 @@ def bench_learning_command(
     queues: Annotated[
         bool, typer.Option("--queues/--no-queues", help="Also how far gains task by task are from gains under load.")
     ] = True,
+    costs: Annotated[bool, typer.Option("--costs/--no-costs", help="Also what the learner itself costs.")] = True,
     curve: Annotated[
         bool, typer.Option("--curve/--no-curve", help="Also accuracy against rows of a log without pairs.")
     ] = True,
@@ -38,6 +39,11 @@ def bench_learning_command(
 
         console_tables.say("queues")
         found["queues"] = coupling()
+    if costs:
+        from profiling.learning_loop.learner_cost import learner_cost
+
+        console_tables.say("costs")
+        found["costs"] = learner_cost()
     if curve:
         from profiling.evaluation.unpaired_curve import accuracy_curve
 

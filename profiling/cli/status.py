@@ -54,7 +54,7 @@ def rendered(view: dict[str, Any]) -> RenderableType:
         f"policy {view['policy']}, selector {view['selector']}, snapshot {view['snapshot']}\n"
         f"log {log}: {view['rows_written']} rows written, {view['rows_lost']} lost\n"
         f"exploration: {trials['trials']} trials took {trials['trial_s']:.3g} s of {trials['device_s']:.3g} device "
-        f"seconds; at most {trials['share']:.3g} of them"
+        f"seconds and cost {trials['cost_s']:.3g} s; at most {trials['share']:.3g} of them"
     )
     age = view["queues_age_s"]
     polled = "never polled" if age is None else f"polled {age:.1f} s ago"

@@ -19,17 +19,16 @@ import numpy as np
 import typer
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import posterior
+from placement.prediction.posterior import posterior
 from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Choice
 from placement.scheduling.exploration import (
-    DEFAULT_SHARE,
     OTHER,
     Trial,
-    TrialBudget,
     drawn,
     threshold_probability,
 )
+from placement.scheduling.trial_budget import DEFAULT_SHARE, TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import DEVICES, Device
 from profiling.dataset.runs import LARGEST_WEIGHT
@@ -98,7 +97,7 @@ def replayed(
     """The rows of a log, in order: pair (its index in the frame), gpu, propensity, trial, cpu_factor, gpu_factor.
 
     p_gpu: by which the policy decides.  tasks: the pairs that are drawn from.  The factors are the noise of the run on
-    either device. All devices idle, and a trial is expected to take its true seconds.
+    either device. All devices idle, and a trial is charged with all its true seconds.
     """
     import pandas as pd
 
@@ -110,7 +109,7 @@ def replayed(
         chosen = _choice(
             float(p_gpu[pair]), {device: float(seconds[device][pair]) for device in DEVICES}, budget, chance
         )
-        budget.spend(chosen.trial_s)
+        budget.spend(chosen.trial)
         budget.granted_s += share * float(seconds[chosen.device][pair])
         choices.append(chosen)
     factors = np.exp(chance.normal(0.0, NOISE, (count, 2)))
@@ -118,7 +117,7 @@ def replayed(
         "pair": pairs,
         "gpu": [one.device == "gpu" for one in choices],
         "propensity": [one.propensity for one in choices],
-        "trial": [one.trial_s > 0 for one in choices],
+        "trial": [one.trial.expected_s > 0 for one in choices],
         "cpu_factor": factors[:, 0],
         "gpu_factor": factors[:, 1],
     })  # fmt: skip
@@ -127,7 +126,8 @@ def replayed(
 def _choice(p_gpu: float, seconds: dict[Device, float], budget: TrialBudget, chance: np.random.Generator) -> Choice:
     choice = Choice("gpu" if p_gpu >= 0.5 else "cpu", (), "selector", p_gpu)
     other = OTHER[choice.device]
-    trial = Trial(other, (), threshold_probability(choice, other), seconds[other], seconds[other])
+    costs = TrialSeconds(seconds[other], seconds[other])
+    trial = Trial(other, (), threshold_probability(choice, other), seconds[other], costs)
     return drawn(choice, trial, f"tries_{other}", budget, chance.random)
 
 

@@ -3,7 +3,7 @@ it alone knows tasks by name.
 
 Published pairs have one time for each device. So RUNS warm runs on each device are replayed: the pair's own seconds
 times log-normal noise of NOISE, drawn by the seed; a first, cold run is set aside, as in service. The answer is
-`placement.prediction.runtime_history.posterior` with the held-out P(GPU) as prior. The label stays that of the pair as
+`placement.prediction.posterior.posterior` with the held-out P(GPU) as prior. The label stays that of the pair as
 it was measured.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import posterior
+from placement.prediction.posterior import posterior
 from placement.prediction.timings import Timings
 
 if TYPE_CHECKING:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from placement.prediction.estimate import Estimate
-from placement.prediction.runtime_history import posterior
+from placement.prediction.posterior import corrected, posterior, slowdown_of
+from placement.prediction.runtime_history import Key
 from placement.prediction.selector import Selector
 from placement.prediction.timings import Timings
+from placement.scheduling.decision import key_of
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import Device, TaskSpec
@@ -34,11 +36,12 @@ class Cell(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """P(GPU) and the costs on both devices; None where nothing is known."""
+    """P(GPU) and the costs on both devices, of an estimate; None where nothing is known."""
 
     p_gpu: float | None
     cpu_cost: float | None
     gpu_cost: float | None
+    estimate: Estimate | None = None
 
     @property
     def device(self) -> Device:
@@ -68,7 +71,9 @@ class CellHistory:
         self.cells: list[Cell] = []
         self.timings: list[list[Timings]] = []
         self.cpu_watts: list[float | None] = []
+        self.alike: list[list[int]] = []  # of each cell: those of its function and size, on all kinds of node
         self._index: dict[Cell, int] = {}
+        self._by_key: dict[tuple[Key, float], list[int]] = {}
         self._views: list[SelectorView] = []
         self._news: list[list[float]] = []
 
@@ -80,6 +85,8 @@ class CellHistory:
             self.cells.append(cell)
             self.timings.append([NO_RUNS, NO_RUNS])
             self.cpu_watts.append(None)
+            self.alike.append(self._by_key.setdefault((key_of(cell.function, cell.task), cell.cpus), []))
+            self.alike[at].append(at)
             self._news.append([0.0, 0.0])
             for view in self._views:
                 view.beliefs.append(None)
@@ -111,7 +118,8 @@ class CellHistory:
         if cpu.joules and cpu.seconds:
             self.cpu_watts[at] = cpu.joules / cpu.seconds
         for view in self._views:
-            view.beliefs[at] = None
+            for one in self.alike[at]:
+                view.beliefs[one] = None
 
     def shift(self, at: int, device: Device, log_factor: float) -> None:
         """Takes the runs of a cell on a device as those of before a drift by that factor."""
@@ -139,6 +147,10 @@ class SelectorView:
             found = self.beliefs[at] = self._belief(at)
         return found
 
+    def forget_beliefs(self) -> None:
+        """Has every belief worked out anew; the selector's own estimates are kept."""
+        self.beliefs = [None] * len(self.beliefs)
+
     def prior(self, at: int) -> Estimate | None:
         """The selector's own estimate of a cell."""
         found = self.priors[at]
@@ -147,16 +159,20 @@ class SelectorView:
             found = self.priors[at] = self.selector.estimate(cell.task, cell.node, cell.cpus) or False
         return found if isinstance(found, Estimate) else None
 
-    def estimate(self, at: int) -> Estimate | None:
-        """The selector's estimate of a cell, sharpened by the cell's runs."""
-        return posterior(self.prior(at), *self._history.timings[at], self.selector.thresholds)
+    def _estimate(self, at: int) -> Estimate | None:
+        """The selector's estimate of a cell, sharpened by the cell's runs; with as much of a slowdown as the work has
+        shown on all kinds of node, as `placement.scheduling.feasibility` has it.
+        """
+        history, rule = self._history, self.selector.thresholds
+        slowdown = slowdown_of((self.prior(one), *history.timings[one]) for one in history.alike[at])
+        return posterior(corrected(self.prior(at), slowdown, rule), *history.timings[at], rule)
 
     def _belief(self, at: int) -> Belief:
-        rule, found = self.selector.thresholds, self.estimate(at)
+        rule, found = self.selector.thresholds, self._estimate(at)
         if found is None:
             return UNKNOWN
         cpu, gpu = found.cpu_seconds, found.gpu_seconds
         if not cpu or not gpu:
-            return Belief(found.p_gpu, cpu, gpu)
+            return Belief(found.p_gpu, cpu, gpu, found)
         watts = found.cpu_joules / cpu if found.cpu_joules else None
-        return Belief(found.p_gpu, cpu, cost(rule, "gpu", gpu, found.gpu_joules, watts))
+        return Belief(found.p_gpu, cpu, cost(rule, "gpu", gpu, found.gpu_joules, watts), found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ BEFORE_SHARE = 2 / 3
 BEFORE = 10_000  # tasks before the change whose regret is the one before
 CURVE_POINTS = 24
 WAYS: tuple[Way, ...] = ("learning", "history alone", "no learning")
+Part = Literal["regret", "by_trial", "by_swap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Scenario (a): nothing changes. regret: share of the oracle's cost over all tasks."""
+    """Scenario (a): nothing changes. Regrets are shares of the oracle's cost over all tasks, the same for all ways.
+
+    by_trials, by_swaps: the parts of the regret that are the cost of exploration, and of the swaps (see `ArmRun`).
+    """
 
     tasks: int
     seeds: int
@@ -60,6 +64,8 @@ class Unchanged:
     rollbacks: int
     drifts: int
     regret: float
+    by_trials: float
+    by_swaps: float
     without_learning: float
     history_alone: float
 
@@ -86,26 +92,21 @@ def benchmark(
 
 
 def unchanged(tasks: int, seeds: int) -> Unchanged:
-    """Scenario (a). The other ways run for a tenth of the tasks: their regret no longer changes then."""
-    from joblib import Parallel, delayed
-
-    runs = Parallel(n_jobs=-1)(delayed(_run)("a", "learning", tasks, tasks, seed) for seed in range(seeds))
-    few = [_run("a", way, tasks // 10, tasks // 20, 0) for way in WAYS[1:]]
+    """Scenario (a). Without learning the history stays as it is after a tenth of the tasks."""
+    by_way = _runs("a", tasks, tasks // 10, seeds)
+    runs, every = by_way["learning"], [slice(None)] * seeds
+    shares = {way: share(by_way[way], every) for way in WAYS}
     return Unchanged(
         tasks, seeds, sum(r.swaps for r in runs), sum(r.harmful for r in runs), _count(runs, "rollback"),
-        _count(runs, "drift"), share(runs, [slice(None)] * seeds), *(share([r], [slice(None)]) for r in few[::-1]),
+        _count(runs, "drift"), shares["learning"], share(runs, every, "by_trial"), share(runs, every, "by_swap"),
+        shares["no learning"], shares["history alone"],
     )  # fmt: skip
 
 
 def recovery(scenario: str, tasks: int, seeds: int) -> Recovery:
     """One of (b) to (e); the change comes after BEFORE_SHARE of the tasks."""
-    from joblib import Parallel, delayed
-
     change = int(BEFORE_SHARE * tasks)
-    runs = Parallel(n_jobs=-1)(
-        delayed(_run)(scenario, way, tasks, change, seed) for way in WAYS for seed in range(seeds)
-    )
-    by_way = {way: runs[i * seeds : (i + 1) * seeds] for i, way in enumerate(WAYS)}
+    by_way = _runs(scenario, tasks, change, seeds)
     learning, kinds = by_way["learning"], [world_of(scenario, seed).kind for seed in range(seeds)]
     of_kind = [np.flatnonzero(kind[run.cell]) for kind, run in zip(kinds, learning, strict=True)]
     after = [tasks_of[tasks_of >= change] for tasks_of in of_kind]
@@ -120,9 +121,9 @@ def recovery(scenario: str, tasks: int, seeds: int) -> Recovery:
     )  # fmt: skip
 
 
-def share(runs: Sequence[ArmRun], tasks: Sequence[Any]) -> float:
-    """The regret of some tasks of each run, as a share of the oracle's cost of them."""
-    regret = sum(float(run.regret[some].sum()) for run, some in zip(runs, tasks, strict=True))
+def share(runs: Sequence[ArmRun], tasks: Sequence[Any], part: Part = "regret") -> float:
+    """The regret of some tasks of each run, or a part of it, as a share of the oracle's cost of them."""
+    regret = sum(float(getattr(run, part)[some].sum()) for run, some in zip(runs, tasks, strict=True))
     return regret / max(1e-12, sum(float(run.oracle[some].sum()) for run, some in zip(runs, tasks, strict=True)))
 
 
@@ -151,6 +152,15 @@ def _over_time(runs: Sequence[ArmRun], after: Sequence[np.ndarray]) -> list[floa
 
 def _count(runs: Sequence[ArmRun], kind: str) -> int:
     return sum(event.kind == kind for run in runs for _, event in run.events)
+
+
+def _runs(scenario: str, tasks: int, change: int, seeds: int) -> dict[Way, list[ArmRun]]:
+    from joblib import Parallel, delayed
+
+    runs = Parallel(n_jobs=-1)(
+        delayed(_run)(scenario, way, tasks, change, seed) for way in WAYS for seed in range(seeds)
+    )
+    return {way: runs[i * seeds : (i + 1) * seeds] for i, way in enumerate(WAYS)}
 
 
 def _run(scenario: str, way: Way, tasks: int, change: int, seed: int) -> ArmRun:

@@ -17,9 +17,10 @@ from placement.prediction.selector import Selector
 from placement.prediction.selector_trial import SelectorTrial
 from placement.scheduling.decision import key_of
 from placement.spec.node import NodeSpec
+from profiling.learning_loop.events import Event
 from profiling.learning_loop.log_follower import LogFollower
 from profiling.learning_loop.log_runs import COLUMNS, runs_of
-from profiling.learning_loop.loop import Event, LearningLoop
+from profiling.learning_loop.loop import LearningLoop
 
 logger = logging.getLogger("placement")
 
@@ -56,7 +57,10 @@ class Learner:
         self._follower = LogFollower(log)
         self._caught_up = False
         self._version = control.version()
-        self.loop = LearningLoop.of(tried_champion(control.selector(self._version)))
+        served = control.selector(self._version)
+        self.loop = LearningLoop(tried_champion(served))
+        if isinstance(served, SelectorTrial):  # a learner that died left it in service: its trial begins anew
+            self.loop.service.challenge(served.challenger)
 
     def step(self) -> int:
         """One look at the log; the rows that taught something. Those of the first look were acted upon by a learner
@@ -99,11 +103,10 @@ class Learner:
 
     def _record(self, events: list[Event]) -> None:
         shifts: list[Shift] = []
-        for at, device, log_factor in self.loop.shifts:
+        for at, device, log_factor in self.loop.take_shifts():
             cell = self.loop.history.cells[at]
             place = Place(cell.node.config, device, cell.cpus)
             shifts.append((key_of(cell.function, cell.task), place, log_factor))
-        self.loop.shifts.clear()
         told = [{"kind": event.kind, **event.what} for event in events]
         self._control.record({**self.loop.state(), "files_skipped": self._follower.skipped}, told, shifts)
 

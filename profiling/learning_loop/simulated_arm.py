@@ -17,18 +17,21 @@ import numpy as np
 
 from placement.scheduling.candidates import Choice
 from placement.scheduling.exploration import (
-    DEFAULT_SHARE,
     OTHER,
     Trial,
-    TrialBudget,
     drawn,
+    expected_s,
     may_explore,
+    reserve_of,
     threshold_probability,
+    trial_seconds,
 )
+from placement.scheduling.trial_budget import DEFAULT_SHARE, TrialBudget
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import DEVICES
 from profiling.learning_loop.beliefs import SelectorView, cost
-from profiling.learning_loop.loop import Event, LearningLoop
+from profiling.learning_loop.events import Event
+from profiling.learning_loop.loop import LearningLoop
 from profiling.learning_loop.scenarios import RUN_NOISE, World, fitted, measured_pairs
 
 Way = Literal["no learning", "history alone", "learning"]
@@ -39,13 +42,18 @@ BLOCK = 2048
 
 @dataclass
 class ArmRun:
-    """The results of one way. (tasks,): regret and the oracle's cost of each task, seconds at the rule's prices.
+    """The results of one way. (tasks,) of each task: seconds at the rule's prices.
 
-    events: (task, event).  harmful: swaps that raised the true regret by more than HARM.
+    oracle: the oracle's cost.  regret: beyond it, in three parts.  by_trial: of the device tried over the champion's.
+    by_swap: of the champion's device over that of the first selector, had that the same history. The rest of the regret
+    is that selector's.  cell: index.  events: (task, event).  harmful: swaps that raised the true regret by more than
+    HARM.
     """
 
     regret: np.ndarray
     oracle: np.ndarray
+    by_trial: np.ndarray
+    by_swap: np.ndarray
     cell: np.ndarray
     events: list[tuple[int, Event]] = field(default_factory=list)
     harmful: int = 0
@@ -67,7 +75,8 @@ class SimulatedArm:
         champion = fitted(pairs, self.rule, seed, "first")
         if champion is None:
             raise ValueError(f"{len(pairs)} pairs are too few for a first selector.")
-        self.loop = LearningLoop.of(champion)
+        self.loop = LearningLoop(champion)
+        self._first = self.loop.history.view(champion)
         for cell in world.cells:
             self.loop.history.index(cell)
         self.costs = [costs_of(self.rule, np.exp(log), joules) for log, joules in zip(world.log_seconds, world.joules,
@@ -80,7 +89,7 @@ class SimulatedArm:
 
     def run(self, tasks: int) -> ArmRun:
         """Runs so many tasks, drawn by the seed alike for all ways."""
-        found = ArmRun(np.zeros(tasks), np.zeros(tasks), np.zeros(tasks, int))
+        found = ArmRun(*(np.zeros(tasks) for _ in range(4)), np.zeros(tasks, int))
         chance = np.random.default_rng(self.seed)
         for first in range(0, tasks, BLOCK):
             last = min(tasks, first + BLOCK)
@@ -95,9 +104,7 @@ class SimulatedArm:
         when = int(task >= self.change)
         at = bisect(self._cumulative[when], u * self._cumulative[when][-1])
         gpu, propensity = self._device(at, v)
-        both = self.costs[when][at]
-        best = min(both)
-        found.regret[task], found.oracle[task], found.cell[task] = both[gpu] - best, best, at
+        self._account(found, task, at, gpu, self.costs[when][at])
         if self.way == "no learning" and when:
             return
         seconds = math.exp(self._log_seconds[when][at][gpu] + noise)
@@ -117,23 +124,33 @@ class SimulatedArm:
                     before, when
                 )
 
+    def _account(self, found: ArmRun, task: int, at: int, gpu: int, both: tuple[float, float]) -> None:
+        best, view = min(both), self.loop.champion
+        champion = both[view.belief(at).device == "gpu"]
+        found.oracle[task], found.regret[task], found.cell[task] = best, both[gpu] - best, at
+        found.by_trial[task] = both[gpu] - champion
+        if view.selector is not self._first.selector:
+            found.by_swap[task] = champion - both[self._first.belief(at).device == "gpu"]
+
     def _device(self, at: int, v: float) -> tuple[int, float]:
         """(1 for the GPU, its propensity): the rule's device by the belief, or by Thompson sampling the other one."""
-        view = self.loop.served
-        belief = view.belief(at)
+        belief = self.loop.served.belief(at)
         device = belief.device
         if self.way != "learning" or not may_explore(belief.p_gpu):
             return int(device == "gpu"), 1.0
         choice, other = Choice(device, (), "selector", belief.p_gpu), OTHER[device]
-        estimate = view.estimate(at)
+        estimate = belief.estimate
         seconds = estimate and estimate.seconds_on(other)
-        if not estimate or not seconds:
+        replaced = estimate and estimate.seconds_on(device)
+        if not estimate or not seconds or not replaced or not estimate.speedup:
             return int(device == "gpu"), 1.0
-        std = estimate.basis_on(other).seconds_std or 0.0
-        expected_s = seconds * math.exp(0.5 * std * std)
-        trial = Trial(other, (), threshold_probability(choice, other), seconds, expected_s)
+        trial = Trial(
+            other, (), threshold_probability(choice, other), seconds,
+            trial_seconds(other, expected_s(seconds, estimate.speedup.std, estimate), replaced, self.rule),
+            reserve_of(estimate),
+        )  # fmt: skip
         chosen = drawn(choice, trial, f"tries_{other}", self._budget, lambda: v)
-        self._budget.spend(chosen.trial_s)
+        self._budget.spend(chosen.trial)
         return int(chosen.device == "gpu"), chosen.propensity
 
     def _refit(self) -> list[Event]:

@@ -25,15 +25,18 @@ def tables_of(found: Mapping[str, Any]) -> RenderableType:
     changed = {name: one for name, one in found.items() if name in TITLES and name != "a"}
     parts: list[RenderableType] = [_unchanged(found["a"])] if "a" in found else []
     parts += [_queues(found["queues"])] if "queues" in found else []
+    parts += [_costs(found["costs"])] if "costs" in found else []
     parts += [_changed(changed), _over_time(changed)] if changed else []
     return Group(*parts, *([_curve(found["curve"])] if "curve" in found else []))
 
 
 def _unchanged(one: Mapping[str, Any]) -> RenderableType:
     title = f"(a) {TITLES['a']}: {one['seeds']} runs of {one['tasks']:,} tasks"
-    heads = ("drifts", "swaps", "harmful swaps", "rollbacks", "regret", "history alone", "without learning")
+    heads = ("drifts", "swaps", "harmful swaps", "rollbacks", "regret", "by trials", "by swaps", "history alone",
+             "without learning")  # fmt: skip
     row = [str(one[name]) for name in ("drifts", "swaps", "harmful_swaps", "rollbacks")]
-    return _table(title, heads, [[*row, *(_percent(one[n]) for n in ("regret", "history_alone", "without_learning"))]])
+    names = ("regret", "by_trials", "by_swaps", "history_alone", "without_learning")
+    return _table(title, heads, [[*row, *(_percent(one[name]) for name in names)]])
 
 
 def _changed(changed: Mapping[str, Any]) -> RenderableType:
@@ -60,9 +63,17 @@ def _over_time(changed: Mapping[str, Any]) -> RenderableType:
 
 
 def _queues(queues: Sequence[Mapping[str, Any]]) -> RenderableType:
-    rows = [[f"{one['load']:g}", _percent(one["own_gain"]), _percent(one["completion_gain"])] for one in queues]
-    title = "Gain of one selector over another, by the runs' own seconds and until tasks end"
-    return _table(title, ("load", "own seconds", "completion"), rows)
+    names = ("waited", "own_gain", "completion_gain")
+    rows = [[f"{one['load']:g}", one["wrong"], *(_percent(one[name]) for name in names)] for one in queues]
+    title = "Gain of the shipped selector over one with a wrong belief, by the runs' own seconds and until tasks end"
+    return _table(title, ("load", "wrong belief", "tasks that waited", "own seconds", "completion"), rows)
+
+
+def _costs(one: Mapping[str, Any]) -> RenderableType:
+    heads = ("cells", "state, MB", "shadow decision, us", "belief worked out anew, us")
+    row = [f"{one['cells']:,}", f"{one['state_bytes'] / 1e6:.1f}", f"{one['decision_us']:.2f}",
+           f"{one['new_belief_us']:.0f}"]  # fmt: skip
+    return _table("A full learner", heads, [row])
 
 
 def _curve(curve: Sequence[Mapping[str, Any]]) -> RenderableType:

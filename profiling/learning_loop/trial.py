@@ -24,7 +24,8 @@ Verdict = Literal["better", "no better", "undecided", "no overlap"]
 ALPHA = 0.001  # probability of a wrong verdict
 MARGIN = 0.02
 """The gain, in such shares, that a challenger must exceed: queues couple tasks, and what is saved on one task may be
-lost on those that wait behind it."""
+lost on those that wait behind it. Trials are made where both devices idle, and there the gain by the runs' own seconds
+is at most 0.002 above that until tasks end (`queue_coupling`); the rest is for what idles a moment only."""
 COST_SCALE = 1.5  # a cost is seen as a share of so many times the dearer device's expected one
 LEAST_OVERLAP = 0.01  # product of propensities, below which a run counts as without overlap
 LEAST_COVERED = 0.5  # share of the runs on which the two differ that must have overlap

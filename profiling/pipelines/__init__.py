@@ -5,6 +5,7 @@ store.
 
     shapes      the pipelines: their rows, bytes and the specs of their two stages
     timed_work  the stages' functions, which take their emulated seconds and say what they used
+    processes   worker processes that are there before a run
     gate        the start of a run's clock: the first workers are there
     arms        the ways to run a pipeline, each as a Ray Data dataset
     makespan_bound   the linear programme that no way can beat

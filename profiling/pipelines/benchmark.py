@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from placement.errors import OptionError
+from profiling.pipelines import processes
 from profiling.pipelines.arms import ARMS, Setting, first_workers, share_of
 from profiling.pipelines.disturbances import Act, held_gpus, kill_node
 from profiling.pipelines.gate import Gate
@@ -21,6 +22,8 @@ from profiling.pipelines.timed_work import CORES
 CONFIGS = ("A", "B", "C", "D")
 SLOTS = 2
 """Tasks that each emulated node runs on its CPUs at once."""
+PROCESSES = 2 * SLOTS + 3
+"""Worker processes of a run on each node: both stages' on its CPUs, one on its GPU, a router, an actor of the run."""
 EMULATOR = "profiling.emulation.emulator:emulated"
 DISTURBED = "multimodal"
 COMPARED = ("pinned", "placed")
@@ -107,6 +110,7 @@ class _Runs:
 
     def _run(self, arm: str, shape: Shape, disturbance: str) -> Measured:
         seconds, half = self._size.seconds, len(CONFIGS) // 2
+        processes.ready(CONFIGS, PROCESSES, SLOTS * CORES)
         if disturbance == "gpus_taken":
             with held_gpus(half) as release:
                 setting, bound = self._size.setting(arm, shape, len(CONFIGS) - half)

@@ -6,6 +6,6 @@ batch_rates                                        its section of stages and fun
 learning                                           its section of what was learned
 figure_data, plots, plot_style                     the data of the plots, the plots, and their look
 console_tables, evaluation_tables, holdout_tables  tables for the terminal
-tariff_table, sharing_table                        likewise, of simulations of a tariff and of shares of GPUs
+simulation_table, tariff_table, sharing_table      likewise, of simulations: of policies, a tariff, shares of GPUs
 source_tables                                      likewise, of an evaluation on published pairs
 """

@@ -65,7 +65,7 @@ def section(table: pa.Table) -> Section | None:
 
 def _rate(function: str, device: str, runs: list[dict[str, Any]], span: float | None) -> BatchRate:
     rows = sum(run["batch_size"] * (run["steps"] or 1) for run in runs)
-    joules = [None if run["cpu_joules"] is None else run["cpu_joules"] + (run["gpu_joules"] or 0.0) for run in runs]
+    joules = [_joules(run) for run in runs]
     emulated = any(run["emulated"] for run in runs)
     return BatchRate(
         function, device, len(runs), rows, rows / span if span else None,
@@ -81,6 +81,12 @@ def _span(runs: list[dict[str, Any]]) -> float | None:
     begins = [run["time_utc"].timestamp() for run in runs]
     ends = [at + (0.0 if run["emulated"] else _seconds(run)) for at, run in zip(begins, runs, strict=True)]
     return max(ends) - min(begins)
+
+
+def _joules(run: dict[str, Any]) -> float | None:
+    """Joules of a run; None where those of a device at work in it are not known."""
+    known = run["cpu_joules"] is not None and (run["device"] == "cpu" or run["gpu_joules"] is not None)
+    return run["cpu_joules"] + (run["gpu_joules"] or 0.0) if known else None
 
 
 def _seconds(run: dict[str, Any]) -> float:

@@ -8,6 +8,7 @@ estimator    a selector that decides in place of the true times
 cluster      the simulated nodes, in the order of Ray's scheduler
 gpu_sharing  whole GPUs and shares of them, side by side
 tariff       a day under a price of a joule that changes
+decision_times  a decision of balanced, timed among few and many kinds of node
 lp_bound     the lower bound of the makespan
 live_replay  one trace on an emulated Ray cluster beside the simulator
 """

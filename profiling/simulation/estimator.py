@@ -18,7 +18,7 @@ from placement.errors import OptionError
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector import Selector
 from placement.prediction.selector_file import parse_selector, shipped_selector
-from placement.scheduling.candidates import CandidateSet
+from placement.scheduling.candidate_set import CandidateSet
 from placement.spec.node import Inventory
 from placement.spec.task import Device
 from profiling.simulation.arrivals import ArrivalTrace, TaskType

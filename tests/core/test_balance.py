@@ -18,7 +18,8 @@ from placement.errors import OptionError
 from placement.prediction.estimate import Estimate, Spread
 from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
-from placement.scheduling.candidates import Candidate, Comparison, candidate_set
+from placement.scheduling.candidate_set import candidate_set
+from placement.scheduling.candidates import Candidate, Comparison
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.explanation import Considered, explain
 from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score
@@ -83,6 +84,40 @@ def test_a_gpu_that_is_wanted_is_kept_for_who_gains_most() -> None:
     assert [priced(price, NOT_WORTH).device for price in (1.0, 1.2, 1.4, 15.0)] == ["gpu", "gpu", "cpu", "cpu"]
     assert [priced(price, WORTH).device for price in (1.0, 8.0, 15.0)] == ["gpu", "gpu", "cpu"]
     assert priced(15.0, NOT_WORTH, cpu=500.0).device == "gpu"  # better than that it idles beside a queue
+
+
+def test_a_dearer_joule_sends_no_task_from_a_wanted_gpu_to_a_cpu_that_draws_more() -> None:
+    frugal = Estimate(0.9, cpu_seconds=100.0, gpu_seconds=10.0, cpu_joules=1000.0, gpu_joules=800.0)
+    for waits in ({"cpu": 1000.0, "gpu": 1000.0}, {}):
+        found = candidate_set(pair("A", frugal, None, None))
+        found.waits = Priced(9.0, **waits)
+        policies = [Balanced(seconds_per_joule=price, seed=0) for price in (0.0, 0.02, 0.1, 1.0)]
+        assert [policy.choose(TASK, found).device for policy in policies] == ["gpu"] * 4
+
+
+@given(
+    st.tuples(*[st.floats(0.1, 100.0)] * 2), st.tuples(*[st.floats(1.0, 1e4)] * 2), st.floats(0.1, 20.0),
+    st.floats(0.0, 1.0), st.floats(1.0, 100.0),
+)  # fmt: skip
+def test_of_free_devices_a_dearer_joule_never_takes_the_one_that_draws_more(
+    seconds: tuple[float, float], joules: tuple[float, float], gpu_price: float, price: float, dearer: float
+) -> None:
+    estimate = Estimate(0.5, None, None, *seconds, *joules)
+    found = candidate_set(pair("A", estimate, None, None))
+    found.waits = Priced(gpu_price)
+    cheap, dear = (
+        estimate.joules_on(Balanced(seconds_per_joule=one, seed=0).choose(TASK, found).device)
+        for one in (price, price * dearer)
+    )
+    assert dear <= cheap
+
+
+def test_nodes_that_only_cost_alike_are_not_drawn_among() -> None:
+    fast = Estimate(0.9, cpu_seconds=1000.0, gpu_seconds=1.0, cpu_joules=1.0, gpu_joules=100.0)
+    frugal = replace(fast, gpu_seconds=1.1, gpu_joules=50.0)  # 1.2 s each, at 1/500 s a joule
+    candidates = pair("fast", fast, 9.0, 9.0) + pair("frugal", frugal, 9.0, 9.01) + pair("twin", fast, 9.0, 9.05)
+    for seed in range(8):
+        assert set(Balanced(seed=seed).choose(TASK, candidates).configs) == {"fast", "twin"}
 
 
 def test_the_price_falls_to_that_of_a_cpu_while_a_gpu_idles() -> None:
@@ -182,7 +217,7 @@ def test_the_price_of_a_gpu_rises_while_its_queue_is_the_longer() -> None:
     for _ in range(40):
         low = next_price(low, 100.0, 10.0)
     assert high > first > 2.0 > low
-    assert next_price(15.0, 1.0, 1e9) == pytest.approx(15.0)  # as high as it goes
+    assert next_price(20.0, 1.0, 1e9) == pytest.approx(20.0)  # as high as it goes
 
 
 def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from placement.errors import OptionError
+from placement.spec.task import Device
 from placement.stages.batch_queue import BatchQueue, Capacity, Request
 from placement.stages.batches import bytes_of, described, rows_of, slices, writable
 from placement.stages.device_use import DeviceUse, Figures
@@ -41,6 +42,17 @@ def test_each_device_takes_from_its_end() -> None:
 def test_of_batches_alike_the_gpu_takes_the_oldest() -> None:
     found = queue(1.0, 1.0, 1.0)
     assert [found.take("gpu", BOTH) for _ in range(3)] == [0, 1, 2]
+
+
+def test_of_batches_alike_a_worker_takes_one_of_its_own_node_first_and_none_waits_for_ever() -> None:
+    found = BatchQueue()
+    for number in range(40):
+        found.add(number, Request(10, 1.0, 3.0, 1.0, node="far" if number == 0 else "near"))
+    taken = [found.take("gpu", BOTH, "near") for _ in range(17)]
+    assert taken == [*range(1, 16), 0, 16]
+    assert found.take("cpu", BOTH, "near") == 39
+    found.add(40, Request(10, 2.0, 7.0, 1.0, node="far"))
+    assert found.take("gpu", BOTH, "near") == 40  # it gains more
 
 
 def test_a_cpu_leaves_what_the_gpus_end_sooner() -> None:
@@ -99,14 +111,26 @@ def test_an_estimate_is_corrected_by_what_the_other_devices_are_found_to_be_off(
 def test_a_backup_run_is_for_batches_that_a_cpu_needs_long_for() -> None:
     found = BatchQueue()
     slow = Request(10, 3.0, 20.0, 1.0)
-    assert found.needs_backup(slow, 5.0)
-    assert not found.needs_backup(slow, 18.5)
-    assert found.needs_backup(slow, 20.5)  # it is overdue
-    assert not found.needs_backup(slow._replace(devices=("cpu",)), 5.0)
+    assert found.needs_backup("cpu", slow, 5.0)
+    assert not found.needs_backup("cpu", slow, 18.5)
+    assert found.needs_backup("cpu", slow, 20.5)  # it is overdue
+    assert not found.needs_backup("cpu", slow._replace(devices=("cpu",)), 5.0)
     found.measured("gpu", Request(10), 1.0)
-    assert found.needs_backup(Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
-    assert found.needs_backup(Request(10), 2.5)  # of the CPU nothing is known, but it is late
-    assert not found.needs_backup(Request(10), 1.5)
+    assert found.needs_backup("cpu", Request(10, 3.0), 5.0)  # 20 s are left by the gain alone
+    assert found.needs_backup("cpu", Request(10), 2.5)  # of the CPU nothing is known, but it is late
+    assert not found.needs_backup("cpu", Request(10), 1.5)
+
+
+def test_a_backup_run_is_for_batches_that_a_gpu_is_long_overdue_with() -> None:
+    found, request = BatchQueue(), Request(10, 3.0, 20.0, 1.0)
+    assert found.backup_after_s("gpu", request) is None  # an estimate alone may be far too short
+    found.measured("gpu", request, 2.0)
+    after = found.backup_after_s("gpu", request)
+    assert after == pytest.approx(16.0)
+    assert not found.needs_backup("gpu", request, after - 0.1)
+    assert found.needs_backup("gpu", request, after + 0.1)
+    assert found.backup_after_s("cpu", request) == 0.0
+    assert found.backup_after_s("cpu", request._replace(devices=("cpu",))) is None
 
 
 BATCHES = [
@@ -175,14 +199,15 @@ def test_a_pool_ends_the_surplus_once_it_has_no_batch() -> None:
     assert [worker.number for worker in ended] == [1, 2, 0]
 
 
-def test_a_worker_has_a_second_short_batch_on_its_way_while_many_wait() -> None:
-    pool = WorkerPool(stage(), "gpu", lambda: None, lambda worker: None)
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_worker_has_a_second_batch_on_its_way_while_many_wait(device: Device) -> None:
+    pool = WorkerPool(stage(), device, lambda: None, lambda worker: None)
     for number in range(2):
-        pool.workers[number] = Worker(number, "gpu", None, running={number: 0.0})
+        pool.workers[number] = Worker(number, device, None, running={number: 0.0})
         pool.is_ready(pool.workers[number], 0.0)
     assert pool.free(0.1, 3) is not None
     assert pool.free(0.1, 2) is None  # the last ones go to whoever is free first
-    assert pool.free(5.0, 3) is None
+    assert (pool.free(5.0, 3) is None) == (device == "cpu")  # a CPU would hold a long one for long
     assert pool.free(None, 3) is None
     pool.workers[1].running.clear()
     assert pool.free(5.0, 1) is pool.workers[1]

@@ -17,12 +17,12 @@ from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.decision import Decision, decide, key_of
 from placement.scheduling.explanation import explain
-from placement.scheduling.exploration import TrialBudget
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import POLICIES, policy_of
 from placement.scheduling.policies.selector_policy import SelectorPolicy
 from placement.scheduling.queue_model import Backlog, Load
 from placement.scheduling.snapshot import Snapshot
+from placement.scheduling.trial_budget import TrialBudget
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory, NodeSpec
 from placement.spec.task import DEVICES, TaskSpec

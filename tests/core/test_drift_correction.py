@@ -13,7 +13,8 @@ import pytest
 from placement.errors import SelectorError
 from placement.prediction.drift_correction import corrected_by
 from placement.prediction.one_by_one import prepared
-from placement.prediction.runtime_history import History, Place, Slowdown, corrected
+from placement.prediction.posterior import Slowdown, corrected
+from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import selector_of, shipped_selector
 from placement.prediction.selector_trial import trial_of
 from placement.spec.node import paper_configs

@@ -12,7 +12,8 @@ import pytest
 
 from placement.errors import OptionError
 from placement.prediction.estimate import Estimate
-from placement.scheduling.candidates import Candidate, candidate_set
+from placement.scheduling.candidate_set import candidate_set
+from placement.scheduling.candidates import Candidate
 from placement.scheduling.energy_price import (
     LARGEST_CAP_FACTOR,
     SECONDS_PER_JOULE,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,15 +12,17 @@ from placement.control_plane.trial_account import TrialAccount
 from placement.prediction.estimate import Basis, Estimate, Spread, probability_worth
 from placement.prediction.runtime_history import COLD_START_RUNS, History, Place
 from placement.scheduling.decision import Decision, decide, key_of
-from placement.scheduling.exploration import LEAST_PROBABILITY, TrialBudget
+from placement.scheduling.exploration import LEAST_PROBABILITY, NEW_RUNS, RESERVE, RESERVE_OF_NEW
 from placement.scheduling.policies.registry import policy_of
 from placement.scheduling.queue_model import STALE_S, Backlog, Load
 from placement.scheduling.snapshot import Snapshot
+from placement.scheduling.trial_budget import NO_SECONDS, TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 from placement.spec.task_record import Rows
 
+RULE = JointThreshold()
 UNKNOWN = TaskSpec()
 DRAWS = 1_000
 FOUR_STD = 4 * math.sqrt(0.25 / DRAWS)
@@ -33,12 +35,16 @@ class Believes:
     speedup: Spread
     cpu_s: float = 8.0
     version: str = "believes"
+    runs: int = 0
+    contested_s: float | None = None
 
     def estimate(self, task: TaskSpec, node: NodeSpec, cpus: float) -> Estimate:
-        basis = Basis(seconds_std=self.speedup.std)
+        basis, timed = (Basis(seconds_std=self.speedup.std, runs=runs) for runs in (0, self.runs))
         p_gpu = probability_worth(self.speedup, None, 0.0, JointThreshold())[0]
         gpu_s = self.cpu_s / math.exp(self.speedup.mean)
-        return Estimate(p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=basis, gpu_basis=basis)
+        return Estimate(
+            p_gpu, self.speedup, None, self.cpu_s, gpu_s, cpu_basis=timed, gpu_basis=basis, contested_s=self.contested_s
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {}
@@ -99,7 +105,7 @@ def never() -> float:
 def test_a_sure_task_is_not_tried_elsewhere() -> None:
     for mean in (math.log(2.0) + 1.0, math.log(2.0) - 1.0):
         decision = decide(TASK, "f", limits(), snap(Spread(mean, 0.2)), chance=never)
-        assert (decision.propensity, decision.trial_s) == (1.0, 0.0)
+        assert (decision.propensity, decision.trial) == (1.0, NO_SECONDS)
 
 
 UNSURE = Spread(0.6, 0.5)
@@ -110,13 +116,14 @@ UNSURE = Spread(0.6, 0.5)
     [
         {"trials": None},
         {"trials": TrialBudget(1e9)},
-        {"trials": TrialBudget(1.0, explores_known=True)},  # the trial is expected to take 5 s
+        {"trials": TrialBudget(1.9, explores_known=True)},  # the trial costs 2 s
         {"backlog": queues(gpu=1.0)},
+        {"backlog": queues(cpu=1.0)},
         {"backlog": queues(age_s=2 * STALE_S)},
         {"backlog": Backlog()},
         {"backlog": None},
     ],
-    ids=["no budget", "cold starts alone", "too dear", "busy", "stale", "never polled", "no queues"],
+    ids=["no budget", "cold starts alone", "too dear", "busy", "the other busy", "stale", "never polled", "no queues"],
 )
 def test_nothing_is_tried_without_a_budget_or_an_idle_device(given: dict[str, Any]) -> None:
     decision = decide(TASK, "f", limits(), snap(UNSURE, **given), chance=never)
@@ -129,11 +136,29 @@ def test_strict_and_policies_without_estimates_try_nothing() -> None:
         assert decide(TASK, "f", limits(), snap(UNSURE, policy), chance=never).propensity == 1.0
 
 
-def test_a_trial_is_expected_to_take_the_mean_of_its_belief() -> None:
+def test_a_trial_costs_what_it_is_expected_to_take_longer_than_the_run_that_it_replaces() -> None:
     decision = decide(TASK, "f", limits(), snap(UNSURE), chance=lambda: 0.0)
     mean_s = 8.0 / math.exp(UNSURE.mean) * math.exp(0.5 * UNSURE.std**2)
     assert (decision.device, decision.configs) == ("gpu", ("A",))
-    assert decision.trial_s == pytest.approx(mean_s)
+    costs_s = RULE.speedup * mean_s - 8.0  # the run that it replaces takes 8 s of CPU
+    assert decision.trial == (pytest.approx(mean_s), pytest.approx(costs_s))
+
+
+COSTS_S = 2.0 * 8.0 / math.exp(0.6) * math.exp(0.125) - 8.0  # of a trial of UNSURE
+
+
+@pytest.mark.parametrize(
+    ("runs", "contested_s", "reserve"),
+    [(NEW_RUNS, None, RESERVE), (NEW_RUNS - 1, None, RESERVE_OF_NEW), (NEW_RUNS, 0.1, 0.0)],
+    ids=["known", "new", "contested"],
+)
+def test_a_trial_leaves_room_for_those_that_tell_more(runs: int, contested_s: float | None, reserve: float) -> None:
+    costs_s = COSTS_S if contested_s is None else COSTS_S + 2.0 * 0.5 * (contested_s - 0.5 * (COSTS_S + 8.0))
+    needed_s = (1.0 + reserve) * max(0.0, costs_s)
+    for left_s, tries in ((needed_s - 0.1, False), (needed_s + 0.1, True)):
+        state = snap(UNSURE, trials=TrialBudget(left_s, explores_known=True))
+        state = replace(state, selector=Believes(UNSURE, runs=runs, contested_s=contested_s))
+        assert (decide(TASK, "f", limits(), state, chance=lambda: 0.0).device == "gpu") == tries
 
 
 def test_a_task_of_which_nothing_is_known_tries_an_idle_gpu() -> None:
@@ -143,7 +168,7 @@ def test_a_task_of_which_nothing_is_known_tries_an_idle_gpu() -> None:
     taken, decisions = shares(_cold(history), UNKNOWN)
     assert decisions["gpu"].reason == "cold_start_tries_gpu"
     assert taken["gpu"] == pytest.approx(decisions["gpu"].propensity, abs=FOUR_STD)
-    assert decisions["gpu"].trial_s > 3.0  # it may well be slower
+    assert decisions["gpu"].trial.expected_s > 3.0  # it may well be slower
     for given in ({"backlog": queues(gpu=1.0)}, {"trials": TrialBudget(1.0)}):
         assert decide(UNKNOWN, "f", limits(), _cold(history, **given), chance=never).device == "cpu"
 
@@ -156,8 +181,8 @@ def _cold(history: History, **given: Any) -> Snapshot:
 def test_the_budget_counts_what_was_sent_until_a_report_does() -> None:
     budget = TrialBudget()
     budget.renew(10.0)
-    budget.spend(4.0)
-    assert (budget.left_s, budget.untold(), budget.untold()) == (6.0, 4.0, 0.0)
+    budget.spend(TrialSeconds(7.0, 4.0))
+    assert (budget.left_s, budget.untold(), budget.untold()) == (6.0, (7.0, 4.0), NO_SECONDS)
     budget.renew(10.0)  # it may have been made before the 4 s were told
     assert budget.left_s == 6.0
     budget.renew(6.0)
@@ -165,18 +190,20 @@ def test_the_budget_counts_what_was_sent_until_a_report_does() -> None:
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1])
-def test_trials_take_no_more_than_their_share_of_the_device_seconds(share: float) -> None:
+def test_trials_cost_no_more_than_their_share_of_the_device_seconds(share: float) -> None:
     chance, account = random.Random(3), TrialAccount()
     state = snap(UNSURE, trials=TrialBudget(explores_known=True))
     assert state.trials is not None
+    cost_s = 0.0
     for _ in range(1_500):
         state.trials.renew(account.left_s(share))
         decision = decide(TASK, "f", limits(), state, chance=chance.random)
-        account.expect(decision.trial_s)
+        account.expect(decision.trial)
         seconds = 8.0 if decision.device == "cpu" else 9.0  # slower than expected
+        cost_s += seconds - 8.0
         account.count([rows(decision.reason, seconds)])
-        assert account.trial_s <= share * account.device_s + 4.1  # what one run may take longer than expected
-    assert account.trial_s > 0.5 * share * account.device_s
+        assert cost_s <= account.cost_s <= share * account.device_s + 4.1  # what one run may take longer than expected
+    assert account.cost_s > 0.5 * share * account.device_s
 
 
 def rows(reason: str, seconds: float, number: int = 1) -> Rows:
@@ -191,8 +218,8 @@ def test_the_account_counts_placed_tasks_and_outlives_the_actor() -> None:
     assert (account.device_s, account.trial_s, account.trials) == (24.0, 4.0, 2)
     assert TrialAccount(account.to_dict()).view(None) == account.view(None)
     assert account.left_s(0.5) == 8.0
-    account.expect(5.0)  # one is under way
-    assert account.left_s(0.5) == 7.0
+    account.expect(TrialSeconds(5.0, 2.0))  # those that ended took no longer than expected
+    assert account.left_s(0.5) == 10.0
     assert account.left_s(0.0) < 0
 
 

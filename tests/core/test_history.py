@@ -12,19 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.prediction.estimate import Basis, Estimate, Spread
-from placement.prediction.runtime_history import (
-    COLD_START_RUNS,
-    LARGEST_KEYS,
-    History,
-    Key,
-    Place,
-    Slowdown,
-    combined,
-    corrected,
-    posterior,
-    size_of,
-    slowdown_of,
-)
+from placement.prediction.posterior import Slowdown, combined, corrected, posterior, slowdown_of
+from placement.prediction.runtime_history import COLD_START_RUNS, LARGEST_KEYS, History, Key, Place, size_of
 from placement.prediction.timings import DRIFT_SAMPLES, EARLIER_CODE_STD, Timings
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.task import Device, TaskSpec

@@ -10,11 +10,12 @@ from core_builders import CPU_NODE, TASK, Told, cluster, limits, snapshot
 
 from placement.errors import SelectorError
 from placement.prediction.estimate import Estimate, Spread
+from placement.prediction.posterior import posterior
 from placement.prediction.power_model import ASSUMED, PowerLine, PowerModel, power_model_of
-from placement.prediction.runtime_history import History, Place, posterior
+from placement.prediction.runtime_history import History, Place
 from placement.prediction.selector_file import shipped_selector
 from placement.prediction.timings import Timings
-from placement.scheduling.candidates import candidate_set
+from placement.scheduling.candidate_set import candidate_set
 from placement.scheduling.cost_model import options_of
 from placement.scheduling.decision import key_of
 from placement.scheduling.explanation import explain

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from placement.prediction.device_belief import completed
 from placement.prediction.estimate import Estimate
 from placement.prediction.one_by_one import power_model
-from placement.prediction.runtime_history import History, Place, RunHistory, posterior, size_of
-from placement.scheduling.candidates import Candidate, CandidateSet, candidate_set, has
+from placement.prediction.posterior import posterior
+from placement.prediction.runtime_history import History, Place, RunHistory, size_of
+from placement.scheduling.candidate_set import CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, has
 from placement.scheduling.decision import decide, key_of
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.explanation import explain

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placement.prediction.estimate import Estimate
-from placement.scheduling.candidates import Candidate, candidate_set
+from placement.scheduling.candidate_set import candidate_set
+from placement.scheduling.candidates import Candidate
 from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.map_order import End, Gain, Order
 from placement.scheduling.policies.registry import name_of

@@ -3,25 +3,30 @@
 import json
 import math
 import random
+from bisect import bisect_left
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from core_builders import limits, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placement.prediction.device_rates import rates_of
+from placement.prediction.device_rates import STDS, rates_of
 from placement.prediction.estimate import ROOFLINE, SELECTOR
-from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees
-from placement.prediction.roofline import roofline
+from placement.prediction.prepared_residuals import LEAST_STD
+from placement.prediction.prepared_trees import hardware
+from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees, support
+from placement.prediction.roofline import COPY_STD, LAUNCH_STD, SHARED_LAUNCH, parts, roofline
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
-from placement.prediction.task_work import BYTES_AN_ELEMENT, UNKNOWN_FLOPS_AN_ELEMENT, work_of
+from placement.prediction.task_work import BYTES_AN_ELEMENT, UNKNOWN_FLOPS_AN_ELEMENT, work, work_of
 from placement.prediction.tree_ensemble import Forest, Tree
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of
-from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
+from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, ratios_of, relative_costs
+from placement.scheduling.policies.selector_policy import costs_on
 from placement.spec.node import NodeSpec, paper_configs
-from placement.spec.task import TaskSpec
+from placement.spec.task import DEVICES, TaskSpec
 
 NODE = replace(paper_configs()["B"], config="real", emulated=False)
 NETWORK = TaskSpec(flops=1e9, input_bytes=6e5, batch_size=1, parameters=5_000_000, kernels=100, framework="torch")
@@ -180,17 +185,82 @@ def test_many_nodes_are_answered_as_each_alone(shipped):
     assert [together[i].gpu_seconds for i in range(len(nodes))] == pytest.approx([one.gpu_seconds for one in alone])
 
 
+QUANTITIES = ("flops", "batch_size", "parameters", "input_bytes")
+
+
+def any_task(draw):
+    """A task of which any quantity but the FLOPs may be unknown."""
+    values = [
+        10 ** draw.uniform(0, 16),
+        2 ** draw.randint(0, 12),
+        int(10 ** draw.uniform(0, 10)),
+        10 ** draw.uniform(0, 10),
+    ]
+    known = [value if i == 0 or draw.random() < 0.8 else None for i, value in enumerate(values)]
+    framework = draw.choice([None, "torch", "xgboost", "numpy", "jax", "never heard of"])
+    return TaskSpec(
+        **dict(zip(QUANTITIES, known, strict=True)), framework=framework, inputs_on_device=draw.random() < 0.5
+    )
+
+
+@pytest.mark.parametrize("real", [(), "ABCD", "B"])
+def test_answers_are_those_of_the_plain_formulas(shipped, real):
+    draw, configs = random.Random(0), paper_configs()
+    nodes = [*configs.values()] * (real != "ABCD")
+    nodes += [replace(configs[name], config=f"real {name}", emulated=False) for name in real]
+    prepared, trees = shipped.prepare(tuple(nodes), 4.0), shipped.trees
+    for task in [any_task(draw) for _ in range(40)]:
+        axes = zip(QUANTITIES, prepared.axes, strict=False)
+        of_cell = [axis.middle[bisect_left(axis.edges, getattr(task, name) or 0)] for name, axis in axes]
+        flops, batch, parameters, read = of_cell
+        step = work(flops, read, parameters, batch, None, task.framework, task.inputs_on_device)
+        for at, node in enumerate(nodes):
+            values = (*hardware(node, 4.0), *of_cell, None, None, None)
+            logs = [math.log(value) if value else None for value in values]
+            shift, cpu_shift, log_variance, _ = trees.sums(np.array([logs], dtype=float), [task.framework])[0]
+            known = support(min(
+                one.scale * (one.strangeness(task.framework) + one.distance((*logs[5:9], *logs[:2]), 0))
+                for one in trees.regions if node.emulated or not one.emulated
+            ))  # fmt: skip
+            plain, found = roofline(step, rates_of(node, 4.0)), prepared(task).belief(at)
+            learned = 0.0 if task.framework == "numpy" else known
+            variance = (1 - learned) * plain.std**2 + learned * math.exp(log_variance)
+            assert found.log_cpu == pytest.approx(plain.log_cpu + known * cpu_shift, abs=1e-9)
+            assert found.speedup == pytest.approx(plain.log_speedup + learned * shift, abs=1e-9)
+            assert found.std == pytest.approx(max(LEAST_STD, math.sqrt(variance)), rel=1e-9)
+            assert found.log_gpu == pytest.approx(found.log_cpu - found.speedup, abs=1e-9)
+
+
+def test_the_spread_of_a_step_is_that_of_its_coefficients_by_their_shares_of_the_time():
+    cpu, gpu = rates_of(NODE, 4.0).network
+    step = work_of(NETWORK)
+    (_, launches, moved), copying = step.cases[0], step.copied * gpu.copy_byte_s + gpu.copy_s
+    of = parts(step.flops, moved, launches, cpu.flop_s, cpu.byte_s, cpu.launch_s, cpu.call_s)
+    on = parts(step.flops, moved, launches, gpu.flop_s, gpu.byte_s, gpu.launch_s, gpu.call_s)
+    found = roofline(step, rates_of(NODE, 4.0))
+    assert found.log_cpu == pytest.approx(math.log(sum(of)))
+    assert found.log_speedup == pytest.approx(math.log(sum(of) / (sum(on) + copying)))
+    of, on = [part / sum(of) for part in of], [part / (sum(on) + copying) for part in on]
+    compute, memory, level = STDS["network"]
+    variance = sum((compute * side[0] + memory * side[1]) ** 2 for side in (of, on)) + level**2
+    variance += LAUNCH_STD**2 * (of[2] ** 2 + on[2] ** 2 - SHARED_LAUNCH * of[2] * on[2])
+    variance += (COPY_STD * (1 - sum(on))) ** 2
+    assert found.std == pytest.approx(math.sqrt(variance))
+
+
 def test_the_rule_for_a_cluster_finds_the_same_by_ratios_as_by_whole_estimates(shipped):
     table, draw = snapshot(shipped).candidate_table(limits()), random.Random(0)
     for _ in range(60):
         task = TaskSpec(10 ** draw.uniform(8, 12), 10 ** draw.uniform(6, 8), 8, int(10 ** draw.uniform(6, 8)), 3)
         found = table.candidates(task, None)
-        options = [option.priced(SECONDS_PER_JOULE) for option in options_of(found)]
-        relative, ratios = relative_options(found)
+        options, ratios = [option.priced(SECONDS_PER_JOULE) for option in options_of(found)], ratios_of(found)
         # The ratios are those of the task's cell, whose sizes are some 13 % apart.
-        told, by_ratios = against_fastest_cpu(found, options), against_by_ratios(found, relative, ratios)
+        told, by_ratios = against_fastest_cpu(found, options), against_by_ratios(found, ratios)
         assert [group for _, group in told] == [group for _, group in by_ratios]
         assert [p for p, _ in by_ratios] == pytest.approx([p for p, _ in told], abs=0.1)
-        costs = zip(options, relative, strict=True)
-        shares = [math.log(one.cost / options[0].cost) - math.log(two.cost / relative[0].cost) for one, two in costs]
-        assert max(map(abs, shares)) < 0.15
+        for device in DEVICES:
+            costs, relative = costs_on(device, options), relative_costs(found, ratios, device)
+            assert [group for _, group in costs] == [group for _, group in relative]
+            both = zip(costs, relative, strict=True)
+            shares = [math.log(one / costs[0][0] / two * relative[0][0]) for (one, _), (two, _) in both]
+            assert max(map(abs, shares)) < 0.15

@@ -8,11 +8,12 @@ import math
 import pytest
 
 from placement.stages.batch_queue import BatchQueue, Capacity, Request
+from placement.stages.map_batches import pool_of_routers
 
 GPUS = 4
-WINDOW = 48
+CPUS = 8
+WINDOW = math.prod(pool_of_routers({"gpu": GPUS, "cpu": CPUS}, nodes=4))
 """Batches that routers have under way for so many workers."""
-
 
 TICK_S = 0.25
 SPEEDS = (0.7, 1.0, 1.3, 1.5)
@@ -23,7 +24,7 @@ def makespan(batches: int, ratio: float) -> float:
     """Seconds of a stage whose batches take 1 s on a GPU and some `ratio` s on a CPU. The first result counts."""
     queue, now, started, done = BatchQueue(), 0.0, 0, set[int]()
     request = Request(32, math.log(ratio), ratio, 1.0)
-    gpus, cpus = GPUS, list(SPEEDS) * 2
+    gpus, cpus = GPUS, list(SPEEDS) * (CPUS // len(SPEEDS))
     ends: list[tuple[float, int, float]] = []  # (when, batch, seconds of a CPU's run; 0.0: a GPU's)
     on_cpus: dict[int, float] = {}  # batch -> its begin, where no GPU runs it too
     capacity = Capacity({"gpu": GPUS, "cpu": len(cpus)}, {"gpu": GPUS, "cpu": len(cpus)})
@@ -39,7 +40,7 @@ def makespan(batches: int, ratio: float) -> float:
             seconds = ratio * cpus.pop()
             heapq.heappush(ends, (now + seconds, number, seconds))
             on_cpus[number] = now
-        for number in [n for n, began in on_cpus.items() if queue.needs_backup(request, now - began)][:gpus]:
+        for number in [n for n, began in on_cpus.items() if queue.needs_backup("cpu", request, now - began)][:gpus]:
             gpus -= 1
             heapq.heappush(ends, (now + 1.0, number, 0.0))
             del on_cpus[number]

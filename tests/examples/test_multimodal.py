@@ -18,6 +18,7 @@ from examples.multimodal.pipeline import Finished
 from examples.multimodal.settings import Settings
 from placement.log.schema import table_of
 from placement.spec.task_record import TaskRecord
+from profiling.report.batch_rates import batch_rates
 from workloads.datasets import clips, clips_generator
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -101,16 +102,15 @@ def test_the_tables_and_the_page_say_what_was_found(tmp_path: Path) -> None:
     predictions = pa.table({"label": [0, 1, 1], "predicted": [0, 1, 0], "by_video": [0, 0, 0], "by_text": [1, 1, 1]})
     common = {"run_id": "x", "source": "production", "function": "m.Embed", "time_provenance": "emulated"}
     rows = [
-        TaskRecord(**common, device="cpu", batch_size=4, compute_s=2.0, cpu_joules=8.0),
-        TaskRecord(**common, device="gpu", batch_size=12, compute_s=1.0, transfer_s=0.5, cpu_joules=1.0),
+        TaskRecord(**common, device="cpu", batch_size=4, compute_s=2.0, cpu_joules=8.0, time_utc=100.0),
+        TaskRecord(**common, device="gpu", batch_size=12, compute_s=1.5, cpu_joules=1.0, time_utc=100.0),
     ]
     finished = Finished([{"epoch": 0, "loss": 1.0, "accuracy": 0.5}], predictions, table_of(rows))
     assert results.accuracies(predictions) == pytest.approx({"video": 1 / 3, "text": 2 / 3, "together": 2 / 3})
     assert results.confusion(predictions, ("a", "b")) == [[1, 0], [1, 1]]
-    on_cpu, on_gpu = results.by_device(finished.log).itertuples()
-    assert (on_cpu.rows_per_s, on_cpu.joules_per_row) == (2.0, 2.0)
-    assert on_gpu.rows_per_s == 8.0
-    assert np.isnan(on_gpu.joules_per_row), "the GPU's joules are unknown"
+    assert results.device_cells(batch_rates(finished.log))[1:] == [
+        ["Embed", "CPU", "1", "4", "2.0", "2"], ["Embed", "GPU", "1", "12", "6.0", "–"],
+    ]  # fmt: skip
     text = results.write_page(tmp_path, finished, ("a", "b"), True, {"train": 3.0}).read_text()
     assert "75%" in text
     assert "generated" in text
@@ -130,9 +130,10 @@ def test_the_whole_example_runs(tmp_path: Path) -> None:
     assert len(set(predictions["id"].to_pylist())) == len(predictions) == clips_generator.SIZES["test"]
     right = results.accuracies(predictions)
     assert right["together"] > max(share for kind, share in right.items() if kind != "together")
-    found = results.by_device(read_log(tmp_path / "log"))
-    assert {"decode", "Embed", "Classify"} <= set(found["stage"])
-    assert found[found["stage"] == "Embed"]["rows"].sum() >= clips_generator.SIZES["train"]
+    found = batch_rates(read_log(tmp_path / "log"))
+    assert {"decode", "Embed", "Classify"} <= {results.stage_of(rate) for rate in found}
+    embedded = sum(rate.rows for rate in found if results.stage_of(rate) == "Embed")
+    assert embedded >= clips_generator.SIZES["train"]
     seen = [json.loads(line) for line in (tmp_path / fusion.SEEN).read_text().splitlines()]
     assert seen[-1]["epoch"] == 29
     assert "together" in done.stdout

@@ -30,6 +30,7 @@ def test_emulated_seconds_are_not_those_of_the_clock() -> None:
     rows = [batch("gpu", 100.0, 50.0, 1.0, emulated=True), batch("gpu", 102.0, 50.0, 1.0, emulated=True)]
     (gpu,) = batch_rates(table_of(rows))
     assert (gpu.rows_per_s, gpu.busy) == (32.0, None)
+    assert gpu.joules_per_row is None, "the GPU's joules are unknown"
 
 
 def test_the_section_is_left_out_where_no_row_has_a_number_of_samples() -> None:

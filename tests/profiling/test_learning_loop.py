@@ -27,7 +27,8 @@ from profiling.learning_loop.beliefs import Belief, Cell, cost
 from profiling.learning_loop.confidence_sequence import ConfidenceSequence
 from profiling.learning_loop.drift import RUN_LENGTH, DriftDetector
 from profiling.learning_loop.learner import Learner
-from profiling.learning_loop.loop import FIRST_REFIT_ROWS, ROWS_AFTER_DRIFT, LearningLoop
+from profiling.learning_loop.loop import LearningLoop
+from profiling.learning_loop.refit_schedule import FIRST_REFIT_ROWS, ROWS_AFTER_DRIFT
 from profiling.learning_loop.trial import LONGEST_RUNS, Trial
 from profiling.report.learning import learning_section
 
@@ -134,7 +135,7 @@ def test_without_overlap_there_is_no_verdict_and_it_is_said() -> None:
 
 
 def test_while_a_challenger_is_tried_the_champion_decides_and_doubts_where_they_differ() -> None:
-    loop = LearningLoop.of(Fixed("first", 30.0, 10.0, std=0.1))
+    loop = LearningLoop(Fixed("first", 30.0, 10.0, std=0.1))
     at = loop.history.index(cell())
     assert loop.served is loop.champion
     sure = loop.served.belief(at)
@@ -153,7 +154,7 @@ def drive(loop: LearningLoop, at: int, device: str, seconds: float, runs: int, s
 
 
 def test_a_drift_of_a_device_corrects_the_champion_and_asks_for_a_refit() -> None:
-    loop = LearningLoop.of(Fixed("first", 30.0, 10.0))
+    loop = LearningLoop(Fixed("first", 30.0, 10.0))
     cells = [loop.history.index(cell(number)) for number in range(4)]
     for number in range(60):
         assert drive(loop, cells[number % 3], "gpu", 10.0, 1, number) == []
@@ -167,15 +168,9 @@ def test_a_drift_of_a_device_corrects_the_champion_and_asks_for_a_refit() -> Non
 
 
 def test_a_swap_that_made_it_worse_is_rolled_back() -> None:
-    loop = LearningLoop.of(Fixed("good", 10.0, 8.0))
-    loop.refit_due = "a test"
+    loop = LearningLoop(Fixed("good", 10.0, 8.0))
     loop.challenge(Fixed("bad", 30.0, 8.0))
-    at = loop.history.index(cell())
-    assert at is not None
-    bad = loop.challenger
-    assert bad is not None
-    loop._serve(bad, "a test", [])
-    loop.challenger = loop.trial = None
+    assert [event.kind for event in loop.service.end_trial("better")] == ["verdict", "swap"]
     chance, events = np.random.default_rng(0), []
     for number in range(4_000):  # each run is new work, so that history settles nothing
         at = loop.history.index(cell(number, f"f{number}"))
@@ -194,7 +189,7 @@ def test_a_swap_that_made_it_worse_is_rolled_back() -> None:
     [(math.nan, 1.0), (-1.0, 1.0), (0.0, 1.0), (math.inf, 1.0), (1.0, 0.0), (1.0, 1.1), (1.0, math.nan), (1e12, 0.5)],
 )
 def test_a_row_that_is_no_run_teaches_nothing(seconds: float, propensity: float) -> None:
-    loop = LearningLoop.of(Fixed("first", 30.0, 10.0))
+    loop = LearningLoop(Fixed("first", 30.0, 10.0))
     at = loop.history.index(cell())
     assert loop.add(at, "gpu", seconds, None, propensity) == []
     assert (loop.rows, loop.refused) == (0, 1)
@@ -267,7 +262,8 @@ def test_a_learner_that_begins_anew_corrects_no_drift_a_second_time(tmp_path: Pa
         learner.step()
     corrected = learner.loop.version
     again = learner_of(tmp_path, control)
-    assert again.loop.version == corrected  # it is the champion of the trial that was left in service
+    assert again.loop.version == corrected  # it is the champion of the trial that was left in service,
+    assert again.loop.state()["challenger"] == "first"  # which goes on
     for _ in range(3):
         writer.append([row(20.0, steps=number % 3 + 1) for number in range(60)])
         again.step()

@@ -6,7 +6,9 @@ Every candidate competes with a score, and the least is taken:
     grown(0, price * cost)       on a GPU that is free; those that are not free are then left out
     price * grown(wait, cost)    on a GPU where none is free
 
-    grown(wait, cost) = (wait + cost) ** POWER - wait ** POWER    cost = seconds + seconds_per_joule * joules
+    grown(wait, cost) = (wait + cost) ** POWER - wait ** POWER
+    cost              = seconds + seconds_per_joule * joules            on a CPU
+                        seconds + seconds_per_joule * joules / price    on a GPU
 
 So a free GPU is taken where it ends sooner even at its price. Where devices must be waited for, a moment on one is the
 dearer, the longer its queue is by then, and a task pays for all its moments (the greedy rule of Awerbuch et al., Load
@@ -15,11 +17,13 @@ the tasks that gain most from a device have it. Where a CPU is free and no GPU, 
 names the CPU waits for no GPU.
 
 The price is that of a second of GPU in seconds of CPU, and says how much the GPUs are wanted. It begins at the paper's
-T_t, falls to 1 while a GPU idles, and rises while the GPUs' queue is the longer one. The caller keeps it beside its
-queues (`Waits.gpu_price`); each choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that
-moves with the queues: where they are long the GPU is taken where cost_cpu / cost_gpu is at least
-price * (wait_gpu / wait_cpu) ** (POWER - 1). At the price where the queues stay level each device holds the tasks it is
-best at: it is then the dual price of the linear programme of `profiling.simulation.lp_bound`.
+T_t, falls to 1 while a GPU idles, and rises while the GPUs' queue is the longer one. It is of seconds alone: a joule
+counts the same on both devices, however dear their seconds are; multiplied by the price, a dearer joule would send work
+from wanted GPUs to CPUs that draw more for it. The caller keeps the price beside its queues (`Waits.gpu_price`); each
+choice tells the next one (`Choice.gpu_price`). Read as a threshold, it is one that moves with the queues: where they
+are long the GPU is taken where cost_cpu / cost_gpu is at least price * (wait_gpu / wait_cpu) ** (POWER - 1). At the
+price where the queues stay level each device holds the tasks it is best at: it is then the dual price of the linear
+programme of `profiling.simulation.lp_bound`.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from placement.scheduling.candidates import THRESHOLDS, Candidate, Choice, candidate_set
+from placement.scheduling.candidate_set import THRESHOLDS, candidate_set
+from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import Places
 from placement.scheduling.policies.queue_aware import NEAR, CostTable, MinScorePolicy, stale
 from placement.spec.task import Device, TaskSpec
@@ -37,9 +42,10 @@ from placement.spec.task import Device, TaskSpec
 POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
 LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
 IDLE_STEP = math.exp(-LEARNING)
-LARGEST_LOG_PRICE = math.log(15.0)
-"""Either way. Of 3 to 10,000 the best in simulation over mixes and from 4 to 100 nodes: while many nodes fill up at
-once the rate would rise far beyond what any task gains, and long tasks that begin late on CPUs then end last."""
+LARGEST_LOG_PRICE = math.log(20.0)
+"""Either way. Of 15, 20 and 30 the best in simulation over mixes; the bound's own prices are 21 to 36. Without a limit
+the price would rise far beyond what any task gains while many nodes fill up at once, and long tasks that begin late on
+CPUs would end last."""
 
 
 @dataclass
@@ -77,6 +83,14 @@ class Balanced(MinScorePolicy):
             return price
         cpu, gpu = min(waits[:cpus]), min(waits[cpus:])
         return next_price(price, cpu + plan.floor, gpu + plan.floor) if gpu else idle_price(price)
+
+    def _repriced(self, waits: Sequence[float], places: Places, gpu_price: float) -> Places:
+        cpus, costs, seconds = places.cpus, places.costs, places.seconds
+        if not 0 < cpus < len(waits):
+            return places
+        price = gpu_price if min(waits[cpus:]) else max(1.0, gpu_price)
+        on_gpu = [own + (cost - own) / price for own, cost in zip(seconds[cpus:], costs[cpus:], strict=True)]
+        return places._replace(costs=(*costs[:cpus], *on_gpu))
 
     def _scores(self, waits: Sequence[float], places: Places, gpu_price: float, named: Device) -> list[float]:
         cpus, costs = places.cpus, places.costs

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from placement.errors import OptionError
-from placement.scheduling.candidates import Candidate, Choice, candidate_set
+from placement.scheduling.candidate_set import candidate_set
+from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.policies.selector_policy import pick
 from placement.spec.task import TaskSpec
 

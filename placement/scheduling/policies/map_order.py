@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from placement.prediction.runtime_history import prior_spread
-from placement.scheduling.candidates import THRESHOLDS, Candidate, CandidateSet, Choice, candidate_set
+from placement.prediction.posterior import prior_spread
+from placement.scheduling.candidate_set import THRESHOLDS, CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, geometric_mean
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, looked_at
 from placement.scheduling.policies.selector_policy import pick

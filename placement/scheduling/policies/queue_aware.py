@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
-from placement.scheduling.candidates import Candidate, CandidateSet, Choice, Comparison, Queue, Waits, candidate_set
+from placement.scheduling.candidate_set import CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, Choice, Comparison, Queue, Waits
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, Places, options_of
 from placement.scheduling.energy_price import JoulePrice, PriceSchedule, joule_price, price_at
 from placement.scheduling.policies.selector_policy import SelectorPolicy
@@ -129,6 +130,7 @@ class MinScorePolicy(ABC):
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
         moved = None if waits is None else self._moved_price(waits.gpu_price, told, places, plan)
         gpu_price = 1.0 if moved is None else moved
+        places = self._repriced(told, places, gpu_price)
         scores = self._scores(told, places, gpu_price, plan.threshold.device)
         least = min(scores)
         best = scores.index(least)
@@ -158,6 +160,10 @@ class MinScorePolicy(ABC):
         price: the one before; None where it was never moved.
         """
         return None
+
+    def _repriced(self, waits: Sequence[float], places: Places, gpu_price: float) -> Places:
+        """The places with the costs that hold at this price of a second of GPU."""
+        return places
 
     def _draw(self) -> float:
         return (self._random or UNSEEDED).random()

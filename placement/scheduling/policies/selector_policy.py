@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 from placement.errors import OptionError
-from placement.scheduling.candidates import Candidate, CandidateSet, Choice, candidate_set
+from placement.scheduling.candidate_set import CandidateSet, candidate_set
+from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_of, tiers_of
-from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, relative_options
+from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, ratios_of, relative_costs
 from placement.spec.task import Device, TaskSpec
+
+Known = list[tuple[float, int]]
+"""(P(GPU), group) of the GPU candidates of which something is known."""
 
 
 def pick(device: Device, candidates: Sequence[Candidate], reason: str, propensity: float = 1.0) -> Choice:
@@ -81,23 +85,26 @@ class SelectorPolicy(SelectorPerConfig):
         return choice
 
     def _choose(self, task: TaskSpec, found: CandidateSet) -> Choice:
-        relative = relative_options(found)
-        if relative is not None:
-            options, ratios = relative
-            return self._ordered(found, options, against_by_ratios(found, options, ratios))
-        priced = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
-        if not priced:
+        ratios = ratios_of(found)
+        if ratios is not None:
+            known = against_by_ratios(found, ratios)
+            return self._ordered(found, known, lambda device: relative_costs(found, ratios, device))
+        options = [option.priced(SECONDS_PER_JOULE) for option in options_of(found) or ()]
+        if not options:
             return super().choose(task, found)
         if found.gpu and found.cpu_configs:
-            return self._ordered(found, priced, against_fastest_cpu(found, priced))
+            return self._ordered(found, against_fastest_cpu(found, options), lambda device: costs_on(device, options))
         choice = super().choose(task, found)
-        return in_order(choice, priced)
+        tiers = tiers_of(found, choice.device, costs_on(choice.device, options))
+        return replace(choice, configs=tuple(chain.from_iterable(tiers)), tiers=tiers)
 
-    def _ordered(self, found: CandidateSet, options: Sequence[Option], known: list[tuple[float, int]]) -> Choice:
-        """The choice by the GPU candidates' probabilities, its configs by cost."""
-        choice = chosen(found, known, self.p_least)
+    def _ordered(self, found: CandidateSet, known: Known, costs: Callable[[Device], list[tuple[float, int]]]) -> Choice:
+        """The choice by the GPU candidates' probabilities, its configs by cost. costs: (cost, group) on a device."""
         worth = {group for p, group in known if p >= self.p_least}
-        return in_order(choice, [one for one in options if choice.device == "cpu" or one.group in worth])
+        device: Device = "gpu" if worth else "cpu"
+        tiers = tiers_of(found, device, [one for one in costs(device) if not worth or one[1] in worth])
+        reason, best = reason_of(found, known, bool(worth))
+        return Choice(device, tuple(chain.from_iterable(tiers)), reason, best, tiers=tiers)
 
 
 class KeptChoice(NamedTuple):
@@ -107,22 +114,25 @@ class KeptChoice(NamedTuple):
     choice: Choice
 
 
-def in_order(choice: Choice, options: Sequence[Option]) -> Choice:
-    """The choice with its configs by cost, the cheapest first."""
-    tiers = tiers_of(option for option in options if option.device == choice.device)
-    return replace(choice, configs=tuple(chain.from_iterable(tiers)), tiers=tiers)
+def costs_on(device: Device, options: Sequence[Option]) -> list[tuple[float, int]]:
+    """(cost, group) of the options on a device."""
+    return [(option.cost, option.group) for option in options if option.device == device]
 
 
-def chosen(found: CandidateSet, known: list[tuple[float, int]], p_least: float) -> Choice:
-    """The GPU configs whose probability is at least `p_least`, surest first; else the CPU.
-
-    known: (P(GPU), group) of the GPU candidates of which something is known.
-    """
-    if not known:
-        return pick("cpu", found, "nothing_known")
-    best = max(known)[0]
+def chosen(found: CandidateSet, known: Known, p_least: float) -> Choice:
+    """The GPU configs whose probability is at least `p_least`, surest first; else the CPU."""
     worth = [one for one in known if one[0] >= p_least]
-    doubts = found.doubts(best, known)
-    if worth:
-        return Choice("gpu", found.best_first(worth), f"gpu_worth_it{doubts}", best)
-    return Choice("cpu", found.cpu_configs, f"gpu_not_worth_it{doubts}", best)
+    reason, best = reason_of(found, known, bool(worth))
+    return (
+        Choice("gpu", found.best_first(worth), reason, best)
+        if worth
+        else Choice("cpu", found.cpu_configs, reason, best)
+    )
+
+
+def reason_of(found: CandidateSet, known: Known, worth_it: bool) -> tuple[str, float | None]:
+    """The reason of the paper's rule, with the doubts about the surest estimate, and its P(GPU)."""
+    if not known:
+        return "nothing_known", None
+    best = max(known)[0]
+    return f"{'gpu_worth_it' if worth_it else 'gpu_not_worth_it'}{found.doubts(best, known)}", best
