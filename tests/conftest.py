@@ -80,5 +80,5 @@ def emulated(log_uri: str) -> Iterator[str]:
     from profiling.emulation.emulated_cluster import emulated_cluster
 
     with emulated_cluster(num_cpus_per_node=1) as address:
-        placement.start(log=log_uri)
+        placement.start(log=log_uri, timeout_s=600)
         yield address

@@ -105,9 +105,9 @@ def tell(**what: Any) -> None:
 def main() -> None:
     """CPU-worthy tasks, then GPU-worthy ones, then nothing to do."""
     ray.init(address=ADDRESS, logging_level="ERROR", log_to_driver=False)
-    placement.start(policy="selector")
+    placement.start(policy="selector", timeout_s=600)
     tell(step="unnamed", decision=task.explain(True, 0.0).decision.reason)
-    placement.start(node_types=FOLDER / "cluster.json")
+    placement.start(node_types=FOLDER / "cluster.json", timeout_s=600)
     small, large = task.explain(False, 0.0).decision, task.explain(True, 0.0).decision
     tell(step="named", small=[small.device, small.reason], large=[large.device, large.reason, large.configs])
     ran = ray.get([task.remote(False, 0.2) for _ in range(12)], timeout=WAIT_S)

@@ -145,7 +145,7 @@ def test_a_bucket_that_vanishes_loses_counted_rows_and_no_task(emulated: str, lo
         return placement.flush(30)
 
     placement.flush(30)
-    placement.start(log=store.uri("production"))
+    placement.start(log=store.uri("production"), timeout_s=600)
     try:
         before = placement.flush(30)
         first = run()
@@ -166,4 +166,4 @@ def test_a_bucket_that_vanishes_loses_counted_rows_and_no_task(emulated: str, lo
         write_selector(shipped_selector(), store.uri("selector.json"))
         assert placement.swap(store.uri("selector.json")) == shipped_selector().version
     finally:
-        placement.start(log=log_uri)
+        placement.start(log=log_uri, timeout_s=600)

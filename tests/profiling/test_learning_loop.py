@@ -18,6 +18,7 @@ from placement.log.events import FOLDER, read_events, write_event
 from placement.log.schema import table_of
 from placement.prediction.estimate import Basis, Estimate, Spread, probability_worth
 from placement.prediction.selector import Selector
+from placement.prediction.selector_trial import trial_of
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
@@ -145,6 +146,26 @@ def test_while_a_challenger_is_tried_the_champion_decides_and_doubts_where_they_
     assert sure.p_gpu > 0.99 > 0.92 > doubts.p_gpu > 0.5
     loop.challenge(Fixed("same", 30.0, 10.0, std=0.1))
     assert loop.served.belief(at).p_gpu == sure.p_gpu
+
+
+def test_runs_on_one_kind_of_node_tell_of_the_same_work_on_another() -> None:
+    loop = LearningLoop(Fixed("first", 30.0, 10.0))
+    here, there, other = cell(), cell()._replace(node=replace(NODE, config="E")), cell(1)
+    at, elsewhere, unlike = (loop.history.index(one) for one in (here, there, other))
+    for device, seconds in (("cpu", 15.0), ("gpu", 20.0)):
+        drive(loop, at, device, seconds, 4)
+    assert loop.champion.belief(elsewhere).device == "cpu"
+    assert loop.champion.belief(elsewhere).cpu_cost == pytest.approx(15.0, rel=0.2)
+    assert loop.champion.belief(unlike).device == "gpu"
+
+
+def test_a_selector_on_trial_tells_what_its_challenger_expects() -> None:
+    ours, theirs = Fixed("first", 30.0, 10.0), Fixed("other", 10.0, 30.0)
+    doubtful = trial_of(ours, theirs).estimate(cell().task, NODE, 4.0)
+    agreed = trial_of(ours, ours).estimate(cell().task, NODE, 4.0)
+    assert doubtful is not None
+    assert agreed is not None
+    assert (doubtful.contested_s, agreed.contested_s) == (10.0, None)
 
 
 def drive(loop: LearningLoop, at: int, device: str, seconds: float, runs: int, seed: int = 0) -> list[str]:

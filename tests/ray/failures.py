@@ -236,7 +236,7 @@ def main(folder: Path, which: str) -> None:
     with cluster_of_real_nodes() as (cluster, add):
         nodes = {node.node_id: node for node in [add() for _ in range(2 if which == "sweeps" else 1)]}
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        placement.start(log=folder / "log")
+        placement.start(log=folder / "log", timeout_s=600)
 
         def kill() -> None:
             """The node of the kind `there` that comes first in Ray's list, as it does for a sweep."""

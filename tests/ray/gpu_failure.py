@@ -135,7 +135,7 @@ def unfit() -> str:
 
 fake_nvml.install()
 ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-placement.start(log=os.environ["LOG"])
+placement.start(log=os.environ["LOG"], timeout_s=600)
 warm = [ray.get(hungry.remote(False)) for _ in range(3)]
 failed = ray.get([hungry.remote(True)])[0]
 bare = [ray.get(embeds.remote(5 * 10**8)) for _ in range(2)]

@@ -56,7 +56,7 @@ def main(log: str) -> None:
         )
         cluster.add_node(labels={"config": "there"}, **node)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        placement.start(log=log)
+        placement.start(log=log, timeout_s=600)
         placement.swap({**shipped_selector().to_dict(), "version": "kept"})
         told["before"] = ray.get([twice.remote(x) for x in range(50)], timeout=300) == [2 * x for x in range(50)]
         refs = [twice.remote(x) for x in range(50, 150)]

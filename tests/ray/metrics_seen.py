@@ -36,7 +36,7 @@ def main() -> None:
         "local", num_cpus=1, include_dashboard=False, log_to_driver=False, _metrics_export_port=port,
         _system_config={"metrics_report_interval_ms": 1000},
     )  # fmt: skip
-    placement.start(log=os.environ["LOG"])
+    placement.start(log=os.environ["LOG"], timeout_s=600)
     assert ray.get([task.remote(i) for i in range(20)]) == list(range(20))
     deadline, lines = time.monotonic() + 90, []
     while time.monotonic() < deadline:

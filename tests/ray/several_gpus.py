@@ -25,7 +25,7 @@ def where(meeting: str = "", tasks: int = 0) -> tuple[str, str, int]:
 
 fake_nvml.install()
 ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-placement.start()
+placement.start(timeout_s=600)
 one_after_the_other = [ray.get(where.remote()) for _ in range(2)]
 with tempfile.TemporaryDirectory() as folder:
     at_once = ray.get([where.remote(folder, 2) for _ in range(2)])

@@ -78,11 +78,11 @@ def test_a_log_that_vanishes_is_counted_and_told(log_uri: str, tmp_path: Path) -
     blocked = tmp_path / "file"
     blocked.write_text("a file where the log's folder should be")
     before = placement.status()["rows_lost"]
-    placement.start(log=blocked / "log")
+    placement.start(log=blocked / "log", timeout_s=600)
     try:
         assert ray.get([thrice.remote(i) for i in range(10)], timeout=300) == [3 * i for i in range(10)]
         wait_until(lambda: placement.status()["rows_lost"] >= before + 10, placement.status)
     finally:
-        placement.start(log=log_uri)
+        placement.start(log=log_uri, timeout_s=600)
     rows_of(log_uri, [thrice.remote(i) for i in range(5)])
     assert sum(row["workload"] == "thrice" for row in placement.read_log(log_uri).to_pylist()) == 5

@@ -32,7 +32,7 @@ def lost_after_ten_more() -> int:
 
 def goes_through(log: Path, log_uri: str, full: Callable[[], None], freed: Callable[[], None]) -> None:
     placement.flush(60)
-    placement.start(log=log)
+    placement.start(log=log, timeout_s=600)
     try:
         lost = lost_after_ten_more()
         assert placement.read_log(log).num_rows == 10
@@ -47,7 +47,7 @@ def goes_through(log: Path, log_uri: str, full: Callable[[], None], freed: Calla
         assert placement.read_log(log).num_rows == 20
         assert [name for name in os.listdir(log) if not name.endswith(".parquet")] == []
     finally:
-        placement.start(log=log_uri)
+        placement.start(log=log_uri, timeout_s=600)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def main(release: str) -> None:
         c: cluster.add_node(num_cpus=1, labels={"config": c, "placement.emulated": "true"}, **node) for c in ("B", "C")
     }
     ray.init(address=cluster.address, log_to_driver=False)
-    placement.start()
+    placement.start(timeout_s=600)
     caller().current()
     for config, seconds in (("B", 0.1), ("C", 5.0)):
         for _ in range(5):

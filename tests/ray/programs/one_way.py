@@ -65,7 +65,7 @@ def main(address: str) -> None:
         ray.init(address="local", num_cpus=4, num_gpus=4, include_dashboard=False, log_to_driver=False)
     else:
         ray.init(address=address, log_to_driver=False)
-    placement.start()
+    placement.start(timeout_s=600)
     any_device = placed_remote(devices="any")
     f, small = any_device(held), placed_remote(spec=SMALL, policy="gpu_only")(device)
     parent = any_device(lambda g: ray.get(g.options(num_cpus=0).remote(1)))
