@@ -35,15 +35,10 @@ from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {
-    "max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10, "l2_regularization": 2.0,
-}  # fmt: skip
-SECONDS: dict[str, Any] = {
-    "max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20, "l2_regularization": 2.0,
-}  # fmt: skip
-"""Options of the trees. l2_regularization is in pieces of work, as `weights_of` counts them: what a leaf of one piece
-tells may be that piece's own error, and counts for less than what a leaf of many tells.
-"""
+L2 = {"l2_regularization": 2.0}
+"""In pieces of work, as `weights_of` counts them: what a leaf of one piece tells may be that piece's own error."""
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10, **L2}
+SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20, **L2}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
 FEWEST_ROWS = 40  # below it trees have nothing to split
