@@ -7,6 +7,7 @@ selector_file       reads and checks a selector file
 selector_checks     the checks, each with the next step
 speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
 roofline            seconds of any task on any node, before anything is learned
+task_work           the work of a task, as the roofline takes it; device_rates: seconds of each part of it on a device
 residual_trees      trees that correct the roofline near their data; prepared_residuals: made ready for some nodes;
                     data_support: how near the data a task on one of these nodes is
 boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from placement.prediction.data_support import DataSupport
+from placement.prediction.device_rates import rates_of
 from placement.prediction.estimate import (
     CLEAR,
     ROOFLINE,
@@ -30,7 +31,8 @@ from placement.prediction.estimate import (
 from placement.prediction.power_model import ASSUMED, PowerModel
 from placement.prediction.prepared_trees import LEAST_CELLS, MOST_ANSWERS, hardware
 from placement.prediction.residual_trees import OF_NODE, POWER_STD, ROOFLINE_ALONE, ResidualTrees, log_power_by_tdp
-from placement.prediction.roofline import BYTES_AN_ELEMENT, Work, rates_of, roofline, work
+from placement.prediction.roofline import roofline
+from placement.prediction.task_work import BYTES_AN_ELEMENT, Work, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import NodeSpec

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
-from placement.prediction.roofline import guessed_cpu_bandwidth, guessed_gpu_bandwidth
+from placement.prediction.device_rates import guessed_cpu_bandwidth, guessed_gpu_bandwidth
 from placement.spec.node import NodeSpec
 
 GUESSED_BUS = 15.75e9  # PCIe 3.0 x16

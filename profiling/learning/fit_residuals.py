@@ -13,6 +13,7 @@ import numpy as np
 
 from placement.errors import LogError
 from placement.prediction.boosted_trees import NUMBERS, OF_KERNELS, inputs_of
+from placement.prediction.device_rates import rates
 from placement.prediction.prepared_residuals import LARGEST_LOG_VARIANCE, LEAST_STD
 from placement.prediction.residual_trees import (
     BOUNDED,
@@ -23,18 +24,21 @@ from placement.prediction.residual_trees import (
     ResidualTrees,
     log_power_by_tdp,
 )
-from placement.prediction.roofline import HOST_ONLY, rates, roofline, work
+from placement.prediction.roofline import roofline
+from placement.prediction.task_work import HOST_ONLY, work
 from placement.prediction.tree_ensemble import UNKNOWN
 from profiling.dataset.one_sided import described_rows
 from profiling.learning.fit_boosted_trees import boosted, forest_of_sums, regressor
 from profiling.learning.openmp import one_openmp_thread
-from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work
+from profiling.learning.pair_targets import PARTS, log_speedups, logs_of, parts_of_work, work_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10}
-SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20}
+L2 = {"l2_regularization": 2.0}
+"""In pieces of work, as `weights_of` counts them: what a leaf of one piece tells may be that piece's own error."""
+SPEEDUP: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 31, "learning_rate": 0.12, "min_samples_leaf": 10, **L2}
+SECONDS: dict[str, Any] = {"max_iter": 40, "max_leaf_nodes": 31, "learning_rate": 0.2, "min_samples_leaf": 20, **L2}
 VARIANCE: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.12, "min_samples_leaf": 20}
 POWER: dict[str, Any] = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "min_samples_leaf": 10}
 FEWEST_ROWS = 40  # below it trees have nothing to split
@@ -112,10 +116,10 @@ def fit_residuals(frame: pd.DataFrame, seed: int = 0) -> ResidualTrees | None:
     speedups, seconds, weights = log_speedups(frame), _log_cpu(frame), weights_of(frame)
     squares = _held_out_squares(frame, inputs, speedups, told, seed)
     power, power_std = _power(frame, inputs, told, seed)
-    both = _twice(inputs)
+    both, halves = _twice(inputs), np.tile(weights / 2, 2)
     sums = [
-        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP, np.tile(weights, 2)),
-        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS, np.tile(weights, 2)),
+        boosted(both, np.r_[speedups - told.speedup, speedups - untold.speedup], SPEEDUP, halves),
+        boosted(both, np.r_[seconds - told.log_cpu, seconds - untold.log_cpu], SECONDS, halves),
         squares,
         power,
     ]
@@ -132,18 +136,23 @@ def speedups_by_trees(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     names = tuple(sorted(train["framework"].dropna().unique()))
     seen, asked = (inputs_of(logs_of(frame), frame["framework"].to_list(), names) for frame in (train[known], test))
     rest = target[known] - priors_of(train[known]).speedup
-    return np.asarray(priors_of(test).speedup + regressor(SPEEDUP).fit(seen, rest).predict(asked))
+    model = regressor(SPEEDUP).fit(seen, rest, sample_weight=weights_of(train[known]))
+    return np.asarray(priors_of(test).speedup + model.predict(asked))
 
 
 def weights_of(frame: pd.DataFrame) -> np.ndarray:
-    """(n,): weights of the rows, by which every source counts alike: the rows of a large source are much alike, and
-    would else have all the leaves.
+    """(n,): weights of the rows, whose sum is the number of pieces of work.
+
+    The rows of one piece of work err alike and count as one together. Every source counts alike: the rows of a large
+    source are much alike, and would else have all the leaves.
     """
-    names = frame.get("source_name")
-    if names is None or names.isna().all():
-        return _column(frame, WEIGHT, 1.0)
-    rows = names.groupby(names.astype(object).fillna("")).transform("size").to_numpy(float)
-    return np.asarray(_column(frame, WEIGHT, 1.0) / rows / np.mean(1.0 / rows))
+    import pandas as pd
+
+    source = frame["source_name"].astype(object).fillna("") if "source_name" in frame else pd.Series("", frame.index)
+    work = pd.Series(work_of(frame), frame.index)
+    each = 1.0 / work.groupby([source, work]).transform("size")
+    of_source = each.groupby(source).transform("sum")
+    return _column(frame, WEIGHT, 1.0) * (each * each.sum() / of_source / source.nunique()).to_numpy(float)
 
 
 def _column(frame: pd.DataFrame, name: str, default: float) -> np.ndarray:

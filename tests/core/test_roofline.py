@@ -12,25 +12,15 @@ from core_builders import limits, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from placement.prediction.device_rates import STDS, rates_of
 from placement.prediction.estimate import ROOFLINE, SELECTOR
 from placement.prediction.prepared_residuals import LEAST_STD
 from placement.prediction.prepared_trees import hardware
 from placement.prediction.residual_trees import BOUNDED, Region, ResidualTrees, support
-from placement.prediction.roofline import (
-    COMPUTE_STD,
-    COPY_STD,
-    LAUNCH_STD,
-    LEVEL_VARIANCE,
-    MEMORY_STD,
-    SHARED_LAUNCH,
-    parts,
-    rates_of,
-    roofline,
-    work,
-    work_of,
-)
+from placement.prediction.roofline import COPY_STD, LAUNCH_STD, SHARED_LAUNCH, parts, roofline
 from placement.prediction.selector_file import parse_selector, shipped_selector
 from placement.prediction.speedup_selector import SpeedupSelector
+from placement.prediction.task_work import BYTES_AN_ELEMENT, UNKNOWN_FLOPS_AN_ELEMENT, work, work_of
 from placement.prediction.tree_ensemble import Forest, Tree
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, options_of
 from placement.scheduling.fastest_cpu import against_by_ratios, against_fastest_cpu, ratios_of, relative_costs
@@ -59,6 +49,24 @@ def prior(task, node=NODE, cpus=4.0):
 @pytest.fixture(scope="module")
 def shipped():
     return shipped_selector()
+
+
+def test_a_mix_of_compute_and_memory_is_no_surer_than_compute_alone():
+    """Where the coefficients of a device erred independently, the mix would be the surest."""
+    product, both, stream = (
+        TaskSpec(flops=flops, input_bytes=read, kernels=1, inputs_on_device=True)
+        for flops, read in ((1e12, 1.4e9), (1e12, 4e9), (1e4, 1e10))
+    )
+    assert {work_of(task).kind for task in (product, both, stream)} == {"array"}
+    assert prior(product).std < prior(both).std < prior(stream).std
+
+
+def test_work_whose_flops_nobody_tells_is_less_sure_and_gains_less_from_a_gpu():
+    size = {"input_bytes": 1e8, "kernels": 1, "inputs_on_device": True}
+    untold, told = TaskSpec(**size), TaskSpec(flops=UNKNOWN_FLOPS_AN_ELEMENT * 1e8 / BYTES_AN_ELEMENT, **size)
+    assert prior(untold).log_cpu == pytest.approx(prior(told).log_cpu)
+    assert prior(untold).log_speedup < prior(told).log_speedup
+    assert prior(untold).std > prior(told).std + 0.5
 
 
 quantity = st.one_of(st.none(), st.floats(1, 1e18))
@@ -236,10 +244,10 @@ def test_the_spread_of_a_step_is_that_of_its_coefficients_by_their_shares_of_the
     assert found.log_cpu == pytest.approx(math.log(sum(of)))
     assert found.log_speedup == pytest.approx(math.log(sum(of) / (sum(on) + copying)))
     of, on = [part / sum(of) for part in of], [part / (sum(on) + copying) for part in on]
-    stds = (COMPUTE_STD, MEMORY_STD, LAUNCH_STD)
-    variance = sum(s * s * (a * a + b * b) for s, a, b in zip(stds, of, on, strict=True))
-    variance -= LAUNCH_STD**2 * SHARED_LAUNCH * of[2] * on[2]
-    variance += (COPY_STD * (1 - sum(on))) ** 2 + LEVEL_VARIANCE
+    compute, memory, level = STDS["network"]
+    variance = sum((compute * side[0] + memory * side[1]) ** 2 for side in (of, on)) + level**2
+    variance += LAUNCH_STD**2 * (of[2] ** 2 + on[2] ** 2 - SHARED_LAUNCH * of[2] * on[2])
+    variance += (COPY_STD * (1 - sum(on))) ** 2
     assert found.std == pytest.approx(math.sqrt(variance))
 
 

@@ -93,15 +93,21 @@ def test_a_fit_halves_the_error_of_the_roofline_and_knows_its_own(frame):
     assert told.support.min() > 0.99
 
 
-def test_every_source_counts_alike_in_a_fit():
-    few_and_many = pd.DataFrame({"source_name": ["few"] * 2 + ["many"] * 6 + [None] * 2})
-    weights = weights_of(few_and_many)
-    assert weights[:2].sum() == pytest.approx(weights[2:8].sum())
-    assert weights[8:].sum() == pytest.approx(weights[:2].sum())
-    assert weights.mean() == pytest.approx(1.0)
-    imputed = few_and_many.assign(weight=2.0)
-    assert weights_of(imputed) == pytest.approx(2 * weights)
-    assert weights_of(pd.DataFrame({"source_name": [None] * 3})).tolist() == [1.0] * 3
+def worked(sources, flops):
+    """A frame of one framework whose pieces of work differ by their FLOPs alone."""
+    same = {"batch_size": 1.0, "parameters": 1e6, "input_bytes": 1e4, "kernels": 10.0, "framework": "torch"}
+    return pd.DataFrame({"source_name": sources, "flops": flops, **same})
+
+
+def test_every_source_and_every_piece_of_work_in_it_counts_alike_in_a_fit():
+    frame = worked(["few"] * 2 + ["many"] * 6 + [None] * 2, [1.0, 2.0, *[1.0] * 5, 2.0, 1.0, 2.0])
+    weights = weights_of(frame)
+    assert weights[:2].sum() == pytest.approx(weights[2:8].sum()) == pytest.approx(weights[8:].sum())
+    assert weights[2:7].sum() == pytest.approx(weights[7])
+    assert weights.sum() == pytest.approx(6)
+    assert weights_of(frame.assign(weight=2.0)) == pytest.approx(2 * weights)
+    assert weights_of(worked([None] * 3, [1.0, 1.0, 2.0])).tolist() == [0.5, 0.5, 1.0]
+    assert weights_of(worked([None], [1.0]).drop(columns="source_name")).tolist() == [1.0]
 
 
 def test_an_answer_that_is_right_has_a_factor_of_one(frame):
