@@ -201,7 +201,7 @@ def test_a_drift_of_a_device_corrects_the_champion_and_asks_for_a_refit() -> Non
 @pytest.mark.parametrize("both", [True, False])
 def test_kinds_of_node_that_drift_likewise_are_corrected_together(both: bool) -> None:
     loop = LearningLoop(Fixed("first", 30.0, 10.0))
-    here, there = (loop.history.index(cell()._replace(node=replace(NODE, config=config))) for config in "DE")
+    here, there = (loop.history.index(cell(0, f)._replace(node=replace(NODE, config=f))) for f in "DE")
     for number in range(20):
         assert drive(loop, here, "cpu", 30.0, 1, number) + drive(loop, there, "cpu", 30.0, 1, number) == []
     events: list[str] = []
