@@ -1,8 +1,15 @@
-"""DriftWatch: runs against what was predicted, by earlier runs or by the champion; and histories moved by a drift."""
+"""DriftWatch: runs against what was predicted, by earlier runs or by the champion; and histories moved by a drift.
+
+Where one config has drifted, the other configs' runs on that device are tested with it, and those that drift likewise
+are corrected with it; the alarm waits for those in doubt, at most until its own evidence has doubled. To correct one
+config alone would say that no other has drifted: beliefs pass what runs on one kind of node have shown on to the other
+kinds, and a correction of that kind alone takes it away from them.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from placement.prediction.timings import Timings
@@ -24,11 +31,6 @@ class Stream(NamedTuple):
     config: str
     device: Device
     by_runs: bool
-
-    @property
-    def reason(self) -> str:
-        """The reason of a refit after an alarm of the stream."""
-        return f"{'drift' if self.by_runs else 'wrong estimates'} of {self.config} {self.device}"
 
     @property
     def whole_device(self) -> bool:
@@ -63,11 +65,11 @@ class DriftWatch:
         self._reference: dict[tuple[int, Device], tuple[int, float]] = {}
         self._doubted: set[Stream] = set()
 
-    def add(self, champion: SelectorView, at: int, device: Device, log_seconds: float) -> Alarm | None:
-        """Takes a run before the history does; the drift that it completes, by which the history is moved."""
+    def add(self, champion: SelectorView, at: int, device: Device, log_seconds: float) -> list[Alarm]:
+        """Takes a run before the history does; the drifts that it completes, by which the history is moved."""
         predicted = self._predicted(champion, at, device, log_seconds)
         if predicted is None:
-            return None
+            return []
         mean, tolerance, by_runs = predicted
         cell = self._history.cells[at]
         for function in (None, cell.function):
@@ -75,9 +77,9 @@ class DriftWatch:
             if stream in self._doubted:
                 continue
             found = self._detector.add(stream, log_seconds - mean, tolerance)
-            if found is not None:
-                return self._alarm(stream, found)
-        return None
+            if found is not None:  # while that of the device waits, a function's would be but a part of it
+                return self._alarms(stream, found)
+        return []
 
     def trust_again(self) -> None:
         """Watches all estimates again, as after a change of the champion."""
@@ -100,13 +102,25 @@ class DriftWatch:
         std = None if prior is None else prior.basis_on(device).seconds_std
         return (math.log(seconds), SPREADS * std, False) if seconds and std is not None else None
 
+    def _alarms(self, stream: Stream, found: Drift) -> list[Alarm]:
+        """The alarm of a drift and of those of other configs that come with it; none while some are in doubt."""
+        if not stream.by_runs:
+            return [self._alarm(stream, found)]
+        configs = {cell.node.config for cell in self._history.cells} - {stream.config}
+        others = [stream._replace(config=config) for config in sorted(configs)]
+        if found.may_wait and any(self._detector.in_doubt(found, other) for other in others):
+            return []
+        drifts = [(other, self._detector.likewise(found, other)) for other in others]
+        return [self._alarm(stream, found), *(self._alarm(other, drift) for other, drift in drifts if drift)]
+
     def _alarm(self, stream: Stream, found: Drift) -> Alarm:
         shifted = 0
         if stream.by_runs:
             shifted = self._shift(stream, found.log_factor)
-            self._detector.clear()
+            self._detector.clear(lambda one: (one.config, one.device) == (stream.config, stream.device))
         else:
             self._doubted.add(stream)  # until another champion serves: this one stays as wrong as it is
+            self._detector.clear(lambda one: one == stream)
         return Alarm(stream, found.log_factor, found.runs, shifted)
 
     def _shift(self, stream: Stream, log_factor: float) -> int:
@@ -119,6 +133,12 @@ class DriftWatch:
                     self._history.shift(at, stream.device, log_factor)
                     self.shifts.append(Shift(at, stream.device, log_factor))
         return len(self.shifts) - before
+
+
+def reason_of(streams: Sequence[Stream]) -> str:
+    """The reason of a refit or a swap after alarms of streams that differ in their configs alone."""
+    first, configs = streams[0], ", ".join(stream.config for stream in streams)
+    return f"{'drift' if first.by_runs else 'wrong estimates'} of {configs} {first.device}"
 
 
 def still_old(timings: Timings, reference: tuple[int, float], log_factor: float) -> bool:

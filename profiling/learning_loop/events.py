@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
+from profiling.learning_loop.drift_watch import Alarm, reason_of
 from profiling.learning_loop.trial import Trial, Verdict
 
 EventKind = Literal["drift", "refit", "refit failed", "challenger", "verdict", "swap", "rollback"]
@@ -14,6 +16,13 @@ class Event(NamedTuple):
 
     kind: EventKind
     what: dict[str, Any]
+
+
+def drift_event(alarm: Alarm) -> Event:
+    """A drift that was found."""
+    stream, factor = alarm.stream, math.exp(alarm.log_factor)
+    what = {**stream._asdict(), "of": reason_of([stream]), "factor": factor, "runs": alarm.runs}
+    return Event("drift", {**what, "shifted": alarm.shifted, "corrects": stream.whole_device})
 
 
 def verdict_event(verdict: Verdict, trial: Trial, challenger: str, champion: str) -> Event:

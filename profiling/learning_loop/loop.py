@@ -7,14 +7,15 @@ of a whole device drift, the history is moved by the factor found, and the champ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector import Selector
 from placement.spec.task import DEVICES, Device
 from profiling.learning_loop.beliefs import CellHistory, SelectorView, cost
-from profiling.learning_loop.drift_watch import Alarm, DriftWatch, Shift
-from profiling.learning_loop.events import Event
+from profiling.learning_loop.drift_watch import Alarm, DriftWatch, Shift, reason_of
+from profiling.learning_loop.events import Event, drift_event
 from profiling.learning_loop.refit_schedule import ROWS_AFTER_DRIFT, RefitSchedule
 from profiling.learning_loop.service import Service
 from profiling.learning_loop.trial import MARGIN
@@ -70,9 +71,9 @@ class LearningLoop:
             return []
         joules = known_joules(joules)
         events = self._judge(at, device, seconds, joules, propensity) if self.service.rivals else []
-        alarm = self._drifts.add(self.champion, at, device, math.log(seconds))
-        if alarm is not None:
-            events += self._on_drift(alarm)
+        alarms = self._drifts.add(self.champion, at, device, math.log(seconds))
+        if alarms:
+            events += self._on_drifts(alarms)
         self.history.add(at, device, seconds, joules)
         self._refits.add(at)
         return events
@@ -120,20 +121,20 @@ class LearningLoop:
             self._drifts.trust_again()
         return events
 
-    def _on_drift(self, alarm: Alarm) -> list[Event]:
-        stream = alarm.stream
-        self._refits.soon(stream.reason, ROWS_AFTER_DRIFT)
-        event = Event(
-            "drift",
-            {**stream._asdict(), "of": stream.reason, "factor": math.exp(alarm.log_factor), "runs": alarm.runs,
-             "shifted": alarm.shifted, "corrects": stream.whole_device},
-        )  # fmt: skip
-        if not stream.whole_device:
-            return [event]
-        better = corrected_by(self.champion.selector, stream.config, stream.device, alarm.log_factor)
-        events = self.service.correct(better, stream.reason)
+    def _on_drifts(self, alarms: Sequence[Alarm]) -> list[Event]:
+        """Corrects the champion by the drifts of whole devices that were found together."""
+        streams = [alarm.stream for alarm in alarms]
+        reason = reason_of(streams)
+        self._refits.soon(reason, ROWS_AFTER_DRIFT)
+        events = [drift_event(alarm) for alarm in alarms]
+        if not streams[0].whole_device:
+            return events
+        better = self.champion.selector
+        for alarm in alarms:
+            better = corrected_by(better, alarm.stream.config, alarm.stream.device, alarm.log_factor)
+        events += self.service.correct(better, reason)
         self._drifts.trust_again()
-        return [event, *events]
+        return events
 
     def _refit_over(self) -> None:
         self._refits.over(at for at, both in enumerate(self.history.timings) if both[0].cold or both[1].cold)

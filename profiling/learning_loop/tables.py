@@ -70,9 +70,9 @@ def _queues(queues: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _costs(one: Mapping[str, Any]) -> RenderableType:
-    heads = ("cells", "state, MB", "shadow decision, us", "belief worked out anew, us")
-    row = [f"{one['cells']:,}", f"{one['state_bytes'] / 1e6:.1f}", f"{one['decision_us']:.2f}",
-           f"{one['new_belief_us']:.0f}"]  # fmt: skip
+    heads = ("cells", "state, MB", "a cell, bytes", "shadow decision, us", "belief worked out anew, us")
+    row = [f"{one['cells']:,}", f"{one['state_bytes'] / 1e6:.1f}", f"{one['cell_bytes']:,.0f}",
+           f"{one['decision_us']:.2f}", f"{one['new_belief_us']:.0f}"]  # fmt: skip
     return _table("A full learner", heads, [row])
 
 

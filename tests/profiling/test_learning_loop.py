@@ -26,7 +26,7 @@ from placement.spec.task_record import TaskRecord
 from profiling.dataset.drifts import after_drifts, drifts_of
 from profiling.learning_loop.beliefs import Belief, Cell, cost
 from profiling.learning_loop.confidence_sequence import ConfidenceSequence
-from profiling.learning_loop.drift import RUN_LENGTH, DriftDetector
+from profiling.learning_loop.drift import LIKEWISE, RUN_LENGTH, Drift, DriftDetector
 from profiling.learning_loop.learner import Learner
 from profiling.learning_loop.loop import LearningLoop
 from profiling.learning_loop.refit_schedule import FIRST_REFIT_ROWS, ROWS_AFTER_DRIFT
@@ -90,6 +90,16 @@ def test_drift_is_found_within_few_runs_and_noise_is_none() -> None:
     found = next(f for error in chance.normal(math.log(2), 0.1, 50) if (f := detector.add("slow", error)))
     assert found.runs <= math.ceil(math.log(RUN_LENGTH) / math.log(3)) + 2
     assert math.exp(found.log_factor) == pytest.approx(2.0, rel=0.1)
+
+
+def test_less_evidence_will_do_for_a_stream_that_drifts_likewise() -> None:
+    detector, runs = DriftDetector(), math.ceil(-math.log(LIKEWISE) / math.log(3))
+    for stream, error, hits in (("like", 0.5, runs), ("few", 0.5, runs - 1), ("faster", -0.5, runs)):
+        assert not any(detector.add(stream, error) for _ in range(hits))
+    found = next(f for _ in range(50) if (f := detector.add("slow", 0.5)))
+    likewise = [detector.likewise(found, stream) for stream in ("like", "few", "faster", "slow", "unknown")]
+    assert likewise == [Drift("like", pytest.approx(0.5), runs, True), *[None] * 2, found, None]
+    assert [detector.in_doubt(found, stream) for stream in ("like", "few", "faster")] == [False, True, False]
 
 
 def test_the_cheaper_device_is_the_rules_device() -> None:
@@ -186,6 +196,23 @@ def test_a_drift_of_a_device_corrects_the_champion_and_asks_for_a_refit() -> Non
     assert loop.champion.belief(cells[3]).gpu_cost == pytest.approx(40.0, rel=0.2)
     drive(loop, cells[0], "gpu", 20.0, ROWS_AFTER_DRIFT)
     assert loop.refit_due == "drift of D gpu"
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_kinds_of_node_that_drift_likewise_are_corrected_together(both: bool) -> None:
+    loop = LearningLoop(Fixed("first", 30.0, 10.0))
+    here, there = (loop.history.index(cell(0, f)._replace(node=replace(NODE, config=f))) for f in "DE")
+    for number in range(20):
+        assert drive(loop, here, "cpu", 30.0, 1, number) + drive(loop, there, "cpu", 30.0, 1, number) == []
+    events: list[str] = []
+    for number in range(30):
+        events += drive(loop, here, "cpu", 15.0, 1, number)
+        if number % 3 == 0:  # when there is evidence enough of D's drift, that of E's is in doubt
+            events += drive(loop, there, "cpu", 15.0 if both else 30.0, 1)
+    assert events == (["drift", "drift", "swap"] if both else ["drift", "swap"])
+    unknown = [loop.history.index(cell(1)._replace(node=replace(NODE, config=config))) for config in "DE"]
+    costs = [loop.champion.belief(at).cpu_cost for at in unknown]  # work without runs
+    assert costs == [pytest.approx(15.0, rel=0.1), pytest.approx(15.0 if both else 30.0, rel=0.1)]
 
 
 def test_a_swap_that_made_it_worse_is_rolled_back() -> None:
