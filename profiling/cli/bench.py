@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from profiling.cli.options import Json, folder_to_write
+from profiling.cli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,43 +36,38 @@ def bench_pipeline_command(
     seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 5.0,
     batches: Annotated[int, typer.Option(min=10, help="Of each pipeline.")] = 150,
     overhead: Annotated[
-        bool | None, typer.Option(help="Also where there is nothing to choose; so without --real.")
+        bool | None, typer.Option(help="Also where there is nothing to choose; left out, not with --real.")
     ] = None,
     real: Annotated[
-        bool, typer.Option("--real", help="JPEG files classified on this machine; else only what is named.")
+        bool,
+        typer.Option("--real", help="JPEG files classified on this machine; shapes and disturbances only as named."),
     ] = False,
     images: Annotated[int, typer.Option(min=1, help="Of --real: JPEG files.")] = 2_000,
-    data: Annotated[
-        Path, typer.Option(callback=folder_to_write, help="Of --real: the folder of the files, generated once.")
-    ] = Path("out/bench-pipeline"),
+    data: Annotated[Path, typer.Option(help="Of --real: the folder of the files, which are generated once.")] = Path(
+        "out/bench-pipeline"
+    ),
     json: Json = None,
 ) -> None:
     """Multimodal pipelines, on an emulated A-D cluster or for real: the GPU stage pinned, divided or placed."""
     from rich.console import Group
 
-    from profiling.pipelines import benchmark, table
+    from profiling.pipelines import benchmark
     from profiling.pipelines import real as on_this_machine
     from profiling.pipelines.arms import ARMS
     from profiling.pipelines.shapes import SHAPES
-    from profiling.report import console_tables
+    from profiling.report.console_tables import say, show
 
-    replayed: dict[str, Iterable[str]] = {"shapes": SHAPES, "disturbances": benchmark.DISTURBANCES} if not real else {}
+    found = {}
+    if real:
+        found["real"] = on_this_machine.benchmark(images, _names(arms, on_this_machine.ARMS), data=data, advance=say)
     report = benchmark.benchmark(
-        _names(shapes, replayed.get("shapes", ())), _names(arms, ARMS), seconds=seconds, batches=batches,
-        disturbances=_names(disturbances, replayed.get("disturbances", ())), advance=console_tables.say,
+        _names(shapes, () if real else SHAPES), _names(arms, ARMS), seconds=seconds, batches=batches,
+        disturbances=_names(disturbances, () if real else benchmark.DISTURBANCES), advance=say,
     )  # fmt: skip
+    report |= found
     if overhead if overhead is not None else not real:
         report["overhead"] = _overhead()
-    tables = []
-    if rows := table.rows_of(report):
-        tables.append(_table("Pipelines (times and joules are emulated)", rows))
-    if real:
-        found = on_this_machine.benchmark(
-            images, _names(arms, on_this_machine.ARMS), data=data, advance=console_tables.say
-        )
-        report["real"] = found
-        tables.append(_table(table.title_of_real(found), table.rows_of_real(found)))
-    console_tables.show(Group(*tables), json, report)
+    show(Group(*_tables(report)), json, report)
 
 
 def _overhead() -> dict[str, float]:
@@ -87,15 +82,21 @@ def _overhead() -> dict[str, float]:
     return found
 
 
-def _table(title: str, rows: list[list[str]]) -> Table:
+def _tables(report: dict[str, Any]) -> Iterator[Table]:
+    """The tables of the pipelines that ran."""
     from rich.table import Table
 
-    from profiling.pipelines.table import HEADER
+    from profiling.pipelines import table
 
-    shown = Table(*HEADER, title=title)
-    for row in rows:
-        shown.add_row(*row)
-    return shown
+    contents = {"Pipelines (times and joules are emulated)": table.rows_of(report)}
+    if "real" in report:
+        contents[table.title_of_real(report["real"])] = table.rows_of_real(report["real"])
+    for title, rows in contents.items():
+        shown = Table(*table.HEADER, title=title)
+        for row in rows:
+            shown.add_row(*row)
+        if rows:
+            yield shown
 
 
 def _names(given: str, every: Iterable[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from placement.errors import OptionError
+from placement.log.whole_file import check_folder_can_be_written
 from profiling.emulation.emulated_cluster import CONFIG_LABEL, LOCAL, environment_of
 from profiling.emulation.real_gpu_node import count_gpus
 from profiling.pipelines import pictures, processes
@@ -44,7 +45,8 @@ def benchmark(
     """Runs the arms on a cluster of its own on this machine. A run that fails is reported with its `error` alone.
 
     images: JPEG files, which are generated below `data` where they are not there.
-    Raises OptionError on an unknown arm, fewer images than one, or without torchvision.
+    Raises OptionError on an unknown arm, fewer images than one, a folder that cannot be written, or where torchvision
+    is not installed.
     """
     check_names(arms, ARMS, "arms of --real")
     if images < 1:
@@ -54,6 +56,7 @@ def benchmark(
             "real pictures need torch and torchvision, which are not installed; install them with "
             "pip install 'ray-placement[profiling]'."
         )
+    check_folder_can_be_written(data)
     advance(f"{images} JPEG files under {data}, generated where they are not there")
     paths = pictures.files(data, images)
     machine = _Machine(paths, count_gpus())
