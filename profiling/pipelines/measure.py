@@ -13,7 +13,7 @@ from placement.errors import PlacementError
 from profiling.pipelines.arms import Setting, dataset
 from profiling.pipelines.disturbances import Act
 
-START_S, RUN_S = 120.0, 180.0
+START_S, RUN_S = 300.0, 180.0
 """Patience with the start of the first workers, and with a run; a run that takes longer has failed."""
 
 

@@ -34,6 +34,8 @@ IMAGES = 2_000
 DATA = Path("out/bench-pipeline")
 LEAST_CPUS = 2
 """The two stages, if both are on CPUs, need one each."""
+OTHERS = 2
+"""Worker processes of a run beside those of its CPUs and GPUs: a router, and the actor that routers ask."""
 ROW_S = 1.0
 """Patience with each picture, beyond that with any run."""
 MODULES = (*processes.LOADED, "torchvision.transforms.v2", "workloads.image", "workloads.networks")
@@ -100,7 +102,7 @@ class _Machine:
     def run(self, arm: str) -> Measured:
         """One run of an arm."""
         config, gpus = (LOCAL, self._gpus) if self._gpus else (EMULATED, 1)
-        processes.ready([config], 2 * self._cpus + gpus + 2, self._cpus, MODULES)
+        processes.ready([config], self._cpus + gpus + OTHERS, self._cpus, MODULES)
         rows = len(self._paths)
         shape = sized(SHAPES["image_classification"], rows)
         share = whole_batches(share_of(arm, shape, 0.0, pictures.CORES), rows, shape.batch)
