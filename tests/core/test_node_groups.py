@@ -67,11 +67,12 @@ def plain_candidates(task: TaskSpec, given_limits: Limits, snap: Snapshot, seen:
 
 
 def close(a: Estimate | None, b: Estimate | None) -> bool:
+    """Whether both are the same but for the order of the sums in P(GPU), speed-up and energy."""
     if a is None or b is None:
         return a is b
-    return a.p_gpu == pytest.approx(b.p_gpu, abs=1e-9) and replace(a, p_gpu=0, speedup=None) == replace(
-        b, p_gpu=0, speedup=None
-    )
+    numbers = ([e.p_gpu, *(e.energy_ratio or ())] for e in (a, b))
+    rest = (replace(e, p_gpu=0, speedup=None, energy_ratio=None) for e in (a, b))
+    return next(numbers) == pytest.approx(next(numbers), abs=1e-9) and next(rest) == next(rest)
 
 
 GB = st.sampled_from([4.0, 8.0, 12.0, None])
