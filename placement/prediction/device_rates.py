@@ -32,6 +32,8 @@ TYPICAL: Mapping[str, float] = {
     "gpu_tree_launch_s": 120e-6,
     "cpu_layer_s": 70e-6,
     "gpu_layer_s": 50e-6,
+    "cpu_small_layer_s": 30e-6,  # on one thread
+    "gpu_small_layer_s": 50e-6,
     "cpu_call_s": 8e-6,
     "gpu_call_s": 25e-6,
     "layer_exponent": 0.5,
@@ -60,8 +62,11 @@ STDS: Mapping[str, Stds] = {
     "tree": Stds(0.7, 0.9, 0.2),
     "array": Stds(0.6, 0.9, 0.55),
     "uncounted": Stds(0.6, 0.9, 1.6),
+    "small_network": Stds(0.4, 0.6, 0.2),
 }
 ARRAYS = ("array", "uncounted")
+LAUNCH = {"network": "layer", "small_network": "small_layer", "tree": "tree_launch"}
+"""Kind of work -> the name of its launch in TYPICAL, where it is not "launch"."""
 KINDS = {kind: at for at, kind in enumerate(STDS)}
 """Kind of work (see `placement.prediction.task_work.Work`) -> its place in NodeRates."""
 
@@ -98,6 +103,7 @@ class NodeRates(NamedTuple):
     tree: tuple[Rates, Rates]
     array: tuple[Rates, Rates]
     uncounted: tuple[Rates, Rates]
+    small_network: tuple[Rates, Rates]
 
 
 def rates_of(node: NodeSpec, cpus: float) -> NodeRates:
@@ -121,11 +127,11 @@ def rates(
     found = {}
     for kind, stds in STDS.items():
         tree, array = "tree_" * (kind == "tree"), "array_" * (kind in ARRAYS)
-        uncounted, layer = "uncounted_" * (kind == "uncounted"), "layer" if kind == "network" else f"{tree}launch"
+        uncounted, launch = "uncounted_" * (kind == "uncounted"), LAUNCH.get(kind, "launch")
         found[kind] = (
             Rates(cpu_flop * of[f"cpu_{tree}compute"], cpu_byte * of[f"cpu_{array}memory"],
-                  of[f"cpu_{layer}_s"] * (slower if kind == "network" else 1.0), of["cpu_call_s"], 0.0, 0.0, stds),
-            Rates(gpu_flop * of[f"{uncounted}gpu_{tree}compute"], gpu_byte * of["gpu_memory"], of[f"gpu_{layer}_s"],
+                  of[f"cpu_{launch}_s"] * (slower if kind == "network" else 1.0), of["cpu_call_s"], 0.0, 0.0, stds),
+            Rates(gpu_flop * of[f"{uncounted}gpu_{tree}compute"], gpu_byte * of["gpu_memory"], of[f"gpu_{launch}_s"],
                   of["gpu_call_s"], 1.0 / of["bus"], of["copy_s"], stds),
         )  # fmt: skip
     return NodeRates(**found)

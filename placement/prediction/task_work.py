@@ -32,6 +32,8 @@ UNKNOWN_FLOPS_AN_ELEMENT = 100.0
 LAYER_INTENSITY = 0.1  # FLOPs of a network a byte that its layers pass on, for a width of sqrt(parameters)
 FUSED_LAUNCHES, FUSED_BYTES = 0.25, 0.7  # of an eager framework's
 NETWORK_LAUNCHES = 150.0
+SMALL_LAYER = 32768.0
+"""FLOPs of a layer that a CPU runs on one thread: PyTorch parts no operation of fewer elements (its GRAIN_SIZE)."""
 TREE_LAUNCHES = 0.022  # of a node of boosted trees
 ARRAY_LAUNCHES = 0.65  # exponent of the FLOPs an element, of an operation whose launches are not told
 LAUNCHES_STD = {"network": 0.7, "tree": 0.7, "array": 0.35}
@@ -50,8 +52,9 @@ class Case(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One step of a task, as the roofline takes it. kind: "network", "tree", "array", or "uncounted": array code
-    whose FLOPs are not known, so that it may be any algorithm: those of products and maps are easily counted.
+    """One step of a task, as the roofline takes it. kind: "network", "small_network", whose layers are not worth a
+    second thread, "tree", "array", or "uncounted": array code whose FLOPs are not known, so that it may be any
+    algorithm: those of products and maps are easily counted.
 
     cases: possibilities of what the spec does not tell, with weights.  copied: bytes to a GPU; None: nothing is copied.
     """
@@ -102,6 +105,8 @@ def work(
         cases.append(Case(weight, max(1.0, launches * FUSED_LAUNCHES) if fused else launches, moved))
     if kind == "array" and not counted:
         kind = "uncounted"
+    if kind == "network" and flops < SMALL_LAYER * (kernels or math.exp(middle)):
+        kind = "small_network"
     return Work(kind, flops, tuple(cases), None if inputs_on_device else read, framework in HOST_ONLY)
 
 

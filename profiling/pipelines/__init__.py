@@ -12,6 +12,9 @@ store.
     disturbances     a killed node, GPUs held by others
     measure     one run of an arm, as figures
     overhead    placement.map_batches beside Ray Data's own where there is nothing to choose
+    runs        runs one after the other on one cluster, and the emulated cluster itself
     benchmark   all of it, as plain data
+    pictures    stages on real JPEG files, which ResNet-18 classifies
+    real        the benchmark of those on this machine
     table       the same as the rows of a table
 """

@@ -13,7 +13,7 @@ from placement.errors import PlacementError
 from profiling.pipelines.arms import Setting, dataset
 from profiling.pipelines.disturbances import Act
 
-START_S, RUN_S = 120.0, 180.0
+START_S, RUN_S = 300.0, 180.0
 """Patience with the start of the first workers, and with a run; a run that takes longer has failed."""
 
 
@@ -26,12 +26,13 @@ class Measured:
     """The figures of a run. Seconds and joules are emulated; busy: share of each device's time in the model's stage.
 
     bound_ratio: makespan over the linear programme's bound.  recovery_seconds: the longest time in which nothing came.
+    None: not known.
     """
 
     makespan_seconds: float
-    bound_ratio: float
+    bound_ratio: float | None
     rows_per_s: float
-    joules_per_row: float
+    joules_per_row: float | None
     busy: dict[str, float]
     peak_store_bytes: int
     rows_lost: int
@@ -66,8 +67,8 @@ class _Results:
         self.done += [float(moment) for moment in np.unique(batch["done"])]
 
 
-def run(setting: Setting, bound_s: float, act: Act | None = None) -> Measured:
-    """Runs an arm to its end; the clock starts as the gate opens. act: a disturbance.
+def run(setting: Setting, bound_s: float | None, act: Act | None = None, patience_s: float = RUN_S) -> Measured:
+    """Runs an arm to its end; the clock starts as the gate opens. act: a disturbance.  patience_s: with the run.
 
     Raises RunFailed; the pipeline may still run then, so that its cluster is not fit for another.
     """
@@ -84,22 +85,23 @@ def run(setting: Setting, bound_s: float, act: Act | None = None) -> Measured:
         timer = None if act is None else threading.Timer(act.after_s, act.do)
         if timer is not None:
             timer.start()
-        thread.join(RUN_S)
+        thread.join(patience_s)
         if timer is not None:
             timer.cancel()
     if thread.is_alive():
-        raise RunFailed(f"it did not end in {RUN_S:.0f} s: {len(results.done)} batches came.")
+        raise RunFailed(f"it did not end in {patience_s:.0f} s: {len(results.done)} batches came.")
     if results.error is not None:
         raise RunFailed(f"{type(results.error).__name__}: {results.error}"[:500]) from results.error
     return _figures(setting, bound_s, start, results, store.bytes)
 
 
-def _figures(setting: Setting, bound_s: float, start: float, results: _Results, store_bytes: int) -> Measured:
+def _figures(setting: Setting, bound_s: float | None, start: float, results: _Results, store_bytes: int) -> Measured:
     moments = np.sort([start, *results.done])
     makespan = float(moments[-1] - start) * setting.compression
     came = Counter(np.concatenate(results.ids).tolist())
     return Measured(
-        makespan, makespan / bound_s, setting.rows / makespan, results.joules / setting.rows,
+        makespan, makespan / bound_s if bound_s else None, setting.rows / makespan,
+        results.joules / setting.rows if np.isfinite(results.joules) else None,
         {"cpu": results.busy["cpu"] / makespan / setting.slots, "gpu": results.busy["gpu"] / makespan / setting.gpus},
         store_bytes, setting.rows - len(came), sum(n - 1 for n in came.values()),
         float(np.diff(moments).max()) * setting.compression,

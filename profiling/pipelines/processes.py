@@ -8,13 +8,20 @@ each run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 from profiling.pipelines.gate import Gate
 from profiling.pipelines.measure import START_S, RunFailed
 
+LOADED = ("placement.stages.map_batches",)
+"""Modules that every run loads; Ray Data comes with them."""
 
-def ready(configs: Sequence[str], each: int, cpus: float) -> None:
-    """Returns once each configuration's node, of so many CPUs, has `each` worker processes. Raises RunFailed."""
+
+def ready(configs: Sequence[str], each: int, cpus: float, modules: Sequence[str] = LOADED) -> None:
+    """Returns once each configuration's node, of so many CPUs, has `each` worker processes that have loaded `modules`.
+
+    Raises RunFailed.
+    """
     import ray
     from ray.exceptions import GetTimeoutError
 
@@ -22,8 +29,8 @@ def ready(configs: Sequence[str], each: int, cpus: float) -> None:
 
     @ray.remote(num_cpus=cpus // each)
     def meet() -> None:
-        import placement.stages.map_batches  # noqa: F401  (what a run loads: Ray Data too)
-
+        for module in modules:
+            import_module(module)
         gate.arrive()
         gate.passed()
 

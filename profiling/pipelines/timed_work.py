@@ -18,12 +18,14 @@ CORES = 12.0
 """CPUs of each task and worker on a CPU: all of node A's, so that a few processes stand for many cores."""
 
 
-def row_seconds(shape: Shape, config: str, device: Device, *, scale: float = 1.0) -> tuple[float, float]:
-    """(seconds, joules) of one row of the model's stage in a full batch on a configuration."""
+def row_seconds(
+    shape: Shape, config: str, device: Device, *, scale: float = 1.0, cores: float = CORES
+) -> tuple[float, float]:
+    """(seconds, joules) of one row of the model's stage in a full batch on a configuration. cores: CPUs of a worker."""
     from placement.spec.node import paper_configs
     from profiling.emulation.emulator import emulated
 
-    found = emulated(shape.spec(shape.batch, scale), paper_configs()[config], device, CORES)
+    found = emulated(shape.spec(shape.batch, scale), paper_configs()[config], device, cores)
     seconds = (found.transfer_s or 0.0) + (found.compute_s or 0.0)
     return seconds / shape.batch, ((found.cpu_joules or 0.0) + (found.gpu_joules or 0.0)) / shape.batch
 

@@ -142,14 +142,14 @@ def test_an_explanation_tells_the_tests_in_the_papers_terms_and_what_turns_it() 
 
 def test_the_batch_that_is_told_to_turn_it_does() -> None:
     snap = snapshot(shipped_selector(), cluster(configs="A"))
-    task = TaskSpec(flops=1e11, input_bytes=1e6, batch_size=64, parameters=10**6)
+    task = TaskSpec(flops=1e10, input_bytes=1e6, batch_size=64, parameters=10**6)
     found = explain(task, "f", limits(), snap)
     (turn,) = [one for one in found.turns if "batch" in one]
     assert found.decision.device == "gpu"
     assert turn.startswith("CPU below batch ")
     batch = int(turn.rsplit(" ", 1)[1])
     for at, device in ((batch - 1, "cpu"), (batch + 1, "gpu")):
-        other = replace(task, flops=1e11 * at / 64, input_bytes=1e6 * at / 64, batch_size=at)
+        other = replace(task, flops=1e10 * at / 64, input_bytes=1e6 * at / 64, batch_size=at)
         assert explain(other, "f", limits(), snap).decision.device == device
 
 

@@ -69,6 +69,14 @@ def test_work_whose_flops_nobody_tells_is_less_sure_and_gains_less_from_a_gpu():
     assert prior(untold).std > prior(told).std + 0.5
 
 
+def test_a_network_of_small_layers_is_no_work_for_a_gpu():
+    """A CPU runs a small operation on one thread, which costs less than a launch on a GPU."""
+    small = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
+    assert work_of(small).kind == "small_network"
+    assert work_of(NETWORK).kind == "network"
+    assert prior(small).log_speedup < 0 < prior(NETWORK).log_speedup
+
+
 quantity = st.one_of(st.none(), st.floats(1, 1e18))
 count = st.one_of(st.none(), st.integers(1, 10**12))
 
