@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from profiling.pipelines.measure import Measured, RunFailed
+from profiling.pipelines.measure import START_S, Measured, RunFailed
 
 EMULATOR = "profiling.emulation.emulator:emulated"
 QUIET_S = 20.0
@@ -70,7 +70,7 @@ def emulated_nodes(configs: Sequence[str], cpus: int) -> Iterator[None]:
 
     system = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
     with emulated_cluster(configs, num_cpus_per_node=cpus, system_config=system):
-        placement.start(emulator=EMULATOR)
+        placement.start(emulator=EMULATOR, timeout_s=START_S)
         without_progress_bars()
         yield
 
