@@ -127,7 +127,8 @@ def prepare() -> None:
         "mount -t tmpfs tmpfs /run",
         "mkdir -p /run/upper /run/work",
         "mount -t overlay overlay -o lowerdir=/tmp,upperdir=/run/upper,workdir=/run/work /tmp",
-        "rm -rf /tmp/ray",
+        "mkdir -p /tmp/ray",
+        "mount -t tmpfs tmpfs /tmp/ray",  # hidden: Ray may be at work in it outside
     ):
         subprocess.run(command.split(), check=True)
 

@@ -9,7 +9,9 @@ for folder in "$HOME" /tmp; do
   mkdir -p "$layer" && mount -t tmpfs tmpfs "$layer" && mkdir "$layer/upper" "$layer/work"
   mount -t overlay overlay -o "lowerdir=$folder,upperdir=$layer/upper,workdir=$layer/work" "$folder"
 done
-rm -rf "$HOME/.ssh" "$HOME/.ray" /tmp/ray "$HOME/.bash_profile" "$HOME/.profile"
+rm -rf "$HOME/.ssh" "$HOME/.ray" "$HOME/.bash_profile" "$HOME/.profile"
+# Hidden, not removed: Ray may be at work in it outside of these namespaces.
+mkdir -p /tmp/ray && mount -t tmpfs tmpfs /tmp/ray
 mkdir -m 700 "$HOME/.ssh" && cp "$2/id.pub" "$HOME/.ssh/authorized_keys"
 cp "$3" "$HOME/.bashrc"
 # Not exec: as the first process of its namespace bash reaps what Ray leaves, and `ray stop` waits for that.

@@ -43,7 +43,7 @@ def prepare(folder: Path) -> Path:
         layer = f"/run/layer/{path.name}"
         sh(f"mkdir -p {layer}/upper {layer}/work")
         sh(f"mount -t overlay overlay -o lowerdir={path},upperdir={layer}/upper,workdir={layer}/work {path}")
-    sh(f"rm -rf ~/.ssh ~/.ray /tmp/ray && mkdir -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f {keys}/id")
+    sh(f"rm -rf ~/.ssh ~/.ray && mkdir -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f {keys}/id")
     sh(f"ssh-keygen -q -t ed25519 -N '' -f {keys}/host")
     (keys / "token").write_text(secrets.token_hex(32))
     sh("ip link set lo up && ip link add br0 type bridge && ip addr add 10.9.0.254/24 dev br0 && ip link set br0 up")
