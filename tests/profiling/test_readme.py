@@ -17,7 +17,8 @@ SCRIPTS = scripts_of(README)
 COMMAND_LINE = PROJECT / "docs" / "reference" / "command-line.md"
 COMMANDS = re.findall(r"^\| `(placement [^`]+)` \|", COMMAND_LINE.read_text(), re.MULTILINE)
 NEED_A_CLUSTER = ("nodes", "explain", "sweep", "refit", "start", "status", "swap")
-SLOW = ("evaluate", "report")  # minutes; test_cli.py evaluates a smaller log, and the demo writes a report
+SLOW = ("evaluate", "report", "bench", "bench-pipeline")
+"""Commands that take minutes; others run them smaller: test_cli.py and the demo, test_bench.py, test_pipelines.py."""
 RUN_ELSEWHERE = ("demo",)  # by test_demo.py: one run, shared
 
 
