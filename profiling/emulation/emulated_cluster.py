@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from placement.spec.node import emulated_configs, emulated_names
 EMULATED_LABEL = "placement.emulated"
 CONFIG_LABEL = "config"
 START_ATTEMPTS = 6  # three were too few beside four busy programs on two cores
+TOO_BUSY = re.compile("timed out|failed to connect to gcs", re.IGNORECASE)
+"""Ray's errors where the processes of a node did not come up in time."""
 _log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 256 * 2**20  # of each node; four nodes share one machine's /dev/shm
 
@@ -95,7 +98,7 @@ def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) ->
             cluster.add_node(labels=labels, **arguments)
             return
         except Exception as error:  # Ray raises no other class here
-            if "timed out" not in str(error).lower():
+            if not TOO_BUSY.search(str(error)):
                 raise
             _log.warning("node %s did not start in time (attempt %d of %d)", config, attempt, START_ATTEMPTS)
     raise ControlPlaneError(

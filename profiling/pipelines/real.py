@@ -6,6 +6,7 @@ The seconds of CPUs are measured. So are those of a GPU where the machine has on
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from profiling.pipelines import pictures, processes
 from profiling.pipelines.arms import Setting, first_workers, share_of
 from profiling.pipelines.benchmark import check_names
 from profiling.pipelines.gate import Gate
-from profiling.pipelines.measure import RUN_S, Measured, run
+from profiling.pipelines.measure import RUN_S, START_S, Measured, run
 from profiling.pipelines.runs import Advance, Found, Runs, emulated_nodes, without_progress_bars
 from profiling.pipelines.shapes import SHAPES, Shape
 
@@ -90,10 +91,10 @@ class _Machine:
         with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
             ray.init(
                 "local", num_cpus=self._cpus, num_gpus=self._gpus, labels={CONFIG_LABEL: LOCAL},
-                include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+                include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
             )  # fmt: skip
             try:
-                placement.start()
+                placement.start(timeout_s=START_S)
                 without_progress_bars()
                 yield
             finally:
