@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import ray
@@ -95,20 +96,34 @@ def test_this_ray_has_every_name_of_the_table() -> None:
     assert all(one.purpose and one.without and one.seen for one in names.NAMES)
 
 
+class Told(NamedTuple):
+    """The ways as they are found out anew, and what was said of it."""
+
+    of_tasks: Callable[[], way.Way]
+    of_actors: Callable[[], way.Way]
+    log: pytest.LogCaptureFixture
+
+    @property
+    def records(self) -> list[logging.LogRecord]:
+        return self.log.records
+
+
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """The way is found out anew, and its warnings are kept."""
+def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Told]:
+    """The way is found out anew, and its warnings are kept.
+
+    The package's own functions keep the answer they have: its threads ask them while a test changes what is there,
+    and would find, and keep for good, the answer of the test, or fill the test's before it begins.
+    """
+    way.of_tasks()
+    way.of_actors()
     monkeypatch.delenv(way.FORCE, raising=False)
-    for find in (way.of_tasks, way.of_actors):
-        find.cache_clear()
     with caplog.at_level(logging.WARNING, "placement"):
-        yield caplog
-    for find in (way.of_tasks, way.of_actors):
-        find.cache_clear()
+        yield Told(cache(way.of_tasks.__wrapped__), cache(way.of_actors.__wrapped__), caplog)
 
 
-def test_a_tested_ray_goes_the_fast_way_and_says_nothing(told: pytest.LogCaptureFixture) -> None:
-    assert (way.of_tasks(), way.of_actors()) == ("fast", "fast")
+def test_a_tested_ray_goes_the_fast_way_and_says_nothing(told: Told) -> None:
+    assert (told.of_tasks(), told.of_actors()) == ("fast", "fast")
     assert not told.records
 
 
@@ -127,10 +142,10 @@ def gone(one: names.PrivateName) -> names.PrivateName:
 
 @pytest.mark.parametrize("one", names.TASKS, ids=lambda one: one.name)
 def test_a_task_goes_the_public_way_where_a_name_is_gone(
-    one: names.PrivateName, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    one: names.PrivateName, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     monkeypatch.setattr(way, "TASKS", [*names.TASKS, gone(one)])
-    assert (way.of_tasks(), way.of_tasks(), way.of_actors()) == ("public", "public", "fast")
+    assert (told.of_tasks(), told.of_tasks(), told.of_actors()) == ("public", "public", "fast")
     (record,) = told.records
     assert f"{one.module}.{one.name}_renamed" in record.getMessage()
     assert ray.__version__ in record.getMessage()
@@ -138,18 +153,18 @@ def test_a_task_goes_the_public_way_where_a_name_is_gone(
 
 @pytest.mark.parametrize("one", names.ACTORS, ids=lambda one: one.name)
 def test_an_actor_goes_the_public_way_where_a_name_is_gone(
-    one: names.PrivateName, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    one: names.PrivateName, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     monkeypatch.setattr(way, "ACTORS", [*names.ACTORS, gone(one)])
-    assert (way.of_tasks(), way.of_actors()) == ("fast", "public")
+    assert (told.of_tasks(), told.of_actors()) == ("fast", "public")
     (record,) = told.records
     assert f"{one.module}.{one.name}_renamed" in record.getMessage()
 
 
-def test_an_attribute_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture) -> None:
+def test_an_attribute_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.delattr("ray.remote_function.RemoteFunction.options")
-    assert way.of_tasks() == "public"
-    assert "RemoteFunction has no options" in told.text
+    assert told.of_tasks() == "public"
+    assert "RemoteFunction has no options" in told.log.text
 
 
 @pytest.mark.parametrize(
@@ -160,35 +175,32 @@ def test_an_attribute_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch, tol
     ],
 )
 def test_other_arguments_of_the_submission_are_found(
-    parameters: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    parameters: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     from placement.ray_internals import task_submission
 
     there = task_submission.parameters()
     wanted = (*there, *parameters) if parameters else tuple(name for name in there if name != "labels")
     monkeypatch.setattr(task_submission, "parameters", lambda: wanted)
-    assert way.of_tasks() == "public"
-    assert said in told.text
+    assert told.of_tasks() == "public"
+    assert said in told.log.text
 
 
-def test_without_the_control_store_nothing_is_placed(
-    monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
-) -> None:
+def test_without_the_control_store_nothing_is_placed(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     hide(monkeypatch, names.CONTROL_STORE[0])
-    assert (way.of_tasks(), way.of_actors(), way.places()) == ("plain", "plain", False)
+    monkeypatch.setattr(way, "of_tasks", told.of_tasks)
+    assert (told.of_tasks(), told.of_actors(), way.places()) == ("plain", "plain", False)
     assert [("_internal_kv_get" in record.getMessage()) for record in told.records] == [True, True]
 
 
 @pytest.mark.parametrize("forced", way.FORCED)
-def test_a_way_can_be_forced(forced: str, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture) -> None:
+def test_a_way_can_be_forced(forced: str, monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setenv(way.FORCE, forced)
-    assert (way.of_tasks(), way.of_actors()) == (forced, forced)
+    assert (told.of_tasks(), told.of_actors()) == (forced, forced)
     assert not told.records
 
 
-def test_a_forced_way_that_is_none_is_left_out_with_a_warning(
-    monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
-) -> None:
+def test_a_forced_way_that_is_none_is_left_out_with_a_warning(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     monkeypatch.setenv(way.FORCE, "quick")
-    assert way.of_tasks() == "fast"
-    assert "PLACEMENT_RAY_API='quick' is not known: public or plain" in told.text
+    assert told.of_tasks() == "fast"
+    assert "PLACEMENT_RAY_API='quick' is not known: public or plain" in told.log.text
