@@ -12,7 +12,7 @@ from typing import Any
 from placement.prediction.runtime_history import History, Key, Place
 
 LAST_EVENTS = 50
-Shift = tuple[Key, Place, float]
+HistoryShift = tuple[Key, Place, float]
 """A key and a place of the history, and the log of the factor by which its runs take longer since a drift."""
 
 logger = logging.getLogger("placement")
@@ -46,7 +46,7 @@ class Learning:
         return {"on": on, "seen_s": age, **self.learner, "events": list(self.events)[::-1]}
 
 
-def shift(history: History, shifts: Sequence[Shift]) -> None:
+def shift(history: History, shifts: Sequence[HistoryShift]) -> None:
     """Takes the runs at places that drifted for what they would be now."""
     for key, place, log_factor in shifts:
         history.shift(key, Place(*place), log_factor)

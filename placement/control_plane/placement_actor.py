@@ -26,7 +26,7 @@ from placement.control_plane.configuration import Configuration
 from placement.control_plane.history_changes import HistoryChanges
 from placement.control_plane.history_recovery import HistoryRecovery
 from placement.control_plane.key_value_store import RayKeyValueStore
-from placement.control_plane.learning import Learning, Shift, shift
+from placement.control_plane.learning import HistoryShift, Learning, shift
 from placement.control_plane.load_monitor import POLL_EVERY_S, LoadMonitor
 from placement.control_plane.metrics import EVERY_S as METRICS_EVERY_S
 from placement.control_plane.metrics import Metrics
@@ -123,7 +123,7 @@ class PlacementActor:
         return self.configuration.selector.version
 
     async def learned(
-        self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[Shift] | None = None
+        self, state: dict[str, Any], events: list[dict[str, Any]], shifts: list[HistoryShift] | None = None
     ) -> None:
         """Takes the learner's state, its new events, and places of the history that have drifted."""
         await self.ready()

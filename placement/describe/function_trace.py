@@ -19,7 +19,7 @@ from placement.describe.trace import (
     Counter,
     FusedAttention,
     OperationTrace,
-    Saved,
+    SavedTensors,
     storage_of,
     trace_of,
 )
@@ -153,7 +153,7 @@ def trace_function(
         return meta_tensor(value) if isinstance(value, Shape) else value
 
     args, kwargs = [made(value) for value in args], {name: made(value) for name, value in kwargs.items()}
-    counter, saved = Counter(), Saved(set())
+    counter, saved = Counter(), SavedTensors(set())
     twins, optimisers = MetaTwins(saved.own), OptimiserSteps(counter)
     with ExitStack() as stack:
         for context in (
@@ -168,7 +168,7 @@ def trace_function(
 
 
 def summed_call(
-    counter: Counter, saved: Saved, twins: MetaTwins, optimisers: OptimiserSteps, input_bytes: float
+    counter: Counter, saved: SavedTensors, twins: MetaTwins, optimisers: OptimiserSteps, input_bytes: float
 ) -> OperationTrace:
     """The trace of what was counted."""
     parameters = list(twins.parameters.values())

@@ -75,7 +75,7 @@ def traced(factory: Callable[[], Any], structure: Structure, train: bool, steps:
 
 @lru_cache(maxsize=KEPT_TRACES)
 def one_step(factory: Callable[[], Any], structure: Structure, train: bool) -> Any:
-    """The `trace.Trace` of one step."""
+    """The `trace.OperationTrace` of one step."""
     from placement.describe.trace import trace_step  # brings in torch
 
     args = [shape for name, shape in zip(*structure, strict=True) if name is None]
@@ -125,7 +125,7 @@ def shape_of(value: Any, where: object) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class ComparablePartial:
     """A partial that compares by its function and arguments, so that a partial made anew finds the trace of the last
     one.
     """
@@ -149,7 +149,7 @@ def shared_factory(factory: Any) -> Callable[[], Any]:
     made: Callable[[], Any] = factory
     if type(factory) is not partial:
         return made
-    shared = Shared(factory.func, factory.args, tuple(sorted(factory.keywords.items())))
+    shared = ComparablePartial(factory.func, factory.args, tuple(sorted(factory.keywords.items())))
     try:
         hash(shared)
     except TypeError:

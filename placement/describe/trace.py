@@ -190,7 +190,7 @@ def trace_step(
         raise SpecError(f"of_module: the factory returned a {type(module).__name__}, not a torch.nn.Module.")
     module = module.to("meta").train(train)  # .to: a buffer made from a numpy array ignores torch.device
     inputs = [meta_tensor(shape) for shape in args], {name: meta_tensor(shape) for name, shape in kwargs.items()}
-    counter, saved = Counter(), Saved({storage_of(parameter) for parameter in module.parameters()})
+    counter, saved = Counter(), SavedTensors({storage_of(parameter) for parameter in module.parameters()})
     saving = torch.autograd.graph.saved_tensors_hooks(saved.pack, saved.unpack)
     with without_data("run", type(module)), torch.set_grad_enabled(train), FusedAttention(), counter, saving:
         outputs = module(*inputs[0], **inputs[1])
@@ -213,7 +213,7 @@ def storage_of(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-class Saved:
+class SavedTensors:
     """The storages that autograd keeps for the backward pass, those of the parameters (`own`) left out."""
 
     def __init__(self, own: set[int]) -> None:
@@ -252,7 +252,7 @@ def trace_of(
 
 
 def summed(
-    module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: Saved, train: bool
+    module: torch.nn.Module, inputs: list[torch.Tensor], counter: Counter, saved: SavedTensors, train: bool
 ) -> OperationTrace:
     """The trace from the counts and the saved tensors."""
     parameters = list(module.parameters())

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.whole_file import write_whole
 
 FOLDER = "_events"
@@ -43,19 +43,19 @@ def read_events(uri: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return [event for event in found if event is not None]
 
 
-def _place(uri: str | os.PathLike[str]) -> Place:
-    log = Place.of(uri)
-    return Place(log.filesystem, f"{log.folder}/{FOLDER}")
+def _place(uri: str | os.PathLike[str]) -> LogFolder:
+    log = LogFolder.of(uri)
+    return LogFolder(log.filesystem, f"{log.folder}/{FOLDER}")
 
 
-def _paths(place: Place) -> list[str]:
+def _paths(place: LogFolder) -> list[str]:
     if place.filesystem.get_file_info(place.folder).type != fs.FileType.Directory:
         return []
     infos = place.filesystem.get_file_info(fs.FileSelector(place.folder))
     return sorted(i.path for i in infos if i.is_file and i.base_name.endswith(SUFFIX) and i.size <= LARGEST_BYTES)
 
 
-def _event(place: Place, path: str) -> dict[str, Any] | None:
+def _event(place: LogFolder, path: str) -> dict[str, Any] | None:
     try:
         event = json.loads(bytes(place.read(path)))
     except (OSError, pa.ArrowException, ValueError, RecursionError):

@@ -24,14 +24,14 @@ _ONE_PUT = frozenset({"s3", "gcs", "abfs"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogFolder:
     """A folder of log files on a filesystem."""
 
     filesystem: fs.FileSystem
     folder: str
 
     @classmethod
-    def of(cls, uri: str | os.PathLike[str]) -> Place:
+    def of(cls, uri: str | os.PathLike[str]) -> LogFolder:
         """The folder of a path or URI. A bare path is local; else any URI that pyarrow.fs knows. Raises LogError on a
         URI that it does not.
         """

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from placement.errors import LogError
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.log_file import LogFile, UnreadableFile, parse
 from placement.log.schema import SCHEMA
 
@@ -63,7 +63,7 @@ def readout(
     unknown = sorted(set(columns or ()) - set(SCHEMA.names))
     if unknown:
         raise LogError(f"the log has no columns {unknown}; it has {SCHEMA.names}.")
-    place = Place.of(uri)
+    place = LogFolder.of(uri)
     files, skipped = read_files(place)
     if files is None:
         raise LogError(f"there is no log at {uri!s}. `placement sweep -o {uri!s}` writes one.")
@@ -85,7 +85,7 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
 
     run_id: of one sweep only.
     """
-    files, _ = read_files(Place.of(uri))
+    files, _ = read_files(LogFolder.of(uri))
     table = _joined(files or []).filter((pc.field("source") == "sweep") & pc.field("error").is_null())
     if run_id is not None:
         table = table.filter(pc.field("run_id") == run_id)
@@ -94,7 +94,7 @@ def done_cells(uri: str | os.PathLike[str], run_id: str | None = None) -> set[Ce
 
 
 def read_files(
-    place: Place, below_bytes: float = math.inf, only: Sequence[str] | None = None
+    place: LogFolder, below_bytes: float = math.inf, only: Sequence[str] | None = None
 ) -> tuple[list[LogFile] | None, tuple[tuple[str, str], ...]]:
     """Every readable file smaller than that, or of those named, and (path, reason) of the rest; None where there is no
     folder.
@@ -118,7 +118,7 @@ def read_files(
     raise LogError(f"files of the log at {place.folder} kept vanishing while it was read; read it again.")
 
 
-def _attempt(place: Place, path: str) -> LogFile | str:
+def _attempt(place: LogFolder, path: str) -> LogFile | str:
     data = place.read(path)
     try:
         return parse(path, place.name_of(path), data)

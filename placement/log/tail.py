@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from placement.errors import PlacementError
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.log_file import LogFile, UnreadableFile, parse_end
 from placement.log.reader import counted_once
 from placement.log.schema import SCHEMA
@@ -51,7 +51,7 @@ def read_tail(uri: str | os.PathLike[str], columns: Sequence[str], rows: int, ti
     Files that cannot be read, or are of a newer schema version, are named by a warning and left out. No rows where
     there is no log. Raises OSError where the store fails, LogError on an unknown kind of URI.
     """
-    place = Place.of(uri)
+    place = LogFolder.of(uri)
     files = list(_newest(place, columns, rows, time.monotonic() + time_s))
     parts = [table for _, table in counted_once(files)]
     schema = pa.schema([SCHEMA.field(column) for column in columns])
@@ -61,7 +61,7 @@ def read_tail(uri: str | os.PathLike[str], columns: Sequence[str], rows: int, ti
     return LogTail(table.num_rows, numbers, {name: _texts(table[name]) for name in texts})
 
 
-def _newest(place: Place, columns: Sequence[str], rows: int, deadline: float) -> Iterator[LogFile]:
+def _newest(place: LogFolder, columns: Sequence[str], rows: int, deadline: float) -> Iterator[LogFile]:
     paths = (place.list() or [])[::-1]
     read = partial(_end_of, place, columns=columns, rows=rows)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -74,7 +74,7 @@ def _newest(place: Place, columns: Sequence[str], rows: int, deadline: float) ->
                     yield file
 
 
-def _end_of(place: Place, path: str, columns: Sequence[str], rows: int) -> LogFile | None:
+def _end_of(place: LogFolder, path: str, columns: Sequence[str], rows: int) -> LogFile | None:
     try:
         with place.filesystem.open_input_file(path) as source:
             return parse_end(path, place.name_of(path), source, columns, rows)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.log_file import PARTS_KEY
 from placement.log.reader import counted_once, read_files
 from placement.log.schema import SCHEMA, table_of
@@ -30,7 +30,7 @@ class LogWriter:
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
         self.uri = os.fspath(uri)
-        self._place = Place.of(uri)
+        self._place = LogFolder.of(uri)
 
     def append(self, rows: Iterable[TaskRecord | Rows]) -> str | None:
         """Writes the rows as one new file and returns its path once it is durable; None where there are no rows.
@@ -61,7 +61,7 @@ def compact(
     source: then of this source only ("production": what sweeps measured is kept for ever).
     Raises LogError where there is a file of a newer schema version, OSError where the store fails.
     """
-    place = Place.of(uri)
+    place = LogFolder.of(uri)
     place.delete_leftovers()
     files, _ = read_files(place, below_bytes)
     if not files or (len(files) == 1 and keep_days is None):
@@ -84,7 +84,7 @@ def expire(uri: str | os.PathLike[str], keep_days: float, *, source: str = "prod
 
     Compacted files are not compacted again, so only this deletes them. Reads the files one after the other.
     """
-    place = Place.of(uri)
+    place = LogFolder.of(uri)
     deleted = 0
     for path in place.list() or ():
         files, _ = read_files(place, only=(path,))

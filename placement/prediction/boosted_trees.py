@@ -45,7 +45,7 @@ LARGEST_LOG = 700.0  # a float holds e to that
 LOG_FASTEST = math.log(FASTEST)
 
 
-class Times(NamedTuple):
+class SecondsSpread(NamedTuple):
     """Standard deviations of the logs of a CPU's and a GPU's seconds, as measured on work not seen."""
 
     std: float
@@ -73,7 +73,7 @@ class BoostedTrees:
     within: float
     beyond: float
     power_std: float | None
-    times: Times | None = None
+    times: SecondsSpread | None = None
 
     def rows(self, logs: Any, frameworks: Sequence[Any]) -> Any:
         """(n, inputs) of logs of NUMBERS (n, 12), NaN where unknown, and frameworks."""

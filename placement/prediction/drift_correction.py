@@ -31,7 +31,10 @@ Factors = tuple[float, float]
 
 @dataclass(frozen=True)
 class DriftCorrection:
-    """See the module. log_factors: config -> the factors of its devices; configs that it lacks are as before."""
+    """A selector with its seconds corrected by factors found by drift.
+
+    log_factors: config -> the factors of its devices; configs that it lacks are as before.
+    """
 
     version: str
     selector: Selector

@@ -86,7 +86,7 @@ class PowerLine:
         return math.exp(min(self.level + sum(terms), 100.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Plain data for JSON, as the selector file has it."""
         return {"level": self.level, "centre": [*self.centre], "slopes": [*self.slopes], "std": self.std}
 
 

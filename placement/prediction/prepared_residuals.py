@@ -49,7 +49,7 @@ UNSETTLED = 0.1
 """An answer of the roofline alone whose P(GPU) is this far from 0 and 1 is extrapolating: it may well be wrong."""
 
 
-class Belief(NamedTuple):
+class ResidualBelief(NamedTuple):
     """A task on one node, in natural logarithms.
 
     speedup, std: of T_cpu / T_gpu.  power, power_std: of the power ratio.  cpu_shift: correction of the roofline's CPU
@@ -70,14 +70,14 @@ class Belief(NamedTuple):
     gpu_watts: float | None
 
 
-class Cell(NamedTuple):
+class ResidualCell(NamedTuple):
     """The answer for all tasks of a cell, on each node; beliefs: on those with a GPU.
 
     choices: what policies chose that look at nothing but the ratios between the nodes, which are the whole cell's.
     """
 
     p_gpu: Sequence[float | None]
-    beliefs: Sequence[Belief]
+    beliefs: Sequence[ResidualBelief]
     choices: dict[Any, Any]
 
 
@@ -108,8 +108,8 @@ class PreparedResiduals:
         self.axes, self.frameworks = model.axes, model.framework_masks
         self.edges = tuple(axis.edges for axis in self.axes)
         self.middles = tuple(axis.middle for axis in self.axes[:QUANTITIES])
-        self.nothing = Cell([None] * self.count, [], {})
-        self.cells: dict[tuple[Any, ...], Cell] = {}
+        self.nothing = ResidualCell([None] * self.count, [], {})
+        self.cells: dict[tuple[Any, ...], ResidualCell] = {}
         self.most_cells = max(LEAST_CELLS, MOST_ANSWERS // max(1, self.count))
 
     def __call__(self, task: TaskSpec, /) -> ResidualEstimates:
@@ -136,7 +136,7 @@ class PreparedResiduals:
         )
         return ResidualEstimates(self, self.cells.get(cell) or self._answer(cell), task)
 
-    def _answer(self, cell: tuple[Any, ...]) -> Cell:
+    def _answer(self, cell: tuple[Any, ...]) -> ResidualCell:
         """The answer for a cell, which is kept."""
         framework, on_device, doublings, *places = cell
         flops, batch, parameters, read, kernels = [
@@ -152,7 +152,7 @@ class PreparedResiduals:
             p_gpu[index] = self.worth(belief)
         if len(self.cells) >= self.most_cells:
             self.cells.clear()
-        found = self.cells[cell] = Cell(p_gpu, beliefs, {})
+        found = self.cells[cell] = ResidualCell(p_gpu, beliefs, {})
         return found
 
     def _sums(self, framework: str | None, places: Sequence[int]) -> Any:
@@ -166,7 +166,7 @@ class PreparedResiduals:
 
     def _belief(
         self, task: Work, at: int, sums: Sequence[float], supported: float, powered: float, copied: float
-    ) -> Belief:
+    ) -> ResidualBelief:
         """copied: bytes of parameters that a step of one-step tasks copies, and a step of this task does not."""
         log_cpu, log_speedup, std = roofline(task, self.rates[at])
         shift, cpu_shift, log_variance, power = sums
@@ -185,12 +185,12 @@ class PreparedResiduals:
             power_std = powered * self.power_std + (1.0 - powered) * POWER_STD
         log_cpu += cpu_shift
         speedup, watts = log_speedup + shift, self.watts[at].cpu
-        return Belief(
+        return ResidualBelief(
             speedup, max(LEAST_STD, math.sqrt(variance)), of_power, power_std, cpu_shift, shift, supported,
             log_cpu, log_cpu - speedup, watts, None if watts is None else watts * seconds_of_log(of_power),
         )  # fmt: skip
 
-    def worth(self, belief: Belief, log_slower: float = 0.0, log_hungrier: float = 0.0) -> float:
+    def worth(self, belief: ResidualBelief, log_slower: float = 0.0, log_hungrier: float = 0.0) -> float:
         """P(GPU) of one node, against its own CPU or one that is faster, and takes fewer joules, by these factors."""
         frugal = self.most_energy - belief.power + belief.speedup - log_hungrier
         frugal /= math.hypot(belief.std, belief.power_std)
@@ -213,7 +213,7 @@ class ResidualEstimates:
 
     __slots__ = ("_cell", "_prepared", "_task", "p_gpu")
 
-    def __init__(self, prepared: PreparedResiduals, cell: Cell, task: TaskSpec) -> None:
+    def __init__(self, prepared: PreparedResiduals, cell: ResidualCell, task: TaskSpec) -> None:
         self._prepared, self._cell, self._task, self.p_gpu = prepared, cell, task, cell.p_gpu
 
     @property
@@ -236,7 +236,7 @@ class ResidualEstimates:
         prepared = self._prepared
         return prepared.worth(self._cell.beliefs[prepared.place[index]], log_slower, log_hungrier)
 
-    def belief(self, at: int) -> Belief:
+    def belief(self, at: int) -> ResidualBelief:
         """The belief at a place among the nodes with a GPU."""
         return self._cell.beliefs[at]
 
@@ -263,7 +263,7 @@ class ResidualEstimates:
             Basis(belief.std, math.hypot(belief.std, watts.gpu_std), watts.gpu_idle, source, watts.source),
         )  # fmt: skip
 
-    def _logs(self, at: int, belief: Belief) -> tuple[float, float]:
+    def _logs(self, at: int, belief: ResidualBelief) -> tuple[float, float]:
         """(log CPU seconds, log speed-up) of the whole task."""
         task = self._task
         of = work(

@@ -32,7 +32,7 @@ STANDARD = NormalDist()
 
 @dataclass(frozen=True)
 class SelectorTrial:
-    """See the module."""
+    """A champion in service whose estimates are less sure where a challenger differs."""
 
     version: str
     champion: Selector

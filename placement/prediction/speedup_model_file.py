@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from placement.errors import SelectorError
-from placement.prediction.boosted_trees import HARDWARE, NUMBERS, BoostedTrees, Times
+from placement.prediction.boosted_trees import HARDWARE, NUMBERS, BoostedTrees, SecondsSpread
 from placement.prediction.gaussian_process import (
     AMPLITUDES,
     INPUTS,
@@ -31,7 +31,7 @@ DIGITS = 7
 
 
 def gaussian_process_to_dict(model: GaussianProcess) -> dict[str, Any]:
-    """JSON-able; an input that was never known has None as its centre."""
+    """Plain data for JSON, as the selector file has it; an input that was never known has None as its centre."""
     points = model.points
     return {
         "frameworks": list(model.frameworks),
@@ -65,7 +65,7 @@ def _rounded(array: Any) -> Any:
 
 
 def trees_to_dict(model: BoostedTrees | ResidualTrees) -> dict[str, Any]:
-    """JSON-able; an input that was never known has None in its place."""
+    """Plain data for JSON, as the selector file has it; an input that was never known has None in its place."""
     if isinstance(model, ResidualTrees):
         return residual_trees_to_dict(model)
     return {
@@ -100,7 +100,7 @@ def boosted_trees_of(data: Mapping[str, Any]) -> BoostedTrees:
 
 
 def residual_trees_to_dict(model: ResidualTrees) -> dict[str, Any]:
-    """JSON-able."""
+    """Plain data for JSON, as the selector file has it."""
     return {
         "frameworks": list(model.frameworks),
         "inputs": list(NUMBERS),
@@ -147,12 +147,12 @@ def _regions(data: Mapping[str, Any]) -> tuple[Region, ...]:
     return tuple(found)
 
 
-def _times(data: Mapping[str, Any]) -> Times | None:
+def _times(data: Mapping[str, Any]) -> SecondsSpread | None:
     """None in a file whose trees tell no seconds, as all did before they were told."""
     if data.get("times") is None:
         return None
     times = mapping_of(data, "times")
-    return Times(*(float(array_of(times.get(name), (), f"times.{name}")) for name in Times._fields))
+    return SecondsSpread(*(float(array_of(times.get(name), (), f"times.{name}")) for name in SecondsSpread._fields))
 
 
 def _with_gaps(data: Mapping[str, Any], name: str, count: int) -> Any:

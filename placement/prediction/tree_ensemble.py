@@ -163,7 +163,7 @@ class Forest:
         return self.sums(left)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Plain data for JSON, as the selector file has it."""
         return {
             "trees": [{"splits": [list(split) for split in t.splits], "values": list(t.values)} for t in self.trees],
             "ends": list(self.ends),

@@ -71,7 +71,7 @@ class PriceSchedule:
         return min(self.caps) < math.inf
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Plain data for JSON; read by from_dict."""
         caps = [None if cap == math.inf else cap for cap in self.caps]
         return {**asdict(self), "caps": caps}
 
@@ -133,7 +133,7 @@ def joule_price(value: Any, of: str = "seconds_per_joule") -> JoulePrice:
 
 
 def data_of_price(price: JoulePrice) -> float | dict[str, Any]:
-    """A price as JSON-able data. Raises OptionError of a function, which is none."""
+    """A price as plain data for JSON. Raises OptionError of a function, which is none."""
     if isinstance(price, PriceSchedule):
         return price.to_dict()
     if callable(price):

@@ -61,7 +61,7 @@ class NodeSpec:
             raise SpecError("not a valid NodeSpec: " + "; ".join(faults) + ". Give None for what is not known.")
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON-able data."""
+        """Plain data for JSON."""
         return {**asdict(self), "probes": dict(self.probes)}
 
     @property

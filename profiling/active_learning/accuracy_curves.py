@@ -15,7 +15,7 @@ import numpy as np
 from placement.spec.joint_threshold import JointThreshold
 from profiling.active_learning.acquisition import FIRST_ROUND, drawn_pairs, next_pairs, unsureness
 from profiling.learning.fit_residuals import fit_residuals
-from profiling.learning.speedup import Fitted
+from profiling.learning.speedup import FittedModels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def _curve(frame: pd.DataFrame, order: str, seed: int, sizes: Sequence[int], rul
     label = (test["label"] == "gpu").to_numpy()
     drawn = drawn_pairs(np.ones(len(pool)), len(pool), seed)
     measured, accuracies = np.array([], int), []
-    fitted: Fitted | None = None
+    fitted: FittedModels | None = None
     for size in sizes:
         if order == "grid":
             measured = np.arange(size)
@@ -60,6 +60,6 @@ def _curve(frame: pd.DataFrame, order: str, seed: int, sizes: Sequence[int], rul
             left = np.setdiff1d(np.arange(len(pool)), measured)
             unsure = unsureness(fitted.p_gpu(pool.iloc[left], rule))
             measured = np.r_[measured, left[next_pairs(unsure, work[left], size - len(measured))]]
-        fitted = Fitted(None, fit_residuals(pool.iloc[measured], seed), 1.0)
+        fitted = FittedModels(None, fit_residuals(pool.iloc[measured], seed), 1.0)
         accuracies.append(float(((fitted.p_gpu(test, rule) >= 0.5) == label).mean()))
     return accuracies

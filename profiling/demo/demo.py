@@ -28,7 +28,7 @@ from profiling.terminal import TerminalConsole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from profiling.demo.task_stream import Streamed
+    from profiling.demo.task_stream import StreamCounts
     from profiling.evaluation.evaluate import Evaluation
 
 DEFAULT_OUT = Path("out/demo")
@@ -139,21 +139,21 @@ def run(out: Path | str = DEFAULT_OUT, console: Console | None = None) -> dict[s
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class StreamOutcome:
     """Results of the part that needs the cluster.
 
     devices: share of the placeable tasks that the selector sends to each.  before, after: selector in service.
     recorded: the log has a row of each task that was done.
     """
 
-    streamed: Streamed
+    streamed: StreamCounts
     devices: Mapping[str, float]
     before: str
     after: str
     recorded: bool
 
 
-def _on_cluster(places: Places, stages: Stages) -> Sent:
+def _on_cluster(places: Places, stages: Stages) -> StreamOutcome:
     import placement
     from profiling.emulation.emulated_cluster import emulated_cluster
     from profiling.emulation.real_gpu_node import local_gpu_node
@@ -176,7 +176,7 @@ def _on_cluster(places: Places, stages: Stages) -> Sent:
         with stages.stage("stream", "Sending a mixed stream of real tasks"):
             streamed, devices = _stream(places, stages.console)
             recorded = _await_records(streamed.done.total())
-    return Sent(streamed, devices, before, after, recorded)
+    return StreamOutcome(streamed, devices, before, after, recorded)
 
 
 def _await_records(tasks: int) -> bool:
@@ -205,7 +205,7 @@ def _profile(places: Places, console: Console) -> None:
     console.print(f"{told}, {done.failed} failed, {done.left} left" if done.failed or done.left else told)
 
 
-def _stream(places: Places, console: Console) -> tuple[Streamed, dict[str, float]]:
+def _stream(places: Places, console: Console) -> tuple[StreamCounts, dict[str, float]]:
     from profiling.demo import task_stream
     from profiling.report import console_tables
 
@@ -236,7 +236,9 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def summarised(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> dict[str, Any]:
+def summarised(
+    places: Places, stages: Stages, sent: StreamOutcome, table: pa.Table, evaluation: Evaluation
+) -> dict[str, Any]:
     """summary.json: the placements, the policies, the accuracies, and the provenance of each figure."""
     from profiling.report import figure_data
 
@@ -275,7 +277,7 @@ def provenance(table: pa.Table, evaluation: Evaluation) -> dict[str, dict[str, i
     }
 
 
-def show(places: Places, stages: Stages, sent: Sent, table: pa.Table, evaluation: Evaluation) -> None:
+def show(places: Places, stages: Stages, sent: StreamOutcome, table: pa.Table, evaluation: Evaluation) -> None:
     """Prints the placements with their reasons, Table 5, the accuracies and the paths of the files."""
     from profiling.report import evaluation_tables, figure_data
 

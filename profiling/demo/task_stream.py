@@ -163,7 +163,7 @@ FUNCTIONS: dict[str, Any] = {**PLACEABLE, **CPU_ONLY}
 
 
 @dataclass
-class Streamed:
+class StreamCounts:
     """Results of a stream. done: tasks by workload.  failures: (preset, the fault) of the others."""
 
     done: Counter[str] = field(default_factory=Counter)
@@ -207,9 +207,11 @@ def batches_of(names: Iterable[str], data_root: str | Path) -> dict[str, Any]:
     return {name: ray.put(workloads.preset(name).prepare(data_root)) for name in dict.fromkeys(names)}
 
 
-def send(names: Sequence[str], batches: Mapping[str, Any], advance: Callable[[str], None] = lambda _: None) -> Streamed:
+def send(
+    names: Sequence[str], batches: Mapping[str, Any], advance: Callable[[str], None] = lambda _: None
+) -> StreamCounts:
     """Sends a task of each preset named, a few at a time, and checks every result; advance: called after each."""
-    streamed, waiting, running = Streamed(), deque(names), {}
+    streamed, waiting, running = StreamCounts(), deque(names), {}
     while waiting or running:
         while waiting and len(running) < IN_FLIGHT:
             name = waiting.popleft()

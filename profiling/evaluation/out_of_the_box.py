@@ -18,7 +18,7 @@ from placement.prediction.selector import Selector
 from placement.spec.joint_threshold import JointThreshold
 from profiling.dataset.pair_specs import BARE
 from profiling.dataset.published_pairs import left_out
-from profiling.evaluation.source_figures import Figures, Told, decision_figures, figures, pooled, told_by
+from profiling.evaluation.source_figures import Figures, SelectorAnswers, answers_of, decision_figures, figures, pooled
 from profiling.learning.learner import Fold
 from profiling.learning.registry import learners
 
@@ -54,19 +54,19 @@ class OutOfTheBox:
         }  # fmt: skip
 
 
-def by_source(frame: pd.DataFrame, told: Told) -> dict[str, Figures]:
+def by_source(frame: pd.DataFrame, answers: SelectorAnswers) -> dict[str, Figures]:
     """Source -> figures, and `pooled`."""
     source = frame["source_name"].fillna("unknown").to_numpy(object)
     parts = {str(name): np.flatnonzero(source == name) for name in dict.fromkeys(source)}
-    found = {name: figures(frame.iloc[rows], told.take(rows)) for name, rows in parts.items()}
-    return found | {POOLED: pooled(list(found.values()), figures(frame, told))}
+    found = {name: figures(frame.iloc[rows], answers.take(rows)) for name, rows in parts.items()}
+    return found | {POOLED: pooled(list(found.values()), figures(frame, answers))}
 
 
-def by_device(frame: pd.DataFrame, told: Told) -> dict[str, Figures]:
+def by_device(frame: pd.DataFrame, answers: SelectorAnswers) -> dict[str, Figures]:
     """ "source: config" -> figures."""
     names = (frame["source_name"].fillna("unknown") + ": " + frame["config"].fillna("unknown")).to_numpy(object)
     parts = {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names)}
-    return {name: figures(frame.iloc[rows], told.take(rows)) for name, rows in parts.items()}
+    return {name: figures(frame.iloc[rows], answers.take(rows)) for name, rows in parts.items()}
 
 
 def out_of_the_box(
@@ -79,8 +79,8 @@ def out_of_the_box(
     fitted to.
     """
     frame = frame.reset_index(drop=True)
-    told = told_by(selector, frame)
-    shipped, devices = by_source(frame, told), {"shipped": by_device(frame, told)}
+    answers = answers_of(selector, frame)
+    shipped, devices = by_source(frame, answers), {"shipped": by_device(frame, answers)}
     if refit is None:
         return OutOfTheBox(selector.version, shipped, devices=devices)
     full, bare = _without_each(frame, refit)
@@ -95,19 +95,21 @@ def out_of_the_box(
     )
 
 
-def _without_each(frame: pd.DataFrame, refit: Refit) -> tuple[Told, Told]:
+def _without_each(frame: pd.DataFrame, refit: Refit) -> tuple[SelectorAnswers, SelectorAnswers]:
     """Answers about each source by a fit without it: to whole specs, and to specs of FLOPs and bytes alone."""
-    found: list[tuple[np.ndarray, Told, Told]] = []
+    found: list[tuple[np.ndarray, SelectorAnswers, SelectorAnswers]] = []
     for source in frame["source_name"].unique():
         rows = np.flatnonzero((frame["source_name"] == source).to_numpy())
         selector, test = refit(str(source)), frame.iloc[rows]
-        found.append((rows, told_by(selector, test), told_by(selector, test, BARE)))
+        found.append((rows, answers_of(selector, test), answers_of(selector, test, BARE)))
     order = np.argsort(np.concatenate([rows for rows, _, _ in found]))
     return _joined([full for _, full, _ in found], order), _joined([bare for _, _, bare in found], order)
 
 
-def _joined(parts: list[Told], order: np.ndarray) -> Told:
-    return Told(*(np.concatenate([getattr(one, name) for one in parts])[order] for name in Told.__slots__))
+def _joined(parts: list[SelectorAnswers], order: np.ndarray) -> SelectorAnswers:
+    return SelectorAnswers(
+        *(np.concatenate([getattr(one, name) for one in parts])[order] for name in SelectorAnswers.__slots__)
+    )
 
 
 def _baselines(

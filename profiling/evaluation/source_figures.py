@@ -23,7 +23,7 @@ SUMS = ("rows", "rows_gpu", "regret_seconds", "regret_joules", "gpu_only_regret_
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SelectorAnswers:
     """A selector's answers about the rows of a frame; NumPy arrays (n,), NaN where it has none.
 
     speedup, spread: log speed-up and its standard deviation.  cpu_seconds, gpu_seconds: of the whole task.
@@ -37,12 +37,12 @@ class Told:
     gpu_seconds: np.ndarray
     extrapolating: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Told:
+    def take(self, rows: np.ndarray) -> SelectorAnswers:
         """The answers about some rows."""
-        return Told(*(getattr(self, name)[rows] for name in self.__slots__))
+        return SelectorAnswers(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-def told_by(selector: Selector, frame: pd.DataFrame, leave_out: tuple[str, ...] = ()) -> Told:
+def answers_of(selector: Selector, frame: pd.DataFrame, leave_out: tuple[str, ...] = ()) -> SelectorAnswers:
     """The selector's answers, each row asked as a TaskSpec and a NodeSpec. leave_out: fields the specs do not tell.
 
     A row without an answer (FLOPs unknown) goes to the CPU, as a user's task would.
@@ -55,7 +55,7 @@ def told_by(selector: Selector, frame: pd.DataFrame, leave_out: tuple[str, ...] 
         if key not in kept:
             kept[key] = _answer(selector, task, node)
         answers.append(kept[key])
-    return Told(*np.array(answers, float).reshape(-1, 6).T)
+    return SelectorAnswers(*np.array(answers, float).reshape(-1, 6).T)
 
 
 def _answer(selector: Selector, task: object, node: object) -> tuple[float, ...]:
@@ -86,20 +86,20 @@ def decision_figures(frame: pd.DataFrame, p_gpu: np.ndarray) -> Figures:
     }
 
 
-def figures(frame: pd.DataFrame, told: Told) -> Figures:
+def figures(frame: pd.DataFrame, answers: SelectorAnswers) -> Figures:
     """All figures of a selector's answers about a frame."""
     cpu, gpu = (frame[f"{device}_seconds"].to_numpy(float) for device in ("cpu", "gpu"))
-    speedup = told.speedup - np.log(cpu / gpu)
-    inside = np.abs(speedup) <= told.spread
-    right = (told.p_gpu >= 0.5) == (frame["label"] == "gpu").to_numpy()
-    flagged = told.extrapolating > 0.5
+    speedup = answers.speedup - np.log(cpu / gpu)
+    inside = np.abs(speedup) <= answers.spread
+    right = (answers.p_gpu >= 0.5) == (frame["label"] == "gpu").to_numpy()
+    flagged = answers.extrapolating > 0.5
     return {
-        **decision_figures(frame, told.p_gpu),
+        **decision_figures(frame, answers.p_gpu),
         **_factor("speedup", speedup),
-        **_factor("cpu_seconds", np.log(told.cpu_seconds / cpu)),
-        **_factor("gpu_seconds", np.log(told.gpu_seconds / gpu)),
+        **_factor("cpu_seconds", np.log(answers.cpu_seconds / cpu)),
+        **_factor("gpu_seconds", np.log(answers.gpu_seconds / gpu)),
         "within_spread": float(inside[np.isfinite(speedup)].mean()) if np.isfinite(speedup).any() else None,
-        "spread": _mean(told.spread),
+        "spread": _mean(answers.spread),
         "extrapolating": float(flagged.mean()),
         "flagged_accuracy": float(right[flagged].mean()) if flagged.any() else None,
         "unflagged_accuracy": float(right[~flagged].mean()) if (~flagged).any() else None,

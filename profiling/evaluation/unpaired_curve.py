@@ -35,7 +35,7 @@ from profiling.dataset.runs import LARGEST_WEIGHT
 from profiling.learning.counterfactuals import completed
 from profiling.learning.fit_residuals import fit_residuals
 from profiling.learning.history_replay import NOISE
-from profiling.learning.speedup import Fitted
+from profiling.learning.speedup import FittedModels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +171,7 @@ def by_history(frame: pd.DataFrame, log: pd.DataFrame, rule: JointThreshold) -> 
 
 def _p_gpu(trees: ResidualTrees | None, frame: pd.DataFrame, rule: JointThreshold) -> np.ndarray:
     """(n,): P(GPU) of each pair by trees; of too few rows for trees, the CPU."""
-    return np.zeros(len(frame)) if trees is None else Fitted(None, trees, 1.0).p_gpu(frame, rule)
+    return np.zeros(len(frame)) if trees is None else FittedModels(None, trees, 1.0).p_gpu(frame, rule)
 
 
 def print_curve(

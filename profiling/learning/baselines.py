@@ -108,7 +108,7 @@ class Logistic(_EachFold):
         return model.predict_proba(inputs(asked, test))[:, 1]
 
 
-class BoostedTrees(_EachFold):
+class BoostedTreesBaseline(_EachFold):
     """Histogram gradient boosting, scikit-learn's defaults."""
 
     name = "boosted_trees"

@@ -64,8 +64,10 @@ class Priors(NamedTuple):
     power: np.ndarray
 
 
-class Predicted(NamedTuple):
-    """A model's predictions of the rows of a frame, (n,) each: logarithms and standard deviations as in `Belief`."""
+class Predictions(NamedTuple):
+    """A model's predictions of the rows of a frame, (n,) each: logarithms and standard deviations as in
+    `ResidualBelief`.
+    """
 
     speedup: np.ndarray
     std: np.ndarray
@@ -75,7 +77,7 @@ class Predicted(NamedTuple):
 
     @property
     def alone(self) -> np.ndarray:
-        """Where the roofline stands alone."""
+        """Mask of rows (n,) that rest on the roofline alone."""
         return self.support < ROOFLINE_ALONE
 
 
@@ -259,7 +261,7 @@ def _range(column: np.ndarray) -> tuple[float | None, float | None]:
     return round(float(known.min()), 4), round(float(known.max()), 4)
 
 
-def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
+def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predictions:
     """The model's predictions of each row: those of `PreparedResiduals`, but for the width of its cells."""
     told, logs = priors_of(frame), logs_of(frame)
     frameworks = [name if isinstance(name, str) else None for name in frame["framework"]]
@@ -272,7 +274,7 @@ def predict(model: ResidualTrees, frame: pd.DataFrame) -> Predicted:
         of_power = of_power + powered * power
         power_std = powered * model.power_std + (1 - powered) * POWER_STD
     std = np.maximum(LEAST_STD, np.sqrt(variance))
-    return Predicted(told.speedup + learned * shift, std, of_power, power_std, supported)
+    return Predictions(told.speedup + learned * shift, std, of_power, power_std, supported)
 
 
 def _supports(

@@ -23,7 +23,7 @@ ratio`."""
 
 def learners() -> dict[str, Learner]:
     """Every learner by name, weakest first."""
-    from profiling.learning.baselines import BoostedTrees, FlopsThreshold, Logistic, Majority
+    from profiling.learning.baselines import BoostedTreesBaseline, FlopsThreshold, Logistic, Majority
     from profiling.learning.mlp import MlpLearner
     from profiling.learning.speedup import SpeedupLearner
 
@@ -31,7 +31,7 @@ def learners() -> dict[str, Learner]:
         Majority(),
         FlopsThreshold(),
         Logistic(),
-        BoostedTrees(),
+        BoostedTreesBaseline(),
         MlpLearner(),
         SpeedupLearner(),
     )

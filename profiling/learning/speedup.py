@@ -38,7 +38,7 @@ MOST_TESTED = 1000  # rows of each part on which the share is chosen
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedModels:
     """The fitted parts of a selector. curves: None where the trees have it all.  share: of the trees."""
 
     curves: GaussianProcess | None
@@ -63,7 +63,7 @@ class Fitted:
         return np.array(found)
 
 
-def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
+def fit_both(frame: pd.DataFrame, seed: int = 0) -> FittedModels:
     """Curves, trees and their share. Raises LogError where there is too little to learn from."""
     trees = fit_residuals(frame, seed)
     try:
@@ -71,17 +71,17 @@ def fit_both(frame: pd.DataFrame, seed: int = 0) -> Fitted:
     except LogError:
         if trees is None:
             raise
-        return Fitted(None, trees, 1.0)
+        return FittedModels(None, trees, 1.0)
     share = 0.0 if trees is None else _share(frame, curves, seed)
-    return Fitted(None if share == 1 else curves, trees, share)
+    return FittedModels(None if share == 1 else curves, trees, share)
 
 
-def fit_trees(frame: pd.DataFrame, seed: int = 0) -> Fitted:
+def fit_trees(frame: pd.DataFrame, seed: int = 0) -> FittedModels:
     """Trees alone. Raises LogError where there are too few rows."""
     trees = fit_residuals(frame, seed)
     if trees is None:
         raise LogError(f"nothing to learn from: {len(frame)} rows; trees take {FEWEST_ROWS} at least.")
-    return Fitted(None, trees, 1.0)
+    return FittedModels(None, trees, 1.0)
 
 
 def _share(frame: pd.DataFrame, curves: GaussianProcess, seed: int) -> float:

@@ -38,7 +38,7 @@ class Stream(NamedTuple):
         return self.by_runs and self.function is None
 
 
-class Shift(NamedTuple):
+class CellShift(NamedTuple):
     """Runs of a cell on a device from before a drift: their times are now so many times as long, in logarithms."""
 
     cell: int
@@ -59,7 +59,7 @@ class DriftWatch:
     """shifts: of the history by drifts, for whoever drives the loop to take."""
 
     def __init__(self, history: CellHistory) -> None:
-        self.shifts: list[Shift] = []
+        self.shifts: list[CellShift] = []
         self._history = history
         self._detector = DriftDetector()
         self._reference: dict[tuple[int, Device], tuple[int, float]] = {}
@@ -131,7 +131,7 @@ class DriftWatch:
                 reference = self._reference.pop((at, stream.device), (0, 0.0))
                 if still_old(self._history.timings[at][stream.device == "gpu"], reference, log_factor):
                     self._history.shift(at, stream.device, log_factor)
-                    self.shifts.append(Shift(at, stream.device, log_factor))
+                    self.shifts.append(CellShift(at, stream.device, log_factor))
         return len(self.shifts) - before
 
 

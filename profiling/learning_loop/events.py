@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal, NamedTuple
 
 from profiling.learning_loop.drift_watch import Alarm, reason_of
-from profiling.learning_loop.trial import Trial, Verdict
+from profiling.learning_loop.trial import SelectorComparison, Verdict
 
 EventKind = Literal["drift", "refit", "refit failed", "challenger", "verdict", "swap", "rollback"]
 
@@ -25,6 +25,6 @@ def drift_event(alarm: Alarm) -> Event:
     return Event("drift", {**what, "shifted": alarm.shifted, "corrects": stream.whole_device})
 
 
-def verdict_event(verdict: Verdict, trial: Trial, challenger: str, champion: str) -> Event:
+def verdict_event(verdict: Verdict, trial: SelectorComparison, challenger: str, champion: str) -> Event:
     """The verdict of a trial. challenger, champion: versions."""
     return Event("verdict", {"verdict": verdict, "version": challenger, "champion": champion, **trial.state()})

@@ -1,4 +1,4 @@
-"""Learner: the loop on a cluster's log. It reads new rows, drives the loop, and carries out what that decides.
+"""LogLearner: the loop on a cluster's log. It reads new rows, drives the loop, and carries out what that decides.
 
 It holds nothing that must outlive it: a learner that died begins with the log's newest rows and the selector in
 service, which stays whatever happens here.
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from placement.control_plane.learning import Shift
+from placement.control_plane.learning import HistoryShift
 from placement.errors import PlacementError
 from placement.prediction.runtime_history import Place
 from placement.prediction.selector import Selector
@@ -44,12 +44,12 @@ class Control(Protocol):
         """Puts a selector in service."""
         ...
 
-    def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Shift]) -> None:
+    def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[HistoryShift]) -> None:
         """Records the learner's state and what it did."""
         ...
 
 
-class Learner:
+class LogLearner:
     """refit: fits a selector to the log; raises where there is nothing to learn from."""
 
     def __init__(self, log: str, control: Control, refit: Callable[[], Selector]) -> None:
@@ -102,7 +102,7 @@ class Learner:
         return self.loop.challenge(selector)
 
     def _record(self, events: list[Event]) -> None:
-        shifts: list[Shift] = []
+        shifts: list[HistoryShift] = []
         for at, device, log_factor in self.loop.take_shifts():
             cell = self.loop.history.cells[at]
             place = Place(cell.node.config, device, cell.cpus)

@@ -17,13 +17,13 @@ import ray
 
 from placement.control_plane.actor_lookup import call_actor
 from placement.control_plane.client import served_selector
-from placement.control_plane.learning import Shift
+from placement.control_plane.learning import HistoryShift
 from placement.control_plane.ray_context import NAMESPACE
 from placement.prediction.selector import Selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.ray_internals.options import make_remote
 from placement.spec.node import NodeSpec
-from profiling.learning_loop.learner import Learner
+from profiling.learning_loop.learner import LogLearner
 
 NAME = "placement_learner"
 LOOK_EVERY_S = 2.0
@@ -52,7 +52,7 @@ class RayControl:
         """Puts a selector in service."""
         call_actor("swap", selector.to_dict())
 
-    def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[Shift]) -> None:
+    def record(self, state: Mapping[str, Any], events: list[dict[str, Any]], shifts: list[HistoryShift]) -> None:
         """Records the learner's state and what it did."""
         call_actor("learned", dict(state), events, shifts)
 
@@ -75,7 +75,7 @@ class LearnerActor:
             began = time.monotonic()
             try:
                 if learner is None:
-                    learner = Learner(self._log, RayControl(), self._refit)
+                    learner = LogLearner(self._log, RayControl(), self._refit)
                 learner.step()
             except Exception:
                 logger.exception("the learner failed; it begins anew")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from placement.errors import LogError
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.reader import read_files
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LogFollower:
     """Follows the log at a path or URI."""
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
-        self._place = Place.of(uri)
+        self._place = LogFolder.of(uri)
         self._known: dict[str, None] = {}
         self._floor = ""
         self._begun = False

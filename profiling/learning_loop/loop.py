@@ -14,7 +14,7 @@ from placement.prediction.drift_correction import corrected_by
 from placement.prediction.selector import Selector
 from placement.spec.task import DEVICES, Device
 from profiling.learning_loop.beliefs import CellHistory, SelectorView, cost
-from profiling.learning_loop.drift_watch import Alarm, DriftWatch, Shift, reason_of
+from profiling.learning_loop.drift_watch import Alarm, CellShift, DriftWatch, reason_of
 from profiling.learning_loop.events import Event, drift_event
 from profiling.learning_loop.refit_schedule import ROWS_AFTER_DRIFT, RefitSchedule
 from profiling.learning_loop.service import Service
@@ -24,7 +24,7 @@ LONGEST_SECONDS = 1e9
 
 
 class LearningLoop:
-    """See the module. refused: rows that taught nothing, because they were no runs.
+    """The state of learning: refits, trials and drifts. refused: rows that taught nothing, because they were no runs.
 
     Whoever drives the loop refits where `refit_due` says so, then calls `challenge` or `refit_failed`.
     """
@@ -100,7 +100,7 @@ class LearningLoop:
         self.service.replace_champion(selector)
         self._drifts.trust_again()
 
-    def take_shifts(self) -> list[Shift]:
+    def take_shifts(self) -> list[CellShift]:
         """Shifts of the history by drifts since the last call."""
         taken, self._drifts.shifts = self._drifts.shifts, []
         return taken

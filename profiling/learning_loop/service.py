@@ -15,7 +15,7 @@ from placement.prediction.selector_trial import SelectorTrial, trial_of
 from placement.spec.task import Device
 from profiling.learning_loop.beliefs import Belief, CellHistory, SelectorView
 from profiling.learning_loop.events import Event, verdict_event
-from profiling.learning_loop.trial import MARGIN, Trial, Verdict
+from profiling.learning_loop.trial import MARGIN, SelectorComparison, Verdict
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Rival:
     """A selector that is tried against the champion."""
 
     view: SelectorView
-    trial: Trial
+    trial: SelectorComparison
 
     @property
     def version(self) -> str:
@@ -32,7 +32,7 @@ class Rival:
 
 
 class Service:
-    """See the module. margin: of its trials."""
+    """The selector in service, and the trials against it. margin: of its trials."""
 
     def __init__(self, champion: Selector, history: CellHistory, margin: float = MARGIN) -> None:
         self.history, self.margin = history, margin
@@ -69,7 +69,7 @@ class Service:
     def challenge(self, selector: Selector) -> list[Event]:
         """Begins the trial of a challenger; one that is not decided yet ends without a verdict."""
         events = self.end_trial("undecided")
-        self.challenger = Rival(self.history.view(selector), Trial(self.margin))
+        self.challenger = Rival(self.history.view(selector), SelectorComparison(self.margin))
         return [*events, Event("challenger", {"version": selector.version, "champion": self.version})]
 
     def judge(self, at: int, before: Belief, device: Device, cost: float, propensity: float) -> list[Event]:
@@ -125,7 +125,7 @@ class Service:
     def _swap(self, view: SelectorView, reason: str) -> Event:
         if self.former is not None:
             self.history.forget(self.former.view)
-        self.former, self.champion = Rival(self.champion, Trial(self.margin)), view
+        self.former, self.champion = Rival(self.champion, SelectorComparison(self.margin)), view
         return Event("swap", {"version": self.version, "before": self.former.version, "by": reason})
 
     def _end_watch(self, former: Rival, verdict: Verdict) -> list[Event]:

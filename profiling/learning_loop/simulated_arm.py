@@ -65,7 +65,7 @@ class ArmRun:
 
 
 class SimulatedArm:
-    """See the module. change: the task before which the world changes."""
+    """One way of learning, run through one scenario. change: the task before which the world changes."""
 
     def __init__(self, world: World, way: Way, change: int, seed: int) -> None:
         self.world, self.way, self.change, self.seed = world, way, change, seed

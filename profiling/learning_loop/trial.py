@@ -34,8 +34,10 @@ LOOK_EVERY = 8
 
 
 @dataclass(slots=True)
-class Trial:
-    """A trial of a challenger. runs: looked at.  differing: runs on which the two take different devices.
+class SelectorComparison:
+    """The comparison of a challenger with the selector in service.
+
+    runs: looked at.  differing: runs on which the two take different devices.
 
     covered: of these, runs with overlap.  gain: the confidence sequence of the weighted gain less the margin.
     """

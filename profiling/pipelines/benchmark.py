@@ -12,7 +12,7 @@ from profiling.pipelines.arms import ARMS, Setting, TimedStages, first_workers, 
 from profiling.pipelines.disturbances import Act, held_gpus, kill_node
 from profiling.pipelines.gate import Gate
 from profiling.pipelines.makespan_bound import best_fixed_share, bound_seconds
-from profiling.pipelines.measure import Measured, run
+from profiling.pipelines.measure import RunFigures, run
 from profiling.pipelines.runs import Advance, Found, Runs, emulated_nodes
 from profiling.pipelines.shapes import SHAPES, Shape
 from profiling.pipelines.timed_work import CORES
@@ -77,7 +77,7 @@ class _Size:
         slots, gpus = SLOTS * len(CONFIGS), len(CONFIGS)
         return Setting(shape, rows, compression, slots, gpus, share, gate, TimedStages()), bound
 
-    def run(self, arm: str, shape: Shape, disturbance: str = "") -> Measured:
+    def run(self, arm: str, shape: Shape, disturbance: str = "") -> RunFigures:
         """One run of an arm on the cluster."""
         half = len(CONFIGS) // 2
         processes.ready(CONFIGS, PROCESSES, SLOTS * CORES)

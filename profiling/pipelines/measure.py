@@ -22,7 +22,7 @@ class RunFailed(PlacementError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunFigures:
     """The figures of a run. Seconds and joules are emulated; busy: share of each device's time in the model's stage.
 
     bound_ratio: makespan over the linear programme's bound.  recovery_seconds: the longest time in which nothing came.
@@ -67,7 +67,7 @@ class _Results:
         self.done += [float(moment) for moment in np.unique(batch["done"])]
 
 
-def run(setting: Setting, bound_s: float | None, act: Act | None = None, patience_s: float = RUN_S) -> Measured:
+def run(setting: Setting, bound_s: float | None, act: Act | None = None, patience_s: float = RUN_S) -> RunFigures:
     """Runs an arm to its end; the clock starts as the gate opens. act: a disturbance.  patience_s: with the run.
 
     Raises RunFailed; the pipeline may still run then, so that its cluster is not fit for another.
@@ -95,11 +95,11 @@ def run(setting: Setting, bound_s: float | None, act: Act | None = None, patienc
     return _figures(setting, bound_s, start, results, store.bytes)
 
 
-def _figures(setting: Setting, bound_s: float | None, start: float, results: _Results, store_bytes: int) -> Measured:
+def _figures(setting: Setting, bound_s: float | None, start: float, results: _Results, store_bytes: int) -> RunFigures:
     moments = np.sort([start, *results.done])
     makespan = float(moments[-1] - start) * setting.compression
     came = Counter(np.concatenate(results.ids).tolist())
-    return Measured(
+    return RunFigures(
         makespan, makespan / bound_s if bound_s else None, setting.rows / makespan,
         results.joules / setting.rows if np.isfinite(results.joules) else None,
         {"cpu": results.busy["cpu"] / makespan / setting.slots, "gpu": results.busy["gpu"] / makespan / setting.gpus},

@@ -24,7 +24,7 @@ from profiling.pipelines import pictures, processes
 from profiling.pipelines.arms import Setting, first_workers, share_of
 from profiling.pipelines.benchmark import check_names
 from profiling.pipelines.gate import Gate
-from profiling.pipelines.measure import RUN_S, START_S, Measured, run
+from profiling.pipelines.measure import RUN_S, START_S, RunFigures, run
 from profiling.pipelines.runs import Advance, Found, Runs, emulated_nodes, without_progress_bars
 from profiling.pipelines.shapes import SHAPES, Shape
 
@@ -100,7 +100,7 @@ class _Machine:
             finally:
                 ray.shutdown()
 
-    def run(self, arm: str) -> Measured:
+    def run(self, arm: str) -> RunFigures:
         """One run of an arm."""
         config, gpus = (LOCAL, self._gpus) if self._gpus else (EMULATED, 1)
         processes.ready([config], self._cpus + gpus + OTHERS, self._cpus, MODULES)
@@ -115,7 +115,7 @@ class _Machine:
         return _metered(setting, RUN_S + ROW_S * rows)
 
 
-def _metered(setting: Setting, patience_s: float) -> Measured:
+def _metered(setting: Setting, patience_s: float) -> RunFigures:
     """A run with the joules of the whole machine, by its meters, whoever used them; None where one is not measured."""
     from placement.hardware.meters import Sampler, find_gpus, node_meters, window
 

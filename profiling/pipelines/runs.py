@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from profiling.pipelines.measure import START_S, Measured, RunFailed
+from profiling.pipelines.measure import START_S, RunFailed, RunFigures
 
 EMULATOR = "profiling.emulation.emulator:emulated"
 QUIET_S = 20.0
@@ -32,7 +32,7 @@ class Runs:
     def __exit__(self, *_: object) -> None:
         self._cluster.close()
 
-    def one(self, title: str, run: Callable[[], Measured], *, breaks: bool = False) -> Found:
+    def one(self, title: str, run: Callable[[], RunFigures], *, breaks: bool = False) -> Found:
         """The figures of one run, or its error. breaks: the cluster is not fit for another run afterwards."""
         self._advance(title)
         if not self._open:

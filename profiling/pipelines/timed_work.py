@@ -30,8 +30,8 @@ def row_seconds(
     return seconds / shape.batch, ((found.cpu_joules or 0.0) + (found.gpu_joules or 0.0)) / shape.batch
 
 
-class Timed:
-    """Where this worker is, and how it lets time pass."""
+class EmulatedClock:
+    """The emulated seconds and joules of rows on this worker's device, and the wait for them."""
 
     def __init__(self, shape: Shape, rows: int, compression: float) -> None:
         self.shape, self.rows, self.compression = shape, rows, compression
@@ -57,7 +57,7 @@ class Timed:
         return *self._known[key], int(device == "gpu")
 
 
-class Prepare(Timed):
+class Prepare(EmulatedClock):
     """The first stage of a batch: bytes in, bytes out, on a CPU."""
 
     def __init__(self, shape: Shape, rows: int, compression: float, gate: Gate) -> None:
@@ -73,7 +73,7 @@ class Prepare(Timed):
         return {"id": ids, "data": made}
 
 
-class Model(Timed):
+class Model(EmulatedClock):
     """The model's stage. A worker of it arrives at the gate."""
 
     def __init__(self, shape: Shape, rows: int, compression: float, gate: Gate) -> None:
@@ -97,8 +97,8 @@ class Spec:
     """The spec of a batch of the model's stage."""
 
     def __init__(self, shape: Shape, rows: int) -> None:
-        self._shape, self._timed = shape, Timed(shape, rows, 1.0)
+        self._shape, self._clock = shape, EmulatedClock(shape, rows, 1.0)
 
     def __call__(self, batch: dict[str, Any]) -> TaskSpec:
         """The spec of one batch, as `placement.map_batches` takes it."""
-        return self._shape.spec(len(batch["id"]), self._timed.scale(batch["id"]))
+        return self._shape.spec(len(batch["id"]), self._clock.scale(batch["id"]))

@@ -60,7 +60,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PolicyComparison:
     """One policy, live and simulated. ratio: the makespans', live to simulated."""
 
     live: Side
@@ -71,7 +71,7 @@ class Compared:
 def replay(
     path: Path | None = None, policies: Sequence[str] = POLICIES, *, compression: float = COMPRESSION,
     tasks: int = 10_000,
-) -> dict[str, Compared]:  # fmt: skip
+) -> dict[str, PolicyComparison]:  # fmt: skip
     """Each policy on the same trace, on an emulated A-D cluster of its own and in the simulator.
 
     path: a trace's file; None: the committed one. Not within a process that is connected to a cluster.
@@ -84,7 +84,7 @@ def replay(
 
     committed = Path(str(resources.files("profiling").joinpath("data/live_trace.csv")))
     trace = _named(trace_of_file(path or committed, tasks))
-    found: dict[str, Compared] = {}
+    found: dict[str, PolicyComparison] = {}
     with emulated_cluster(num_cpus_per_node=CPUS_PER_NODE, own_head=True):
         placement.start(emulator=EMULATOR, compression=compression)
         inventory = placement.inventory()
@@ -98,7 +98,7 @@ def replay(
         for policy in policies:
             simulated = _simulated(trace, times, policy)
             live = _live(trace, policy, compression)
-            found[policy] = Compared(live, simulated, live.makespan_seconds / simulated.makespan_seconds)
+            found[policy] = PolicyComparison(live, simulated, live.makespan_seconds / simulated.makespan_seconds)
     return found
 
 
@@ -204,7 +204,7 @@ def _collect(waiting: list[Any], sent: dict[Any, int], ended: np.ndarray, began:
     return left
 
 
-def as_dict(found: dict[str, Compared], compression: float) -> dict[str, Any]:
+def as_dict(found: dict[str, PolicyComparison], compression: float) -> dict[str, Any]:
     """The results as plain data."""
     return {
         "compression": compression, "times": "emulated", "target": TARGET,
@@ -212,7 +212,7 @@ def as_dict(found: dict[str, Compared], compression: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def show(found: dict[str, Compared], compression: float) -> None:
+def show(found: dict[str, PolicyComparison], compression: float) -> None:
     """Prints the results as a table."""
     from rich.table import Table
 

@@ -166,7 +166,7 @@ class SimulationRun:
         self._right = times.gpu_is_right.tolist()
 
     def go(self) -> None:
-        """Until the last task has ended."""
+        """Runs until the last task has ended."""
         arrival_s, type_of = self.trace.arrival_s.tolist(), self.trace.type_of.tolist()
         self.type_of = type_of
         for task, at in enumerate(arrival_s):

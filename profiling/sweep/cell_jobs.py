@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from placement.log import LogWriter, TaskRecord
 from placement.spec.node import NodeSpec
 from profiling.sweep.sweep_rows import (
-    Measured,
+    CellMeasurement,
+    PresetDescription,
     SweepCell,
-    Work,
     anchor_of,
     cells_of,
     computed_rows,
@@ -75,9 +75,9 @@ class SweepRun:
     data_root: str
     protocol: Protocol
 
-    def rows_of(self, job: Job, measured: Measured) -> list[TaskRecord]:
+    def rows_of(self, job: Job, measured: CellMeasurement) -> list[TaskRecord]:
         """The rows of a cell that came back, with those computed from it: appended as one file, so all or none."""
-        work = Work.of(job.preset)
+        work = PresetDescription.of(job.preset)
         rows = [measured_row(job.cell, work, job.site.spec, measured, self.run_id)]
         anchor = anchor_of(work, measured, job.site.spec, job.cell.cpus) if job.computed else None
         if anchor is not None:
@@ -188,18 +188,18 @@ def _submit(run: SweepRun, job: Job) -> Any:
     )
 
 
-def _collect(ref: Any, late: bool) -> Measured:
+def _collect(ref: Any, late: bool) -> CellMeasurement:
     """The result of a cell; a task that is late is killed. The next sweep measures a row with `error` again."""
     import ray
 
     if late:
         with contextlib.suppress(Exception):
             ray.cancel(ref, force=True)
-        return Measured(0.0, 0, time.time(), error="gave no answer in time and was stopped")
+        return CellMeasurement(0.0, 0, time.time(), error="gave no answer in time and was stopped")
     try:
         return ray.get(ref)
     except Exception as error:
-        return Measured(0.0, 0, time.time(), error=f"{type(error).__name__}: {error}"[:500])
+        return CellMeasurement(0.0, 0, time.time(), error=f"{type(error).__name__}: {error}"[:500])
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
-from profiling.sweep.sweep_rows import Measured
+from profiling.sweep.sweep_rows import CellMeasurement
 
 if TYPE_CHECKING:
     from placement.hardware.meters import Energy
@@ -47,7 +47,7 @@ class OverBudgetError(Exception):
 
 def measure(
     preset: Measurable, data_root: str, device: str, cpus: float, protocol: Protocol, tdp_w: float | None = None
-) -> Measured:
+) -> CellMeasurement:
     """Measures one preset on this machine. device: "cpu" | "gpu". Never raises: an exception of the preset is in
     `error`.
 
@@ -62,25 +62,25 @@ def measure(
             target = "cuda:0" if device == "gpu" else "cpu"
             return replace(_runs(preset, batch, target, protocol, began, tdp_w), synthetic=batch.synthetic)
     except Exception as error:
-        return Measured(0.0, 0, began, error=f"{type(error).__name__}: {error}"[:500])
+        return CellMeasurement(0.0, 0, began, error=f"{type(error).__name__}: {error}"[:500])
 
 
 def _runs(
     preset: Measurable, batch: Any, device: str, protocol: Protocol, began: float, tdp_w: float | None
-) -> Measured:
+) -> CellMeasurement:
     """Warm-up and repeats. Where no time is left for a second run, the first one is reported and marked."""
     deadline = time.monotonic() + protocol.budget_s
     try:
         with _alarm(protocol.budget_s):
             cold_s, _ = _timed(preset, batch, device)
     except OverBudgetError:
-        return Measured(protocol.budget_s, 1, began, censored=True, reason="over its time budget")
+        return CellMeasurement(protocol.budget_s, 1, began, censored=True, reason="over its time budget")
     if cold_s > _SLACK * (deadline - time.monotonic()):
-        return Measured(cold_s, 1, began, cold_s=cold_s, reason="first run: no time for a warm one")
+        return CellMeasurement(cold_s, 1, began, cold_s=cold_s, reason="first run: no time for a warm one")
     with _metered(device, tdp_w) as energy:
         seconds, transfers = _repeat(preset, batch, device, protocol, deadline)
     mean = statistics.fmean(seconds)
-    return Measured(
+    return CellMeasurement(
         mean,
         len(seconds),
         began,
@@ -184,8 +184,8 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _metered(device: str, tdp_w: float | None) -> Iterator[Any]:
-    """Meters the node in the `with` block; yields a function (runs, device) -> the energy fields of Measured, for one
-    run.
+    """Meters the node in the `with` block; yields a function (runs, device) -> the energy fields of CellMeasurement,
+    for one run.
     """
     from placement.hardware.meters import Sampler, find_gpus, node_meters, visible_gpus, window
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from placement.spec.node import NodeSpec, paper_configs
 from placement.spec.task import Operation, TaskSpec
-from profiling.sweep.sweep_rows import Anchor, Work
+from profiling.sweep.sweep_rows import Anchor, PresetDescription
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,10 +40,10 @@ def committed() -> dict[str, Any]:
 
 
 @cache
-def work_of_presets() -> tuple[Work, ...]:
+def work_of_presets() -> tuple[PresetDescription, ...]:
     """Every preset of the full grid, one step of it."""
     return tuple(
-        Work(
+        PresetDescription(
             name,
             one["workload"],
             one["family"],
@@ -62,7 +62,9 @@ def table2_tasks() -> dict[str, TaskSpec]:
     return {name: spec_of(one) for name, one in committed()["table2"].items()}
 
 
-def emulated_table(works: Sequence[Work] | None = None, nodes: Sequence[NodeSpec] | None = None) -> pa.Table:
+def emulated_table(
+    works: Sequence[PresetDescription] | None = None, nodes: Sequence[NodeSpec] | None = None
+) -> pa.Table:
     """The log's rows of `works` (None: the full grid) on `nodes` (None: A-D), all by the emulator, and marked so."""
     from placement.log.schema import table_of
     from profiling.sweep.sweep_rows import cells_of, computed_rows
@@ -89,7 +91,7 @@ def entry_of(spec: TaskSpec) -> dict[str, Any]:
     return {**{name: _short(getattr(spec, name)) for name in SPEC}, "operations": told}
 
 
-def work_entry(work: Work) -> dict[str, Any]:
+def work_entry(work: PresetDescription) -> dict[str, Any]:
     """A preset's entry in the file."""
     own = {"workload": work.workload, "family": work.family, "has_gpu": work.has_gpu}
     return {**own, **entry_of(work.spec), "framework": work.framework}
@@ -104,7 +106,7 @@ def main() -> None:
     import workloads
     from profiling.emulation.table2_check import tasks
 
-    presets = {one.name: work_entry(Work.of(one)) for one in workloads.presets("full")}
+    presets = {one.name: work_entry(PresetDescription.of(one)) for one in workloads.presets("full")}
     write(presets, {name: entry_of(task) for name, task in tasks().items()})
 
 

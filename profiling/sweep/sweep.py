@@ -23,7 +23,7 @@ from placement.spec.node import NodeSpec, paper_configs
 from profiling.sweep.cell_jobs import SweepRun, execute, jobs_of, progress
 from profiling.sweep.sweep_rows import (
     Anchor,
-    Work,
+    PresetDescription,
     cells_of,
     computed_rows,
     cpus_of,
@@ -90,7 +90,7 @@ def emulate_sweep(
                 for cell in cells_of(preset.name, preset.has_gpu, node, cpus_of(node, cpus))
             ]
             missing = [(cell, node) for cell, node in wanted if cell.key not in done]
-            kept += computed_rows(Work.of(preset), missing, Anchor(), run_id) if missing else []
+            kept += computed_rows(PresetDescription.of(preset), missing, Anchor(), run_id) if missing else []
             computed, found = computed + len(missing), found + len(wanted) - len(missing)
             if preset is presets[-1] or time.monotonic() - latest >= write_every_s:
                 writer.append(kept)

@@ -37,7 +37,7 @@ class SweepCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PresetDescription:
     """The description of a preset in the log's rows.
 
     function: its name in the log.  function_key: under which history keeps the runs of a user's function.
@@ -53,7 +53,7 @@ class Work:
     function_key: str | None = None
 
     @classmethod
-    def of(cls, preset: Measurable) -> Work:
+    def of(cls, preset: Measurable) -> PresetDescription:
         """The description of a preset."""
         return cls(
             preset.name, preset.workload, preset.family, preset.framework, preset.has_gpu, preset.spec(),
@@ -62,7 +62,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CellMeasurement:
     """A worker's measurement of one cell: means of one run. None = not measured.
 
     seconds: warm, of one run; the budget where `censored`.  cold_s: the first run's.  repeats: runs in the mean.
@@ -99,7 +99,7 @@ class Anchor:
     repeats: int | None = field(default=None)
 
 
-def anchor_of(work: Work, measured: Measured, here: NodeSpec, cpus: float) -> Anchor | None:
+def anchor_of(work: PresetDescription, measured: CellMeasurement, here: NodeSpec, cpus: float) -> Anchor | None:
     """The anchor of a CPU run on this machine; None where it did not finish or the emulator has no prediction."""
     predicted = emulate(work.spec, here, "cpu", cpus=cpus).seconds
     if measured.censored or measured.error or not predicted:
@@ -107,7 +107,9 @@ def anchor_of(work: Work, measured: Measured, here: NodeSpec, cpus: float) -> An
     return Anchor(measured.seconds / predicted, measured.synthetic, measured.repeats)
 
 
-def measured_row(cell: SweepCell, work: Work, node: NodeSpec, measured: Measured, run_id: str) -> TaskRecord:
+def measured_row(
+    cell: SweepCell, work: PresetDescription, node: NodeSpec, measured: CellMeasurement, run_id: str
+) -> TaskRecord:
     """The row of a cell that ran."""
     transfer = measured.transfer_s if cell.device == "gpu" else 0.0
     seconds, failed = measured.seconds, measured.error is not None
@@ -136,7 +138,9 @@ def measured_row(cell: SweepCell, work: Work, node: NodeSpec, measured: Measured
     )
 
 
-def emulated_row(cell: SweepCell, work: Work, node: NodeSpec, anchor: Anchor, run_id: str) -> TaskRecord | None:
+def emulated_row(
+    cell: SweepCell, work: PresetDescription, node: NodeSpec, anchor: Anchor, run_id: str
+) -> TaskRecord | None:
     """The row of a cell of a config that is not here; None where it does not fit the memory or has no prediction."""
     told = emulate(work.spec, node, cell.device, cpus=cell.cpus)
     if not told.fits or told.compute_s is None:
@@ -162,7 +166,7 @@ def emulated_row(cell: SweepCell, work: Work, node: NodeSpec, anchor: Anchor, ru
     )
 
 
-def _common(cell: SweepCell, work: Work, node: NodeSpec, run_id: str) -> dict[str, Any]:
+def _common(cell: SweepCell, work: PresetDescription, node: NodeSpec, run_id: str) -> dict[str, Any]:
     spec = work.spec
     hardware = {name: getattr(node, name) for name in (*list(FEATURES)[1:5], "ram_gb", "cpu_name", "gpu_name")}
     hardware["probes"] = node.probes_json
@@ -227,7 +231,7 @@ def cells_of(preset: str, has_gpu: bool, node: NodeSpec, cpus: Sequence[float] |
 
 
 def computed_rows(
-    work: Work, cells: Sequence[tuple[SweepCell, NodeSpec]], anchor: Anchor, run_id: str
+    work: PresetDescription, cells: Sequence[tuple[SweepCell, NodeSpec]], anchor: Anchor, run_id: str
 ) -> list[TaskRecord]:
     """The rows of emulated configs; cells that would not fit their memory have none."""
     rows = [emulated_row(cell, work, node, anchor, run_id) for cell, node in cells]

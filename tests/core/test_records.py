@@ -28,7 +28,7 @@ from placement.log import (
     records_of,
     table_of,
 )
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.retention import FILES, KEEP_DAYS, Upkeep, tidy
 from placement.spec.features import FEATURES
 
@@ -132,7 +132,7 @@ def test_a_uri_is_a_place_like_a_path(tmp_path):
 
 def test_an_object_store_gets_one_put(monkeypatch):
     store = pa.fs._MockFileSystem()
-    monkeypatch.setattr(Place, "of", classmethod(lambda cls, uri: cls(store, "bucket/log")))
+    monkeypatch.setattr(LogFolder, "of", classmethod(lambda cls, uri: cls(store, "bucket/log")))
     writer = LogWriter("mock")
     writer.append([a_record(batch_id="w:0")])
     writer.append([a_record(batch_id="w:1")])
@@ -357,7 +357,7 @@ def test_a_file_compacted_away_while_the_log_is_read_is_found_in_its_new_place(t
     writer = LogWriter(tmp_path)
     for i in range(3):
         writer.append([a_record(task_id=str(i))])
-    listed = Place.list
+    listed = LogFolder.list
     calls = []
 
     def list_then_lose(place, *below):
@@ -367,7 +367,7 @@ def test_a_file_compacted_away_while_the_log_is_read_is_found_in_its_new_place(t
             compact(tmp_path)
         return paths
 
-    monkeypatch.setattr(Place, "list", list_then_lose)
+    monkeypatch.setattr(LogFolder, "list", list_then_lose)
     assert read_log(tmp_path)["task_id"].to_pylist() == ["0", "1", "2"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from placement.errors import LogError, OptionError
 from placement.log import LogWriter, TaskRecord, compact, read_log, table_of
-from placement.log.files import Place
+from placement.log.files import LogFolder
 from placement.log.whole_file import check_file_can_be_written, check_folder_can_be_written
 
 ROWS = [
@@ -161,7 +161,7 @@ def test_partition_folders_only_are_entered(tmp_path):
     (tmp_path / "other").mkdir()
     written(tmp_path / "other", plain())
     written(tmp_path, plain())
-    assert Place.of(tmp_path).list() == [str(tmp_path / "part.parquet")]
+    assert LogFolder.of(tmp_path).list() == [str(tmp_path / "part.parquet")]
 
 
 def test_whether_a_file_can_be_written_is_known_before(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import SelectorError
-from placement.prediction.boosted_trees import HARDWARE, KERNELS, NUMBERS, BoostedTrees, Times, with_intensities
+from placement.prediction.boosted_trees import HARDWARE, KERNELS, NUMBERS, BoostedTrees, SecondsSpread, with_intensities
 from placement.prediction.estimate import Spread, energy_of, probability_worth
 from placement.prediction.gaussian_process import FASTEST
 from placement.prediction.prepared_trees import PreparedTrees
@@ -190,7 +190,7 @@ def telling(speedup=1.0, shortfall=2.0, times=(0.7, 0.9)):
     bases = (speedup, 0.0) + (() if times is None else (shortfall,))
     forest = Forest(len(NUMBERS), (Tree((), (0.0,)),), (1,) * len(bases), bases)
     ranges = np.zeros(5), np.zeros(5), np.zeros(len(NUMBERS)), np.full(len(NUMBERS), 40.0)
-    model = BoostedTrees((), forest, *ranges, 0.3, 0.9, 0.2, times and Times(*times))
+    model = BoostedTrees((), forest, *ranges, 0.3, 0.9, 0.2, times and SecondsSpread(*times))
     return SpeedupSelector("t", None, trees=model, share=1.0)
 
 

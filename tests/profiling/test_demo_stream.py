@@ -61,7 +61,7 @@ def test_rows_of_a_table_are_its_samples():
 
 
 def test_equal_tasks_must_give_equal_results_where_nothing_is_drawn_at_random():
-    streamed = task_stream.Streamed()
+    streamed = task_stream.StreamCounts()
     for value in (100.0, 100.01, 101.0):
         streamed.take("jpeg_resize_b1_s64", Outcome(value, 1))
     for value in (1.0, 2.0):

@@ -27,10 +27,10 @@ from profiling.dataset.drifts import after_drifts, drifts_of
 from profiling.learning_loop.beliefs import Belief, Cell, cost
 from profiling.learning_loop.confidence_sequence import ConfidenceSequence
 from profiling.learning_loop.drift import LIKEWISE, RUN_LENGTH, Drift, DriftDetector
-from profiling.learning_loop.learner import Learner
+from profiling.learning_loop.learner import LogLearner
 from profiling.learning_loop.loop import LearningLoop
 from profiling.learning_loop.refit_schedule import FIRST_REFIT_ROWS, ROWS_AFTER_DRIFT
-from profiling.learning_loop.trial import LONGEST_RUNS, Trial
+from profiling.learning_loop.trial import LONGEST_RUNS, SelectorComparison
 from profiling.report.learning import learning_section
 
 RULE = JointThreshold()
@@ -109,7 +109,7 @@ def test_the_cheaper_device_is_the_rules_device() -> None:
         assert (says == "cpu") == dearer
 
 
-def play(trial: Trial, p: float, runs: int, true: Mapping[str, float], seed: int = 0) -> str | None:
+def play(trial: SelectorComparison, p: float, runs: int, true: Mapping[str, float], seed: int = 0) -> str | None:
     """Runs taken by the champion's CPU with propensity p, else by the challenger's GPU; the model believes the CPU."""
     chance = np.random.default_rng(seed)
     ours, theirs = Belief(0.3, 10.0, 14.0), Belief(0.8, 14.0, 10.0)
@@ -123,23 +123,23 @@ def play(trial: Trial, p: float, runs: int, true: Mapping[str, float], seed: int
 
 
 def test_a_better_challenger_is_found_although_the_model_believes_it_worse() -> None:
-    assert play(Trial(), 0.8, 3_000, {"cpu": 14.0, "gpu": 7.0}) == "better"
+    assert play(SelectorComparison(), 0.8, 3_000, {"cpu": 14.0, "gpu": 7.0}) == "better"
 
 
 @pytest.mark.parametrize("p", [0.95, 0.5, 0.1])
 def test_the_estimate_is_right_although_the_model_is_wrong(p: float) -> None:
-    trial = Trial(alpha=1e-300)  # no verdict ends it
+    trial = SelectorComparison(alpha=1e-300)  # no verdict ends it
     play(trial, p, 4_000, {"cpu": 14.0, "gpu": 7.0})
     assert trial.mean_gain == pytest.approx(7.0 / (1.5 * 14.0), abs=0.05)
 
 
 def test_a_worse_one_and_one_within_the_margin_are_not_swapped_in() -> None:
-    assert play(Trial(), 0.8, 3_000, {"cpu": 10.0, "gpu": 14.0}) == "no better"
-    assert play(Trial(margin=0.05), 0.8, 5_000, {"cpu": 10.0, "gpu": 10.0}) != "better"
+    assert play(SelectorComparison(), 0.8, 3_000, {"cpu": 10.0, "gpu": 14.0}) == "no better"
+    assert play(SelectorComparison(margin=0.05), 0.8, 5_000, {"cpu": 10.0, "gpu": 10.0}) != "better"
 
 
 def test_without_overlap_there_is_no_verdict_and_it_is_said() -> None:
-    trial = Trial()
+    trial = SelectorComparison()
     assert play(trial, 1.0, LONGEST_RUNS - 1, {"cpu": 14.0, "gpu": 7.0}) is None
     assert play(trial, 1.0, 1, {"cpu": 14.0, "gpu": 7.0}) == "no overlap"
     assert trial.covered == 0
@@ -278,11 +278,11 @@ def row(seconds: float, **more: Any) -> TaskRecord:
     return TaskRecord(**{**told, **of_task, **more})
 
 
-def learner_of(log: Path, control: FakeControl) -> Learner:
+def learner_of(log: Path, control: FakeControl) -> LogLearner:
     def refit() -> Selector:
         raise LogError("nothing to learn from")
 
-    learner = Learner(str(log), control, refit)
+    learner = LogLearner(str(log), control, refit)
     learner.step()  # what there is already is remembered alone
     return learner
 

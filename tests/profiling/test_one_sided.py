@@ -22,7 +22,7 @@ from profiling.learning.counterfactuals import completed
 from profiling.learning.fit_residuals import IMPUTED_VARIANCE, WEIGHT
 from profiling.learning.random_effects import group_effects
 from profiling.learning.refit import training_frame
-from profiling.learning.speedup import Fitted, fit_speedup_selector
+from profiling.learning.speedup import FittedModels, fit_speedup_selector
 from profiling.sweep.preset_grid import emulated_table, work_of_presets
 
 RULE = JointThreshold()
@@ -100,7 +100,7 @@ def test_a_log_without_a_single_pair_gives_a_selector(table: pa.Table, grid: pd.
     assert again.version == selector.version
     assert again.trees is not None
     gpu = (grid["label"] == "gpu").to_numpy()
-    right = (Fitted(None, again.trees, 1.0).p_gpu(grid, RULE) >= 0.5) == gpu
+    right = (FittedModels(None, again.trees, 1.0).p_gpu(grid, RULE) >= 0.5) == gpu
     assert right.mean() > max(gpu.mean(), 1 - gpu.mean()) + 0.05
 
 

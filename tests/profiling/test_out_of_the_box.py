@@ -13,7 +13,7 @@ from profiling.dataset.frames import published
 from profiling.dataset.pair_specs import BARE, node_of, sustained, task_of
 from profiling.dataset.published_pairs import left_out, with_location
 from profiling.evaluation.out_of_the_box import POOLED, out_of_the_box
-from profiling.evaluation.source_figures import figures, told_by
+from profiling.evaluation.source_figures import answers_of, figures
 from profiling.learning.fit_residuals import fit_residuals, predict, weights_of
 from profiling.learning.pair_targets import log_speedups
 
@@ -111,15 +111,15 @@ def test_every_source_and_every_piece_of_work_in_it_counts_alike_in_a_fit():
 
 
 def test_an_answer_that_is_right_has_a_factor_of_one(frame):
-    told = told_by(shipped_selector(), frame)
+    answers = answers_of(shipped_selector(), frame)
     cpu, gpu = frame["cpu_seconds"].to_numpy(), frame["gpu_seconds"].to_numpy()
-    right = told.__class__(
+    right = answers.__class__(
         (frame["label"] == "gpu").to_numpy(float),
         np.log(cpu / gpu),
         np.full(len(cpu), 0.1),
         cpu,
         gpu,
-        told.extrapolating,
+        answers.extrapolating,
     )
     found = figures(frame, right)
     assert found["accuracy"] == found["speedup_factor"] == found["within_spread"] == 1.0

@@ -31,7 +31,7 @@ from profiling.paper import (
     table5,
 )
 from profiling.sweep.preset_grid import spec_of, work_entry, work_of_presets
-from profiling.sweep.sweep_rows import Work
+from profiling.sweep.sweep_rows import PresetDescription
 
 FEW = PaperOptions(seeds=2, epochs=20)
 
@@ -51,7 +51,7 @@ TRACED = (
 
 @pytest.mark.parametrize("name", TRACED)
 def test_a_committed_preset_is_what_a_fresh_trace_gives(name: str) -> None:
-    fresh = Work.of(workloads.preset(name))
+    fresh = PresetDescription.of(workloads.preset(name))
     assert next(work for work in work_of_presets() if work.preset == name) == fresh
     assert spec_of(json.loads(json.dumps(work_entry(fresh)))) == fresh.spec
 

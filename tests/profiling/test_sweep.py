@@ -23,9 +23,9 @@ from profiling.sweep.measurement_nodes import Site
 from profiling.sweep.sweep import emulate_sweep
 from profiling.sweep.sweep_rows import (
     Anchor,
-    Measured,
+    CellMeasurement,
+    PresetDescription,
     SweepCell,
-    Work,
     anchor_of,
     cells_of,
     cpus_of,
@@ -38,8 +38,8 @@ HERE = NodeSpec("local", cpus=2, cpu_name="somewhere", cpu_gflops=60.0, ram_gb=1
 
 
 @pytest.fixture(scope="module")
-def work() -> Work:
-    return Work.of(TABLES[0])
+def work() -> PresetDescription:
+    return PresetDescription.of(TABLES[0])
 
 
 def test_every_number_of_cpus_is_run_on_each_device() -> None:
@@ -50,11 +50,11 @@ def test_every_number_of_cpus_is_run_on_each_device() -> None:
     assert {cell.device for cell in cells_of("x", True, HERE)} == {"cpu"}
 
 
-def test_an_emulated_cpu_row_is_the_emulators_times_how_the_machine_itself_differed(work: Work) -> None:
+def test_an_emulated_cpu_row_is_the_emulators_times_how_the_machine_itself_differed(work: PresetDescription) -> None:
     node = paper_configs()["B"]
     predicted = emulate(work.spec, HERE, "cpu", cpus=2).seconds
     assert predicted is not None
-    anchor = anchor_of(work, Measured(3 * predicted, 5, 0.0, synthetic=True), HERE, 2)
+    anchor = anchor_of(work, CellMeasurement(3 * predicted, 5, 0.0, synthetic=True), HERE, 2)
     assert anchor is not None
     assert anchor.residual == pytest.approx(3)
     rows = {device: emulated_row(SweepCell("x", "B", device, 4), work, node, anchor, "r") for device in ("cpu", "gpu")}
@@ -67,21 +67,21 @@ def test_an_emulated_cpu_row_is_the_emulators_times_how_the_machine_itself_diffe
     assert rows["cpu"].cpu_gflops == pytest.approx(node.cpu_gflops * 4 / 16)
 
 
-def test_work_that_does_not_fit_a_gpu_has_no_row_there(work: Work) -> None:
+def test_work_that_does_not_fit_a_gpu_has_no_row_there(work: PresetDescription) -> None:
     tight = NodeSpec("t", cpus=4, gpus=1, cpu_gflops=100.0, gpu_gflops=1e4, gpu_memory_gb=0.01, ram_gb=16.0)
     assert emulated_row(SweepCell("x", "t", "gpu", 1), work, tight, Anchor(), "r") is None
     assert emulated_row(SweepCell("x", "t", "cpu", 1), work, tight, Anchor(), "r") is not None
 
 
-def test_a_run_over_its_budget_is_the_budget_and_anchors_nothing(work: Work) -> None:
-    cut = Measured(60.0, 1, 0.0, censored=True)
+def test_a_run_over_its_budget_is_the_budget_and_anchors_nothing(work: PresetDescription) -> None:
+    cut = CellMeasurement(60.0, 1, 0.0, censored=True)
     row = measured_row(SweepCell("x", "local", "cpu", 2), work, HERE, cut, "r")
     assert (row.compute_s, row.censored, row.time_provenance) == (60.0, True, "measured")
     assert anchor_of(work, cut, HERE, 2) is None
 
 
-def test_a_run_that_failed_has_no_time(work: Work) -> None:
-    failed = Measured(0.0, 0, 0.0, error="ValueError: no")
+def test_a_run_that_failed_has_no_time(work: PresetDescription) -> None:
+    failed = CellMeasurement(0.0, 0, 0.0, error="ValueError: no")
     row = measured_row(SweepCell("x", "local", "cpu", 2), work, HERE, failed, "r")
     assert (row.compute_s, row.time_provenance, row.error) == (None, None, "ValueError: no")
 

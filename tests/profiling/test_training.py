@@ -25,7 +25,7 @@ from profiling.learning.fit_shipped import GRID, emulated_grid
 from profiling.learning.mlp_training import Examples, fit, fit_many
 from profiling.learning.refit import described, training_frame, write_selector
 from profiling.learning.registry import SELECTORS
-from profiling.learning.speedup import Fitted
+from profiling.learning.speedup import FittedModels
 
 QUICK = TrainingOptions(epochs=150, patience=50)
 
@@ -151,7 +151,7 @@ def test_the_shipped_selector_says_what_it_was_fitted_to_and_beats_the_majority(
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in training["files"].values())
     grid = emulated_grid().iloc[::20]
     gpu = (grid["label"] == "gpu").to_numpy()
-    right = (Fitted(shipped.model, shipped.trees, shipped.share).p_gpu(grid, shipped.thresholds) > 0.5) == gpu
+    right = (FittedModels(shipped.model, shipped.trees, shipped.share).p_gpu(grid, shipped.thresholds) > 0.5) == gpu
     assert right.mean() > max(gpu.mean(), 1 - gpu.mean()) + 0.1
     node = paper_configs()["D"]
     small = TaskSpec(flops=1e6, input_bytes=1e4, batch_size=1, parameters=10_000)

@@ -7,16 +7,16 @@ import time
 
 import workloads
 from profiling.sweep.sweep import emulate_sweep
-from profiling.sweep.sweep_rows import Work
+from profiling.sweep.sweep_rows import PresetDescription
 
-of = Work.of
+of = PresetDescription.of
 
 
-def slowly(preset: workloads.Preset) -> Work:
+def slowly(preset: workloads.Preset) -> PresetDescription:
     time.sleep(0.05)
     return of(preset)
 
 
-Work.of = slowly  # type: ignore[method-assign, assignment]
+PresetDescription.of = slowly  # type: ignore[method-assign, assignment]
 tables = [one for one in workloads.all_presets() if one.workload == "xgboost_iris"]
 emulate_sweep(sys.argv[1], tables, write_every_s=0.0)
