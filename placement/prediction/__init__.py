@@ -5,13 +5,13 @@ one_by_one          selectors that answer for one kind of node at a time
 selector            the Selector protocol
 selector_file       reads and checks a selector file
 selector_checks     the checks, each with the next step
-speedup_selector    the selector that ships: trees, a Gaussian process, or the mean of both
+speedup_selector    the selector that ships: residual trees; also trees, a Gaussian process, or both
 roofline            seconds of any task on any node, before anything is learned
 task_work           the work of a task, as the roofline takes it; device_rates: seconds of each part of it on a device
 residual_trees      trees that correct the roofline near their data; prepared_residuals: made ready for some nodes;
                     data_support: how near the data a task on one of these nodes is
 boosted_trees       trees alone, of older selector files; prepared_trees: made ready; tree_ensemble: the trees
-gaussian_process    seconds on devices of which few timings are known
+gaussian_process    seconds on devices of which few timings are known; covariance: its prior, of which its fit is made
 interference        how much tasks on one GPU slow each other
 selector_trial      the selector in service while a challenger is tried against it
 power_model         watts of a run on each device of a node, so that seconds give joules

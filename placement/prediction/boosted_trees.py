@@ -1,4 +1,4 @@
-"""The other half of the ratio selector: boosted trees for the log speed-up, a line and trees for the log power ratio.
+"""Boosted trees of older selector files (kind "ratio"): for the log speed-up; a line and trees for the log power ratio.
 
 Trees follow what the smooth curves of `placement.prediction.gaussian_process` cannot (a run that waits for its loader);
 curves go on where trees stop. Which of the two is asked, or the mean of both, is chosen where they are fitted, on

@@ -1,4 +1,4 @@
-"""The ratio selector: predicts the time of a task on a CPU and on a GPU; their ratio is the speed-up.
+"""The Gaussian process of selectors of kind "ratio": predicts seconds on CPU and GPU, whose ratio is the speed-up.
 
     log seconds = the work's curve (shared by all devices: how large the task is)
                 + what is peculiar to CPUs, or to GPUs (how well such work runs there)
@@ -80,32 +80,6 @@ class TrainingPoints:
         return TrainingPoints(
             *(getattr(self, name)[chosen] for name in ("inputs", "framework", "device", "gpu", "gflops"))
         )
-
-
-def covariances(a: TrainingPoints, b: TrainingPoints) -> list[Any]:
-    """The matrices (len(a), len(b)) of the level and of each of AMPLITUDES, at amplitude 1."""
-    import numpy as np
-
-    line = a.inputs @ b.inputs.T
-    square = (a.inputs**2).sum(1)[:, None] + (b.inputs**2).sum(1)[None, :] - 2 * line
-    wide, middle, narrow = (np.exp(np.maximum(square, 0.0) * (-0.5 / width**2)) for width in WIDTHS)
-    kind = (a.gpu[:, None] == b.gpu[None, :]).astype(float)
-    framework = ((a.framework[:, None] == b.framework[None, :]) & (a.framework[:, None] >= 0)).astype(float)
-    device = kind * (a.device[:, None] == b.device[None, :]) * (a.device[:, None] >= 0)
-    shared = [line, wide, middle, narrow, framework, framework * line, framework * wide]
-    own = [device, device * line, device * middle, kind * np.outer(a.gflops, b.gflops)]
-    return [SHARED_LEVEL + KIND_LEVEL * kind, *shared, *(kind * part for part in shared), *own]
-
-
-def covariance(a: TrainingPoints, b: TrainingPoints, amplitudes: Sequence[float], scales: Any) -> Any:
-    """(len(a), len(b)): the prior covariance of log seconds. scales (frameworks,): multiply the framework's parts."""
-    import numpy as np
-
-    level, *parts = covariances(a, b)
-    by_framework = np.append(scales, 0.0)[a.framework][:, None] ** 2  # only equal frameworks covary; -1 is the last
-    for name, part, amplitude in zip(AMPLITUDES, parts, amplitudes, strict=True):
-        level += amplitude**2 * (by_framework * part if "framework" in name else part)
-    return level
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The ratio selector in service, and its selector file (kind "ratio"): plain numbers, checked on load.
-
-Curves (`placement.prediction.gaussian_process`), trees (`placement.prediction.boosted_trees`), or the mean of both, as
-its file says."""
+"""The speed-up selector: residual trees on the roofline (kind "roofline", which ships), or curves, trees or the mean of
+both (kind "ratio").
+"""
 
 from __future__ import annotations
 

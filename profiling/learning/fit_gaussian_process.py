@@ -1,5 +1,5 @@
-"""Fits the ratio selector (see `placement.prediction.gaussian_process`) to timings: the amplitudes by marginal
-likelihood, the rest in closed form.
+"""Fits the Gaussian process of the speed-up selector (see `placement.prediction.gaussian_process`) to timings: the
+amplitudes by marginal likelihood, the rest in closed form.
 
 pairs -> timings (one for each piece of work on each device) -> cells (equal work on an equal device) -> GaussianProcess
 """
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from placement.prediction.covariance import covariance, covariances
 from placement.prediction.gaussian_process import (
     AMPLITUDES,
     INPUTS,
     GaussianProcess,
     PowerRatio,
     TrainingPoints,
-    covariance,
-    covariances,
 )
 from profiling.learning.timings import check_timings, timings_of
 

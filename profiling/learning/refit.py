@@ -88,8 +88,8 @@ def refit(
 ) -> Refit:
     """Fits a selector to a log and writes the selector file, whole or not at all.
 
-    log: a path or URI.  learner: of SELECTORS: the paper's net, or the ratio selector
-    (`placement.prediction.gaussian_process`). rule: thresholds by which the pairs are labelled now.  storage_path:
+    log: a path or URI.  learner: of SELECTORS: the paper's net, or the speed-up selector
+    (`placement.prediction.speedup_selector`). rule: thresholds by which the pairs are labelled now.  storage_path:
     where Ray Train keeps its run; a cluster of several machines needs a shared one. None: a temporary folder, and the
     worker is put on this machine. timeout_s: how long to wait for a CPU of the cluster. Connects to Ray where this
     process has not.

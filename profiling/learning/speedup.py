@@ -1,4 +1,4 @@
-"""The ratio selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
+"""The speed-up selector as a learner: P(GPU) of its predicted speed-up and energy ratio, by any thresholds.
 
 curves (`fit_gaussian_process`) and the roofline with trees (`fit_residuals`), and the share of the trees: 1, unless
 another of SHARES errs less in the log speed-up of work held out of a fit of both, by a standard error: trees are tens

@@ -38,7 +38,6 @@ class SelectorComparison:
     """The comparison of a challenger with the selector in service.
 
     runs: looked at.  differing: runs on which the two take different devices.
-
     covered: of these, runs with overlap.  gain: the confidence sequence of the weighted gain less the margin.
     """
 

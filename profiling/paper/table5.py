@@ -47,7 +47,7 @@ NOTES = (
     "takes at least T_t times faster. It is not the fastest policy, nor meant to be: below T_t it has the CPU do what "
     "a GPU would do somewhat faster; so a policy that breaks the rule can have more throughput, and uses more GPU.",
     "The net errs on large runs that wait for their loader, 1.0 to 1.9 times faster on a GPU. The nine features tell "
-    "enough, for boosted trees on the same nine reach the goal, and the ratio selector does, which ships; 449 "
+    "enough, for boosted trees on the same nine reach the goal, and the speed-up selector does, which ships; 449 "
     "parameters fitted by SGD do not. A few such runs weigh more in seconds than thousands of small ones, hence the "
     "wide intervals. On unseen workloads none reaches it.",
 )

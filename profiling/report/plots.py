@@ -226,7 +226,7 @@ def _model_look(name: str, models: list[str]) -> tuple[str, str]:
 
 def model_label(name: str) -> str:
     """The title of a model."""
-    return {"majority": "majority class", "paper": "the paper's net", "ratio": "ratio selector"}.get(name, name)
+    return {"majority": "majority class", "paper": "the paper's net", "ratio": "speed-up selector"}.get(name, name)
 
 
 @styled

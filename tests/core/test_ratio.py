@@ -1,4 +1,4 @@
-"""The ratio selector's model, on a made-up world whose times are known."""
+"""The speed-up selector's Gaussian process, on a made-up world whose times are known."""
 
 import json
 import math
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placement.errors import SelectorError
-from placement.prediction.gaussian_process import FASTEST, INPUTS, TrainingPoints, covariance
+from placement.prediction.covariance import covariance
+from placement.prediction.gaussian_process import FASTEST, INPUTS, TrainingPoints
 from placement.prediction.speedup_model_file import gaussian_process_to_dict
 from placement.prediction.speedup_selector import SpeedupSelector, speedup_selector_of
 from placement.spec.joint_threshold import JointThreshold
