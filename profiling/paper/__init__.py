@@ -9,7 +9,7 @@
     influence      of each of the nine features, by permutation
     mix            how often each preset occurs in Table 5
     held_out_nets  the paper's net fitted to what each split leaves, for several seeds
-    drawn          figures of the notebooks
+    figures        figures of the notebooks
 
 The command is `profiling.cli.paper`.
 
