@@ -65,10 +65,6 @@ def origin(spec: NodeSpec) -> str:
     return f"measured, but {', '.join(spec.estimated)} estimated" if spec.estimated else "measured"
 
 
-COLUMNS = {"cpus": "CPUs", "p_gpu": "P(GPU)", "takes": "seconds", "GB": "GPU GB"}
-NUMBERS = ("cpus", "p_gpu", "takes", "joules", "wait", "GB")
-
-
 def explanation(found: Explanation) -> RenderableType:
     """Every candidate of a task, with the reason why it was or was not taken, the tests and what would turn it."""
     d = found.decision
@@ -90,7 +86,7 @@ def explanation(found: Explanation) -> RenderableType:
         "taken",
         "reason",
     ):
-        numbers = name in ("CPUs", "P(GPU)", "seconds", "joules", "wait", "GB")
+        numbers = name in ("CPUs", "P(GPU)", "seconds", "joules", "wait", "memory")
         table.add_column(name, justify="right" if numbers else "left")
     for c in found.considered:
         table.add_row(*(("–" if cell == "-" else cell) for cell in cells(c)))
