@@ -17,7 +17,8 @@ from rich.progress import Progress, TaskID
 import placement
 from examples.multimodal.settings import Settings
 from examples.multimodal.stages import Classify, Embed, EmbedSpec, decode, decode_spec
-from profiling.demo.demo import EMULATOR, FLUSH_S, Stages
+from profiling.demo.demo import FLUSH_S, Stages
+from profiling.emulation.emulated_cluster import EMULATOR
 from workloads.datasets import clips
 
 if TYPE_CHECKING:

@@ -36,7 +36,6 @@ LEAST_SHARE, SHARE = 0.2, 0.25
 """Of the placeable tasks, the share that each device must get (less is reported), and the share that the mix is filled
 up to.
 """
-EMULATOR = "profiling.emulation.emulator:emulated"
 FLUSH_S = 60.0
 WINDOW_S = 0.2
 """Seconds of repeats of a cell; the demo's are short, a sweep of your own has its --window."""
@@ -155,7 +154,7 @@ class StreamOutcome:
 
 def _on_cluster(places: Places, stages: Stages) -> StreamOutcome:
     import placement
-    from profiling.emulation.emulated_cluster import emulated_cluster
+    from profiling.emulation.emulated_cluster import EMULATOR, emulated_cluster
     from profiling.emulation.real_gpu_node import local_gpu_node
     from profiling.learning.refit import refit
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from placement.errors import ControlPlaneError, OptionError
 from placement.ray_internals.emulation import small_node_agents
-from placement.spec.node import emulated_configs, emulated_names
+from placement.spec.node import CONFIG, EMULATED, emulated_configs, emulated_names
 
-EMULATED_LABEL = "placement.emulated"
-CONFIG_LABEL = "config"
+EMULATOR = "profiling.emulation.emulator:emulated"
+"""The emulator of the nodes, as `placement.start(emulator=)` takes it."""
 START_ATTEMPTS = 6  # three were too few beside four busy programs on two cores
 TOO_BUSY = re.compile("timed out|failed to connect to gcs", re.IGNORECASE)
 """Ray's errors where the processes of a node did not come up in time."""
@@ -94,7 +94,7 @@ def _add_node(cluster: Any, config: str | None, arguments: Mapping[str, Any]) ->
     """Starts a node, again where its processes did not come up in the time that Ray gives them: 30 s, the head 15 s."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            labels = {CONFIG_LABEL: config, EMULATED_LABEL: "true"} if config else {}
+            labels = {CONFIG: config, EMULATED: "true"} if config else {}
             cluster.add_node(labels=labels, **arguments)
             return
         except Exception as error:  # Ray raises no other class here

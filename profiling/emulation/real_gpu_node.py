@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from placement.errors import ControlPlaneError
-from profiling.emulation.emulated_cluster import CONFIG_LABEL, LOCAL
+from placement.spec.node import CONFIG
+from profiling.emulation.emulated_cluster import LOCAL
 
 START_S = 90.0
 STOP_S = 15.0
@@ -31,7 +32,7 @@ def local_gpu_node(address: str, cpus: int = 1) -> Iterator[int]:
         return
     command = [
         str(Path(sys.executable).parent / "ray"), "start", f"--address={address}", f"--num-gpus={gpus}",
-        f"--num-cpus={cpus}", f"--labels={CONFIG_LABEL}={LOCAL}", "--block",
+        f"--num-cpus={cpus}", f"--labels={CONFIG}={LOCAL}", "--block",
     ]  # fmt: skip
     # Without the variable a task that asked for no GPU would see every GPU of the machine.
     environment = os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
@@ -58,7 +59,7 @@ def _await_node(node: subprocess.Popen[bytes]) -> None:
     import ray
 
     deadline = time.monotonic() + START_S
-    while not any(n["Alive"] and n["Labels"].get(CONFIG_LABEL) == LOCAL for n in ray.nodes()):
+    while not any(n["Alive"] and n["Labels"].get(CONFIG) == LOCAL for n in ray.nodes()):
         if node.poll() is not None or time.monotonic() > deadline:
             why = f"it ended with {node.returncode}" if node.returncode is not None else f"not within {START_S:g} s"
             raise ControlPlaneError(f"this machine's node did not join the cluster: {why}. See the logs in /tmp/ray.")

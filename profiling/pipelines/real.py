@@ -18,7 +18,8 @@ from typing import Any
 
 from placement.errors import OptionError
 from placement.log.whole_file import check_folder_can_be_written
-from profiling.emulation.emulated_cluster import CONFIG_LABEL, LOCAL, environment_of
+from placement.spec.node import CONFIG
+from profiling.emulation.emulated_cluster import LOCAL, environment_of
 from profiling.emulation.real_gpu_node import count_gpus
 from profiling.pipelines import pictures, processes
 from profiling.pipelines.arms import Setting, first_workers, share_of
@@ -90,7 +91,7 @@ class _Machine:
         # Without the variable a task that asked for no GPU would see every GPU of the machine.
         with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
             ray.init(
-                "local", num_cpus=self._cpus, num_gpus=self._gpus, labels={CONFIG_LABEL: LOCAL},
+                "local", num_cpus=self._cpus, num_gpus=self._gpus, labels={CONFIG: LOCAL},
                 include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
             )  # fmt: skip
             try:

@@ -10,7 +10,6 @@ from typing import Any
 
 from profiling.pipelines.measure import START_S, RunFailed, RunFigures
 
-EMULATOR = "profiling.emulation.emulator:emulated"
 QUIET_S = 20.0
 """Patience with the workers of the last run, which give their devices back."""
 
@@ -66,7 +65,7 @@ def _wait_for_quiet() -> None:
 def emulated_nodes(configs: Sequence[str], cpus: int) -> Iterator[None]:
     """An emulated cluster with its placement actor. cpus: of each node."""
     import placement
-    from profiling.emulation.emulated_cluster import emulated_cluster
+    from profiling.emulation.emulated_cluster import EMULATOR, emulated_cluster
 
     system = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
     with emulated_cluster(configs, num_cpus_per_node=cpus, system_config=system):

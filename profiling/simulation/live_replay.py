@@ -28,7 +28,6 @@ from placement import TaskSpec, placed_remote
 from placement.errors import OptionError
 from profiling.simulation.arrivals import ArrivalTrace, trace_of_file
 
-EMULATOR = "profiling.emulation.emulator:emulated"
 TRACE = "profiling/data/live_trace.csv"
 COMPRESSION = 4.0
 SHORTEST_S = 0.5
@@ -79,7 +78,7 @@ def replay(
     """
     import placement
     from placement.spec.joint_threshold import JointThreshold
-    from profiling.emulation.emulated_cluster import emulated_cluster
+    from profiling.emulation.emulated_cluster import EMULATOR, emulated_cluster
     from profiling.simulation.runtimes import Times
 
     committed = Path(str(resources.files("profiling").joinpath("data/live_trace.csv")))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from placement.errors import NotServedError, OptionError
-from placement.spec.node import NodeSpec, emulated_configs
-from profiling.emulation.emulated_cluster import CONFIG_LABEL, EMULATED_LABEL, LOCAL
+from placement.spec.node import CONFIG, EMULATED, NodeSpec, emulated_configs
+from profiling.emulation.emulated_cluster import LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def find_sites(nodes: Sequence[Mapping[str, Any]] | None = None) -> list[Site]:
     if not ray.is_initialized():
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     nodes = [node for node in (ray.nodes() if nodes is None else nodes) if node["Alive"]]
-    emulated = [node for node in nodes if node["Labels"].get(EMULATED_LABEL) == "true"]
+    emulated = [node for node in nodes if node["Labels"].get(EMULATED) == "true"]
     real = [node for node in nodes if node not in emulated and node["Resources"].get("CPU")]
     if not emulated and not real:
         raise NotServedError("the cluster has no node with a CPU; start one with `ray start --head`.")
@@ -74,7 +74,7 @@ def this_machine(emulated: Sequence[Mapping[str, Any]]) -> Site:
     from placement.hardware.probe import probe
 
     spec = probe(LOCAL, this_machine_share())
-    names = {node["Labels"].get(CONFIG_LABEL) for node in emulated}
+    names = {node["Labels"].get(CONFIG) for node in emulated}
     configs = tuple(spec for name, spec in emulated_configs().items() if name in names)
     host = emulated[0]
     cpus = host["Resources"].get("CPU", 1.0)
@@ -91,7 +91,7 @@ def _of_kinds(nodes: Sequence[Mapping[str, Any]]) -> list[Site]:
     asked = [
         ray.remote(probe_node)
         .options(num_cpus=node["Resources"]["CPU"], label_selector={"ray.io/node-id": node["NodeID"]})
-        .remote(node["Labels"].get(CONFIG_LABEL), node["Resources"]["CPU"], node["Resources"].get("GPU", 0.0))
+        .remote(node["Labels"].get(CONFIG), node["Resources"]["CPU"], node["Resources"].get("GPU", 0.0))
         for node in nodes
     ]
     sites: dict[str, Site] = {}
