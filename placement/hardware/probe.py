@@ -99,12 +99,6 @@ def probe(config: str | None = None, share: MachineShare | None = None, *, fresh
     return replace(spec, config=config or spec.config)
 
 
-def measure(share: MachineShare | None = None) -> NodeSpec:
-    """Probes the hardware in this process, without the kept file."""
-    share = share or MachineShare.of_process()
-    return spec_of(dict(parts(share)), None, share)
-
-
 Part = Mapping[str, Any]
 
 

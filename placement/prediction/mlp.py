@@ -27,8 +27,6 @@ from placement.spec.node import NodeSpec
 from placement.spec.task import TaskSpec
 
 LAYERS = (len(FEATURES), 16, 16, 1)
-PARAMETERS = sum(a * b + b for a, b in pairwise(LAYERS))
-FLOPS = sum(2 * a * b for a, b in pairwise(LAYERS))
 EXTRAPOLATION_MARGIN = 0.05  # of a feature's log range, on either side of it
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from placement.spec.task import Operation, TaskSpec
+from placement.spec.task import Operation
 from profiling.emulation.step_cost import KINDS
 
 TRACED_BATCH = 2
@@ -72,24 +72,6 @@ def at_batch(rows: pd.DataFrame) -> dict[str, np.ndarray]:
         made[f"bytes_{kind}"] = np.maximum(traced - weights, 0) * scale + weights
         made[f"launches_{kind}"] = rows[f"launches_{kind}"].to_numpy(dtype=float)
     return made
-
-
-def task_of(row: Any) -> TaskSpec:
-    """The TaskSpec of one row of `measured_rows`."""
-    sizes = {name: float(values[0]) for name, values in at_batch(pd.DataFrame([row])).items()}
-    operations = tuple(
-        Operation(kind, sizes[f"flops_{kind}"], sizes[f"bytes_{kind}"], int(sizes[f"launches_{kind}"]))
-        for kind in KINDS
-    )
-    return TaskSpec(
-        flops=sum(operation.flops for operation in operations),
-        input_bytes=12.0 * row.batch_size * row.img_size**2,
-        batch_size=int(row.batch_size),
-        parameters=int(row.parameters),
-        framework="torch",
-        kind=row["mode"],
-        operations=operations,
-    )
 
 
 def trace_model(model: Any, name: str, image: int, mode: str) -> dict[str, Any]:

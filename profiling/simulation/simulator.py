@@ -138,7 +138,7 @@ class SimulationRun:
         estimator: Estimator | None = None,
     ) -> None:  # fmt: skip
         self.estimator = estimator
-        self.trace, self.inventory, self.times, self.seen, self.policy = trace, inventory, times, seen, policy
+        self.trace, self.inventory, self.times, self.policy = trace, inventory, times, policy
         self.now = 0.0
         self.cluster = Cluster(inventory, trace.cpus)
         self.backlog = Backlog(lambda: self.now, exact=True)

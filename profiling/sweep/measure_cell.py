@@ -76,7 +76,7 @@ def _runs(
     except OverBudgetError:
         return CellMeasurement(protocol.budget_s, 1, began, censored=True, reason="over its time budget")
     if cold_s > _SLACK * (deadline - time.monotonic()):
-        return CellMeasurement(cold_s, 1, began, cold_s=cold_s, reason="first run: no time for a warm one")
+        return CellMeasurement(cold_s, 1, began, reason="first run: no time for a warm one")
     with _metered(device, tdp_w) as energy:
         seconds, transfers = _repeat(preset, batch, device, protocol, deadline)
     mean = statistics.fmean(seconds)
@@ -86,7 +86,6 @@ def _runs(
         began,
         seconds_std=statistics.stdev(seconds) if len(seconds) > 1 else None,
         transfer_s=statistics.fmean(transfers) if transfers and None not in transfers else None,
-        cold_s=cold_s,
         **energy(len(seconds), device),
     )
 

@@ -65,7 +65,7 @@ class PresetDescription:
 class CellMeasurement:
     """A worker's measurement of one cell: means of one run. None = not measured.
 
-    seconds: warm, of one run; the budget where `censored`.  cold_s: the first run's.  repeats: runs in the mean.
+    seconds: warm, of one run; the budget where `censored`.  repeats: runs in the mean.
     """
 
     seconds: float
@@ -73,7 +73,6 @@ class CellMeasurement:
     began: float
     seconds_std: float | None = None
     transfer_s: float | None = None
-    cold_s: float | None = None
     censored: bool = False
     synthetic: bool | None = None
     cpu_joules: float | None = None

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from placement.hardware import kernels, probe
-from placement.hardware.probe import MachineShare, granted_devices, measure, run_parts, spec_of
+from placement.hardware.probe import MachineShare, granted_devices, parts, run_parts, spec_of
+from placement.spec.node import NodeSpec
 
 GB = 10**9
 
@@ -36,6 +37,12 @@ def driver(monkeypatch: pytest.MonkeyPatch, *cards: dict[str, Any]) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", fake)
 
 
+def measured(share: MachineShare | None = None) -> NodeSpec:
+    """The spec by the parts of the probe, measured in this process without the kept file."""
+    share = share or MachineShare.of_process()
+    return spec_of(dict(parts(share)), None, share)
+
+
 DISPLAY = {"uuid": "GPU-c", "name": "GeForce GT 710", "gb": 2}
 COMPUTE = {"uuid": "GPU-d", "name": "RTX 4090", "gb": 24}
 
@@ -45,7 +52,7 @@ COMPUTE = {"uuid": "GPU-d", "name": "RTX 4090", "gb": 24}
 def test_a_node_is_described_by_the_gpus_that_ray_may_grant(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     driver(monkeypatch, DISPLAY, COMPUTE)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    spec = measure()
+    spec = measured()
     assert (spec.gpu_name, spec.gpu_memory_gb, spec.gpus) == ("RTX 4090", 24.0, len(visible.split(",")))
     assert "rtx-4090" in spec.config
 
@@ -54,12 +61,12 @@ def test_a_node_is_described_by_the_gpus_that_ray_may_grant(monkeypatch: pytest.
 def test_a_node_has_the_cpus_and_gpus_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     driver(monkeypatch, COMPUTE, COMPUTE | {"uuid": "GPU-e"})
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    part = measure(MachineShare(16.0, 1.0, granted_devices(None, 1.0), memory_gb=32.0))
-    whole = measure(MachineShare(64.0, 2.0, None))
+    part = measured(MachineShare(16.0, 1.0, granted_devices(None, 1.0), memory_gb=32.0))
+    whole = measured(MachineShare(64.0, 2.0, None))
     assert (part.cpus, part.gpus, part.ram_gb) == (16, 1, 32.0)
     assert (whole.cpus, whole.gpus) == (64, 2)
     assert part.cpu_tdp_w == pytest.approx((whole.cpu_tdp_w or 0.0) / 4)
-    none = measure(MachineShare(16.0, 0.0, granted_devices(None, 0.0)))
+    none = measured(MachineShare(16.0, 0.0, granted_devices(None, 0.0)))
     assert (none.gpus, none.gpu_name, none.gpu_memory_gb, none.gpu_tdp_w) == (0, None, None, None)
 
 
@@ -100,7 +107,7 @@ def test_a_library_that_fails_leaves_the_other_figures(monkeypatch: pytest.Monke
     driver(monkeypatch, COMPUTE)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(kernels, part, fail)
-    spec = measure()
+    spec = measured()
     assert spec.not_measured == (f"{name}: ImportError: libcudnn.so.9: cannot open shared object file",)
     assert spec.cpu_gflops == pytest.approx(2 * 2048**3 / 0.5 / 1e9)
     assert (spec.gpus, spec.gpu_name) == (1, "RTX 4090")

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from placement.spec.task import Operation, TaskSpec
 from profiling.emulation.step_cost import KINDS, calibration
 from profiling.emulation.table2_check import TOLERANCE, iris_explained, table2
-from profiling.emulation.timm_traces import data_folder, family
+from profiling.emulation.timm_traces import at_batch, data_folder, family
 
 needs_data = pytest.mark.skipif(
     not (data_folder() / "timm_throughput.parquet").exists(),
@@ -68,13 +69,32 @@ def test_the_committed_coefficients_are_what_calibration_gives():
     assert made["power"] == pytest.approx(calibration()["power"], rel=0.01)
 
 
+def task_of(row):
+    """The TaskSpec of one row of `measured_rows`."""
+    import pandas as pd
+
+    sizes = {name: float(values[0]) for name, values in at_batch(pd.DataFrame([row])).items()}
+    operations = tuple(
+        Operation(kind, sizes[f"flops_{kind}"], sizes[f"bytes_{kind}"], int(sizes[f"launches_{kind}"]))
+        for kind in KINDS
+    )
+    return TaskSpec(
+        flops=sum(operation.flops for operation in operations),
+        input_bytes=12.0 * row.batch_size * row.img_size**2,
+        batch_size=int(row.batch_size),
+        parameters=int(row.parameters),
+        framework="torch",
+        kind=row["mode"],
+        operations=operations,
+    )
+
+
 @needs_data
 def test_the_public_function_gives_what_the_benchmark_tests(measured):
     from profiling.emulation.benchmark import predicted
     from profiling.emulation.emulator import emulate
     from profiling.emulation.hardware_table import cpu_node, gpu_node
     from profiling.emulation.roofline_fit import SETS
-    from profiling.emulation.timm_traces import task_of
 
     for one in SETS:
         if one.layout == "nhwc":
