@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from placement.prediction.estimate import (
     Spread,
 )
 from placement.prediction.gaussian_process import FASTEST, Prediction
-from placement.prediction.tree_ensemble import UNKNOWN, Forest
+from placement.prediction.tree_ensemble import UNKNOWN, Forest, declared_fields
 from placement.spec.features import FEATURES
 
 HARDWARE = tuple(FEATURES)[:5]
@@ -109,9 +109,7 @@ class BoostedTrees:
         """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
         return framework_masks(self.forest, self.frameworks)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what was worked out, as `Forest`."""
-        return {f.name: self.__dict__[f.name] for f in fields(self)}
+    __getstate__ = declared_fields
 
     @property
     def without_kernels(self) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from placement.prediction.boosted_trees import (
     inputs_of,
     whole_number,
 )
-from placement.prediction.tree_ensemble import UNKNOWN, Forest
+from placement.prediction.tree_ensemble import UNKNOWN, Forest, declared_fields
 
 SUMS = ("speedup", "cpu_seconds", "variance", "power")
 """The sums of trees of a model, in this order; those of seconds and speed-ups are corrections, in logarithms."""
@@ -119,9 +119,7 @@ class ResidualTrees:
         """Framework -> the leaves that it leaves, all masks as one whole number; None: any other framework."""
         return framework_masks(self.forest, self.frameworks)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what was worked out, as `Forest`."""
-        return {f.name: self.__dict__[f.name] for f in fields(self)}
+    __getstate__ = declared_fields
 
 
 class Axis(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import reprlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -49,6 +49,13 @@ class Tree:
         return None
 
 
+def declared_fields(model: Any) -> dict[str, Any]:
+    """The pickled state of a dataclass: its fields, without the cached properties, which are ten times larger and soon
+    worked out again.
+    """
+    return {field.name: model.__dict__[field.name] for field in fields(model)}
+
+
 @dataclass(frozen=True)
 class Forest:
     """Several sums of trees over the same inputs, asked together. ends: sum number i is of trees ends[i-1] to ends[i].
@@ -61,9 +68,7 @@ class Forest:
     ends: tuple[int, ...]
     bases: tuple[float, ...]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what was worked out: it is ten times larger, and soon worked out again."""
-        return {name: self.__dict__[name] for name in ("inputs", "trees", "ends", "bases")}
+    __getstate__ = declared_fields
 
     @cached_property
     def tables(self) -> list[tuple[list[float], Any]]:

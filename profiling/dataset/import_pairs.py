@@ -89,11 +89,12 @@ def _positive(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]:
+def _common(pair: Mapping[str, Any], digest: str, number: int) -> dict[str, Any]:
+    """The columns that the rows of both devices have alike."""
     elements = pair.get("input_elements")
     common: dict[str, Any] = {name: pair.get(name) for name in _SAME}
     common |= {name: None if pair.get(name) is None else round(pair[name]) for name in _WHOLE}
-    common |= {
+    return common | {
         "run_id": f"import-{digest}",
         "batch_id": f"import-{digest}:0",
         "source": "import",
@@ -113,6 +114,10 @@ def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]
         "censored": False,
         "time_provenance": "measured",
     }
+
+
+def _rows(pair: Mapping[str, Any], digest: str, number: int) -> list[TaskRecord]:
+    common = _common(pair, digest, number)
     ratio, joules = pair.get("energy_ratio"), {name: _positive(pair.get(name)) for name in ("cpu_joules", "gpu_joules")}
     cpu = TaskRecord(
         device="cpu",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from placement.errors import OptionError
 from placement.spec.features import granted_gflops
@@ -58,26 +58,16 @@ class Emulation:
 
 
 def emulate(
-    task: TaskSpec,
-    node: NodeSpec,
-    device: Device,
-    *,
-    cpus: float,
-    train: bool | None = None,
-    precision: Precision = "fp32",
-    loader_workers: float = 1.0,
-) -> Emulation:
+    task: TaskSpec, node: NodeSpec, device: Device, *, cpus: float, train: bool | None = None,
+    precision: Precision = "fp32", loader_workers: float = 1.0,
+) -> Emulation:  # fmt: skip
     """The time and power of a task on a device of a node.
 
     cpus: granted to the task.  train: None takes the task's kind.  loader_workers: cores that the input pipeline
     (operations of kind "pipeline") uses. On a GPU it overlaps with the device's work; on a CPU both share the cores.
     Raises OptionError on an unknown device or precision, or CPUs that are not positive.
     """
-    if device not in DEVICES or precision not in ("fp32", "amp") or not cpus > 0 or not loader_workers > 0:
-        raise OptionError(
-            f"emulate({device=}, {precision=}, {cpus=}, {loader_workers=}): device is one of {DEVICES}, "
-            "precision fp32 or amp, cpus and loader_workers positive."
-        )
+    _check_options(device, precision, cpus, loader_workers)
     train = task.kind == "train" if train is None else train
     operations, unknown = operations_of(task, train)
     unknown += strangeness(task, node, device, train, precision)
@@ -89,15 +79,11 @@ def emulate(
         return Emulation(startup_s, *(None,) * 7, math.inf, math.inf, fits, "unknown", (*unknown, reason))
     costs = costs_of(device, train, precision, variant_of(task, node, device))
     parts = step_parts(operations, node, device, peak, cpus, costs)
-    loader_core_s = loader_seconds(operations, node)
-    loader_s = loader_core_s / min(loader_workers, cpus)
-    transfer_step_s, transfer_once_s = transfer_seconds(task, node, device)
-    on_device_s = parts.seconds + transfer_step_s
-    step_s = max(loader_s, on_device_s) if device == "gpu" else loader_s + on_device_s
-    transfer_s = task.steps * transfer_step_s + transfer_once_s
-    seconds = task.steps * step_s + transfer_once_s
-    cpu_w = power.cpu_watts(node, cpus, parts if device == "cpu" else None, loader_core_s, step_s)
-    gpu_w = power.gpu_watts(node, parts, step_s) if device == "gpu" else None
+    step = _step_of(task, node, device, operations, parts, min(loader_workers, cpus))
+    transfer_s = task.steps * step.transfer_s + step.transfer_once_s
+    seconds = task.steps * step.seconds + step.transfer_once_s
+    cpu_w = power.cpu_watts(node, cpus, parts if device == "cpu" else None, step.loader_core_s, step.seconds)
+    gpu_w = power.gpu_watts(node, parts, step.seconds) if device == "gpu" else None
     error = error_of(base_error(operations, device, costs), unknown)
     return Emulation(
         startup_s=startup_s,
@@ -111,10 +97,44 @@ def emulate(
         error=error,
         energy_error=math.hypot(error, calibration()["power"]["error"]),
         fits=fits,
-        bound=bound_of(parts, loader_s, transfer_step_s + transfer_once_s / task.steps),
+        bound=bound_of(parts, step.loader_s, step.transfer_s + step.transfer_once_s / task.steps),
         unknown=unknown,
-        gpu_busy=gpu_busy(parts, step_s) if device == "gpu" else None,
+        gpu_busy=gpu_busy(parts, step.seconds) if device == "gpu" else None,
     )
+
+
+class _Step(NamedTuple):
+    """Seconds of one step.
+
+    loader_core_s, loader_s: of the input pipeline, on one core and on those it uses.  transfer_s: of each step's
+    transfer.  transfer_once_s: of the transfer that the whole task pays once.
+    """
+
+    seconds: float
+    loader_core_s: float
+    loader_s: float
+    transfer_s: float
+    transfer_once_s: float
+
+
+def _step_of(
+    task: TaskSpec, node: NodeSpec, device: Device, operations: tuple[Operation, ...], parts: Parts, loader_cores: float
+) -> _Step:
+    """The step of a task: on a GPU the input pipeline overlaps with the device's work, on a CPU it adds to it."""
+    loader_core_s = loader_seconds(operations, node)
+    loader_s = loader_core_s / loader_cores
+    transfer_s, transfer_once_s = transfer_seconds(task, node, device)
+    on_device_s = parts.seconds + transfer_s
+    seconds = max(loader_s, on_device_s) if device == "gpu" else loader_s + on_device_s
+    return _Step(seconds, loader_core_s, loader_s, transfer_s, transfer_once_s)
+
+
+def _check_options(device: str, precision: str, cpus: float, loader_workers: float) -> None:
+    if device not in DEVICES or precision not in ("fp32", "amp") or not cpus > 0 or not loader_workers > 0:
+        raise OptionError(
+            f"emulate({device=}, {precision=}, {cpus=}, {loader_workers=}): device is one of {DEVICES}, "
+            "precision fp32 or amp, cpus and loader_workers positive."
+        )
 
 
 def emulated(task: TaskSpec, node: NodeSpec, device: Device, cpus: float, others: float = 0.0) -> Emulated:
