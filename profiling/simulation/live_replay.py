@@ -36,6 +36,8 @@ POLICIES = ("selector", "balanced")
 CPUS_PER_NODE = 4  # so that a GPU task, which needs a CPU too, seldom waits for a CPU task to end
 KNOWN_RUNS = 12  # timings of each type on each device of each kind that are reported before the run
 TARGET = 0.10
+QUIET_S = 60.0
+"""Patience with the tasks of a run before that are still in the queues by their reports."""
 _specs: list[TaskSpec] = []
 
 
@@ -172,7 +174,7 @@ def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
     sent: dict[Any, int] = {}
     ended, on_gpu = np.zeros(len(trace)), np.zeros(len(trace), dtype=bool)
     waiting: list[Any] = []
-    time.sleep(3.0)  # the reports of the run before say that its queues are empty
+    _wait_for_quiet()
     began = time.perf_counter()
     for task, at in enumerate(arrivals):
         while (left := began + at - time.perf_counter()) > 0:
@@ -188,6 +190,23 @@ def _live(trace: ArrivalTrace, policy: str, compression: float) -> Side:
     assert ray.get(list(sent)) == list(range(len(trace)))
     completion = (ended - np.array(arrivals)) * compression
     return Side(float(ended.max()) * compression, float(completion.mean()), float(on_gpu.mean()))
+
+
+def _wait_for_quiet() -> None:
+    """Returns once the reports of the queues have told of no task for LAG_S, or after QUIET_S.
+
+    A run that begins sooner decides by what is left of the run before, and the printed ratio hangs on it.
+    """
+    from placement.scheduling.queue_model import LAG_S
+    from placement.submission.snapshot_client import caller
+
+    caller().follow_load()
+    began = quiet_since = time.monotonic()
+    while (now := time.monotonic()) < min(quiet_since + LAG_S, began + QUIET_S):
+        loads = caller().backlog.loads()
+        if not loads or any(load.tasks >= 0.5 for load in loads.values()):
+            quiet_since = now
+        time.sleep(0.1)
 
 
 def _collect(waiting: list[Any], sent: dict[Any, int], ended: np.ndarray, began: float, timeout_s: float) -> list[Any]:
