@@ -19,6 +19,7 @@ from placement.control_plane.actor_lookup import call_actor
 from placement.control_plane.client import served_selector
 from placement.control_plane.learning import HistoryShift
 from placement.control_plane.ray_context import NAMESPACE
+from placement.errors import ControlPlaneError
 from placement.prediction.selector import Selector
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.ray_internals.options import make_remote
@@ -29,6 +30,7 @@ NAME = "placement_learner"
 LOOK_EVERY_S = 2.0
 SHARE_OF_CPU = 0.25  # of one: after a look it rests for three times as long as the look took
 NICENESS = 19
+END_TIMEOUT_S = 60.0
 
 logger = logging.getLogger("placement")
 
@@ -105,15 +107,22 @@ def start_learner(log: str) -> None:
 
 
 def stop_learner() -> None:
-    """Ends the learner of the cluster, where there is one; the selector in service stays."""
+    """Ends the learner of the cluster, where there is one; the selector in service stays.
+
+    Raises ControlPlaneError where Ray keeps the actor's name for END_TIMEOUT_S.
+    """
     try:
         learner = ray.get_actor(NAME, namespace=NAMESPACE)
     except ValueError:
         return
     ray.kill(learner)
-    while True:  # the name is free again once Ray has taken note
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while time.monotonic() < deadline:  # the name is free again once Ray has taken note
         try:
             ray.get_actor(NAME, namespace=NAMESPACE)
         except ValueError:
             return
         time.sleep(0.05)
+    raise ControlPlaneError(
+        f"the learner did not end within {END_TIMEOUT_S:.0f} s; see Ray's logs of the actor {NAME}."
+    )
