@@ -111,7 +111,7 @@ def _named(trace: ArrivalTrace) -> ArrivalTrace:
 def _teach(trace: ArrivalTrace, inventory: Any, times: Any) -> None:
     """Reports timings of each type on every device to the control plane, as if it had run there."""
     from placement.control_plane.client import call
-    from placement.prediction.runtime_history import Place
+    from placement.prediction.runtime_history import Place, Sample
     from placement.scheduling.decision import key_of
     from placement.spec.task import DEVICES
     from placement.submission.snapshot_client import caller
@@ -123,7 +123,7 @@ def _teach(trace: ArrivalTrace, inventory: Any, times: Any) -> None:
     observations = [
         (
             key_of(work.name, one.spec), Place(kind.spec.config, device, 1.0),
-            [(float(seconds), float(joules), error(one.spec, kind.spec, device), None)] * KNOWN_RUNS,
+            [Sample(float(seconds), float(joules), error(one.spec, kind.spec, device))] * KNOWN_RUNS,
         )
         for t, one in enumerate(trace.types)
         for k, kind in enumerate(inventory.kinds)
