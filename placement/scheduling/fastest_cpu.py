@@ -123,7 +123,7 @@ def moved_ratios(
         energy = Spread(math.log(own.gpu_joules) - math.log(own.cpu_joules), 0.0)
     slower = math.log(own_seconds) - math.log(seconds)  # not of the quotient, which may underflow to 0
     known = bool(own.cpu_joules and joules)
-    hungrier = math.log(own.cpu_joules) - math.log(joules) if known else slower  # type: ignore[operator]
+    hungrier = math.log(own.cpu_joules) - math.log(joules) if known else slower  # type: ignore[arg-type]
     moved = None if energy is None else Spread(energy.mean + hungrier, energy.std)
     power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - speedup.std**2))
     return Spread(speedup.mean - slower, speedup.std), moved, power_std

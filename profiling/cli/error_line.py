@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from placement.errors import MissingExtraError, PlacementError
 
-EXTRA_MODULES = frozenset(
-    {"av", "joblib", "matplotlib", "pandas", "scipy", "sklearn", "torch", "torchvision", "transformers", "xgboost"}
-)
-"""The libraries of the extra `profiling`, by the names under which they are imported."""
+EXTRA_MODULES = frozenset({
+    "av", "joblib", "matplotlib", "pandas", "scipy", "sklearn", "torch", "torchvision", "transformers", "xgboost",
+    "PIL", "threadpoolctl", "tokenizers",
+})  # fmt: skip
+"""The libraries of the extra `profiling`, and those they bring, by the names under which they are imported here."""
 
 
 @contextmanager
