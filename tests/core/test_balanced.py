@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from core_builders import TASK, cluster, limits, net, snapshot
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
@@ -269,6 +269,9 @@ ESTIMATES = st.one_of(
     st.lists(st.tuples(ESTIMATES, WAITS, WAITS, st.sampled_from(["both", "cpu", "gpu"])), min_size=1, max_size=5),
     st.sampled_from([Balanced, MinTime, MinEnergy, MinEdp]),
 )
+@example(
+    [(replace(WORTH, cpu_seconds=s, cpu_joules=j), 0.0, 0.0, "both") for s, j in ((2.0, 5e-324), (1.0, 3.0))], Balanced
+)
 def test_a_choice_is_of_what_was_offered(kinds: list, policy: type[MinScorePolicy]) -> None:
     candidates = [
         c for i, (e, cpu, gpu, which) in enumerate(kinds) for c in pair(f"n{i}", e, cpu, gpu)
@@ -452,14 +455,14 @@ def test_a_policy_travels_without_the_draws_of_its_process() -> None:
 
 def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
     first = snapshot(Fixed(), inventory=cluster(configs="AB"))
-    offer = first.candidate_table(limits())
+    table = first.candidate_table(limits())
     same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
-    assert (same.version, same.candidate_table(limits())) == (8, offer)
+    assert (same.version, same.candidate_table(limits())) == (8, table)
     for changed in (
         replace(first, inventory=cluster(configs="A")),
         replace(first, selector=Fixed(), backlog=Backlog()),
     ):
-        assert changed.after(first).candidate_table(limits()) is not offer
+        assert changed.after(first).candidate_table(limits()) is not table
 
 
 WAITS = st.floats(0.0, 100.0)
