@@ -24,7 +24,6 @@ from placement.scheduling.snapshot import Snapshot
 from placement.scheduling.trial_budget import TrialBudget
 from placement.submission.event_loop import on_event_loop
 from placement.submission.load_client import Following
-from placement.worker.device import holds_gpu
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
@@ -176,8 +175,3 @@ def caller() -> Caller:
                 _caller = Caller(ray_context.session_id())
             found = _caller
     return found
-
-
-def caller_holds_gpu() -> bool:
-    """This process runs a task that holds a GPU; Ray would not release it while the task waits for a child."""
-    return holds_gpu()
