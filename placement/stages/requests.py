@@ -71,18 +71,18 @@ class Requests:
         snapshot = caller().current()
         table = self._placer.table_for(snapshot, None)
         kinds = [kind.spec.config for kind in snapshot.inventory.kinds]
-        return tuple(device for device in DEVICES if any(table.offer.can[config, device] for config in kinds))
+        return tuple(device for device in DEVICES if any(table.candidate_table.can[config, device] for config in kinds))
 
     def nodes(self) -> int:
         """The nodes of the cluster on which a batch could run."""
         snapshot = caller().current()
-        can = self._placer.table_for(snapshot, None).offer.can
+        can = self._placer.table_for(snapshot, None).candidate_table.can
         return sum(k.count for k in snapshot.inventory.kinds if any(can[k.spec.config, d] for d in DEVICES))
 
     def slots(self) -> dict[Device, float]:
         """Workers that the cluster could run at once, by device."""
         snapshot, stage = caller().current(), self._stage
-        can = self._placer.table_for(snapshot, None).offer.can
+        can = self._placer.table_for(snapshot, None).candidate_table.can
         found: dict[Device, float] = {}
         for device in DEVICES:
             granted = sum(

@@ -59,7 +59,7 @@ class DeviceQueues:
         """The decisions on the cluster as it is now; the slots are counted anew where it has changed."""
         snapshot = caller().current()
         table = self._placer.table_for(snapshot, self._around)
-        limits, can = table.limits, table.offer.can
+        limits, can = table.limits, table.candidate_table.can
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self.slots |= {"cpu": 0.0, "gpu": 0.0}

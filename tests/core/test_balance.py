@@ -452,14 +452,14 @@ def test_a_policy_travels_without_the_draws_of_its_process() -> None:
 
 def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
     first = snapshot(Fixed(), inventory=cluster(configs="AB"))
-    offer = first.candidate_table(limits())
+    table = first.candidate_table(limits())
     same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
-    assert (same.version, same.candidate_table(limits())) == (8, offer)
+    assert (same.version, same.candidate_table(limits())) == (8, table)
     for changed in (
         replace(first, inventory=cluster(configs="A")),
         replace(first, selector=Fixed(), backlog=Backlog()),
     ):
-        assert changed.after(first).candidate_table(limits()) is not offer
+        assert changed.after(first).candidate_table(limits()) is not table
 
 
 WAITS = st.floats(0.0, 100.0)

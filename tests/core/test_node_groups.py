@@ -196,9 +196,9 @@ def many(count: int, spread: float = 0.0) -> Inventory:
 
 def test_a_thousand_kinds_make_few_lots_and_lose_none() -> None:
     for spread in (0.0, 0.03, 0.9):
-        offer = snapshot(inventory=many(1000, spread)).candidate_table(limits())
-        assert len(offer.groups) <= MOST_GROUPS
-        assert sorted(config for group in offer.groups for config in group.configs) == [
+        table = snapshot(inventory=many(1000, spread)).candidate_table(limits())
+        assert len(table.groups) <= MOST_GROUPS
+        assert sorted(config for group in table.groups for config in group.configs) == [
             f"k{i:04d}" for i in range(1000)
         ]
     assert len(snapshot(inventory=many(1000)).candidate_table(limits()).groups) == 4  # none is merged that differs
