@@ -46,14 +46,14 @@ class CandidateSet(Sequence[Candidate]):
 
     groups: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
     costs: for the policy to keep what it computes of the candidates; the set lives in a row of the DecisionTable.
-    compared: likewise for exploration.
+    sorted_options: likewise for exploration.
     thresholds: of the joint threshold, for what is worked out of the estimates.
     shares: of each GPU config's GPUs, where the function allows shares; None: Limits.gpus of any.
     """
 
     __slots__ = (
-        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "compared", "costs", "cpu_configs",
-        "gpu", "groups", "memo", "shares", "thresholds", "waits",
+        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs",
+        "gpu", "groups", "memo", "shares", "sorted_options", "thresholds", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +75,7 @@ class CandidateSet(Sequence[Candidate]):
         self.waits = waits
         self.shares: Mapping[str, GpuShare] | None = None
         self.costs: object = None
-        self.compared: object = None
+        self.sorted_options: object = None
         self._estimate = estimate
         self._estimates: Estimates | None = None
         self._known: list[tuple[float, int]] | None = None

@@ -178,8 +178,8 @@ def may_explore(probability: float | None) -> bool:
     return probability is None or LEAST_PROBABILITY <= probability <= 1.0 - LEAST_PROBABILITY
 
 
-class Compared(NamedTuple):
-    """The options of a CandidateSet as a policy compares them, kept with it."""
+class SortedOptions(NamedTuple):
+    """The options of a CandidateSet as a policy compares them, the cheapest first; kept with it."""
 
     policy: Policy
     options: list[Option]
@@ -187,13 +187,13 @@ class Compared(NamedTuple):
 
 def _options(found: CandidateSet, policy: Policy) -> list[Option]:
     """All options, the cheapest first; `cost` is the figure that the policy compares."""
-    compared = found.compared
-    if not isinstance(compared, Compared) or compared.policy is not policy:
-        compared = found.compared = Compared(policy, _compared(found, policy))
-    return compared.options
+    kept = found.sorted_options
+    if not isinstance(kept, SortedOptions) or kept.policy is not policy:
+        kept = found.sorted_options = SortedOptions(policy, _sorted_options(found, policy))
+    return kept.options
 
 
-def _compared(found: CandidateSet, policy: Policy) -> list[Option]:
+def _sorted_options(found: CandidateSet, policy: Policy) -> list[Option]:
     kept = found.costs
     if isinstance(kept, CostTable) and kept.all is not None:
         options = kept.all.options

@@ -29,7 +29,7 @@ from placement.submission.options import PlacementOptions, check_device_options,
 from placement.submission.ordinary_handle import OrdinaryHandle
 from placement.submission.public_proxy import RemoteProxy
 from placement.submission.variants import Way, export_options, named_like
-from placement.worker.task_body import ENVELOPE, Measured, Placed
+from placement.worker.task_body import ENVELOPE, OrdinaryBody, PlacedBody
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
@@ -176,7 +176,7 @@ class PublicVariant:
     def __init__(self, of: PublicFunction, way: Way) -> None:
         self._of = of
         self._options = export_options(of._placement_options, of._own_options, way)
-        self._body = as_function(Placed(of._function, of.name, of.captured))
+        self._body = as_function(PlacedBody(of._function, of.name, of.captured))
         self._remote_function = make_remote(self._body, dict(self._options))
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
@@ -203,7 +203,7 @@ def _ordinary(
     if inspect.iscoroutinefunction(function):
         return make_remote(function, dict(ray_options))  # which raises
     name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
-    return make_remote(as_function(Measured(function, name, captured)), dict(ray_options))
+    return make_remote(as_function(OrdinaryBody(function, name, captured)), dict(ray_options))
 
 
 def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, 
     return given
 
 
-def as_function(body: Measured | Placed) -> Callable[..., Any]:
+def as_function(body: OrdinaryBody | PlacedBody) -> Callable[..., Any]:
     """The body as a function with the user's name, of the user's kind: ray.remote takes nothing else."""
     function = body.function
     call: Any
@@ -239,7 +239,7 @@ def as_function(body: Measured | Placed) -> Callable[..., Any]:
     functools.update_wrapper(call, function)
     del call.__wrapped__  # which would be pickled beside the body  # type: ignore[attr-defined]
     own = list(inspect.signature(function).parameters.values())
-    if isinstance(body, Placed):
+    if isinstance(body, PlacedBody):
         call.__dict__.pop("__ray_invocation_decorator__", None)  # applied before the Envelope is added
         own = [ENVELOPE, *own]
     call.__signature__ = inspect.Signature(own)

@@ -17,7 +17,7 @@ from placement.prediction.posterior import prior_spread
 from placement.scheduling.candidate_set import THRESHOLDS, CandidateSet, candidate_set
 from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, geometric_mean
-from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, looked_at
+from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, priced_options
 from placement.scheduling.policies.selector_policy import pick
 from placement.spec.task import Device, TaskSpec
 
@@ -116,7 +116,7 @@ class End(MinScorePolicy):
         mine = [option for option in (plan.all.options if plan.all else ()) if option.device == self.device]
         if not mine:
             return pick(self.device, found, self._reason(self.device, 0.0, plan.threshold))
-        return self._least(looked_at(mine), found.waits, plan)
+        return self._least(priced_options(mine), found.waits, plan)
 
     _scores = MinTime._scores
 
