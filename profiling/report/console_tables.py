@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from placement.scheduling.considered import Considered
+from placement.scheduling.considered_candidate import ConsideredCandidate
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.explanation_text import NOTE, cells
 from placement.spec.node import Inventory, NodeSpec
@@ -109,7 +109,7 @@ def explanation_data(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _candidate_data(considered: Considered) -> dict[str, Any]:
+def _candidate_data(considered: ConsideredCandidate) -> dict[str, Any]:
     found = {**asdict(considered), "basis": considered.basis._asdict(), "provenance": considered.provenance}
     if considered.estimate is not None:
         bases = {name: getattr(considered.estimate, name)._asdict() for name in ("cpu_basis", "gpu_basis")}

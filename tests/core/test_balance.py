@@ -21,7 +21,7 @@ from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.candidate_set import candidate_set
 from placement.scheduling.candidates import Candidate, Comparison
 from placement.scheduling.decision import decide, key_of
-from placement.scheduling.explanation import Considered, explain
+from placement.scheduling.explanation import ConsideredCandidate, explain
 from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score
 from placement.scheduling.policies.queue_aware import NEAR, MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPolicy
@@ -421,7 +421,7 @@ def test_what_was_timed_of_one_kind_puts_the_others_right() -> None:
         assert now.seconds == pytest.approx(6.0 * then.seconds), now
 
 
-def _row(row: Considered) -> tuple[str, str]:
+def _row(row: ConsideredCandidate) -> tuple[str, str]:
     return row.config, row.device
 
 
