@@ -79,8 +79,8 @@ class Choice:
 class Comparison(NamedTuple):
     """The comparison behind a choice that had to wait for something: the way taken and the best of the others.
 
-    wait_s: until it is free.  cost_s: of the run, joules priced in.  rate: what a second of GPU counted, in seconds of
-    CPU. With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
+    wait_s: until it is free.  cost_s: of the run, joules priced in.  gpu_price: of a second of GPU, in seconds of CPU.
+    With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
     """
 
     config: str
@@ -91,12 +91,12 @@ class Comparison(NamedTuple):
     other_device: Device
     other_wait_s: float
     other_cost_s: float
-    rate: float
+    gpu_price: float
 
     def __str__(self) -> str:
         return (
             f"{self.config} {self.device} {self.wait_s:.4g}+{self.cost_s:.4g} s, not {self.other_config} "
-            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.rate:.4g}"
+            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.gpu_price:.4g}"
         )
 
     @classmethod
@@ -105,10 +105,10 @@ class Comparison(NamedTuple):
         found = _WEIGHED.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is not what a decision compared: {_WEIGHED.pattern}")
-        config, device, wait, cost, other, other_device, other_wait, other_cost, rate = found.groups()
+        config, device, wait, cost, other, other_device, other_wait, other_cost, gpu_price = found.groups()
         here, there = (cast(Device, one) for one in (device, other_device))
         return cls(
-            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(rate)
+            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(gpu_price)
         )
 
 

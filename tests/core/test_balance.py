@@ -229,7 +229,7 @@ def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:
         for _ in range(2):
             decision = decide(TASK, "f", limits(), snap, policy=policy)
         assert decision.weighed is not None
-        assert decision.weighed.rate == decision.gpu_price
+        assert decision.weighed.gpu_price == decision.gpu_price
         backlog.enqueue("A", decision.device, 1.0, gpu_price=decision.gpu_price)
         prices.append(backlog.gpu_price)
         decide(TASK, "f", limits(), snap, policy=MinTime())  # which has no price to move
@@ -478,8 +478,8 @@ def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[An
     assert in_the_log[2:4] + in_the_log[6:] == pytest.approx(weighed[2:4] + weighed[6:], rel=1e-3)
     assert (weighed.config, weighed.device, weighed.wait_s) == (choice.configs[0], choice.device, choice.wait_s)
     assert (weighed.other_config, weighed.other_device) != (weighed.config, weighed.device)
-    taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.rate)
-    other = score(weighed.other_wait_s, weighed.other_cost_s, weighed.other_device == "gpu", weighed.rate)
+    taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.gpu_price)
+    other = score(weighed.other_wait_s, weighed.other_cost_s, weighed.other_device == "gpu", weighed.gpu_price)
     assert taken <= other * NEAR ** (POWER - 1) * (1 + 1e-9)
 
 

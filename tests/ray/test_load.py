@@ -135,8 +135,8 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str, t
     compared = [Comparison.of(row["weighed"]) for row in rows if row["weighed"]]
     assert len(compared) >= 10
     for w in compared:  # the decision follows from its row
-        taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.rate)
-        other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.rate)
+        taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.gpu_price)
+        other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.gpu_price)
         assert taken <= other * NEAR ** (POWER - 1) * 1.05  # four digits are logged
 
 
