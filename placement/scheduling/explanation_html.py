@@ -50,7 +50,7 @@ def html(
     """The explanation, with its style."""
     versions = f"policy {d.policy}, selector {d.selector_version}, snapshot {d.snapshot_version}"
     age = "queues not known" if d.backlog_age_s is None else f"queues of {d.backlog_age_s:.1f} s ago"
-    compared = "" if d.weighed is None else f"<p class='note'>compared: {escape(str(d.weighed))}</p>"
+    compared = "" if d.comparison is None else f"<p class='note'>compared: {escape(str(d.comparison))}</p>"
     return (
         f"<style>{STYLE}</style><div class='placement-explanation'>"
         f"<p class='chosen'><b class='{d.device}'>{d.device.upper()}</b>{escape(d.reason)}</p>"

@@ -43,7 +43,7 @@ def head(d: Decision) -> str:
     age = "not known" if d.backlog_age_s is None else f"of {d.backlog_age_s:.1f} s ago"
     share = f", {d.gpus:.3g} of a GPU" if 0 < d.gpus < 1 else ""
     line = f"{d.device} ({d.reason}){share} by policy {d.policy}, {versions}, queues {age}"
-    return line if d.weighed is None else f"{line}\ncompared: {d.weighed}"
+    return line if d.comparison is None else f"{line}\ncompared: {d.comparison}"
 
 
 def cells(row: ConsideredCandidate) -> tuple[str, ...]:

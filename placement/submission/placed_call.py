@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from placement.messages.envelope import Envelope, with_weighed
+from placement.messages.envelope import Envelope, with_comparison
 from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.worker_hooks import can_retire
@@ -148,12 +148,12 @@ class Handle:
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
         plan = None if repeats else table.plans.get(key)
         if plan is not None and plan.task is task:
-            return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
+            return CallPlan(task, plan.submit, with_comparison(plan.packed, decision.comparison), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = Envelope(task, decision, repeatable, placer.key).pack()
         plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
         table.keep_plan(key, plan)
-        return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
+        return plan._replace(packed=with_comparison(packed, decision.comparison)) if decision.comparison else plan
 
     def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""

@@ -131,7 +131,7 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str, t
     assert min(devices.values()) >= 3, devices  # 4 GPUs of 0.4 s and 4 CPUs of 2 s: level at 7 on the CPUs
     assert any(d.wait_s for d in decisions)
     rows = rows_of(log_uri, refs)
-    assert [row["weighed"] for row in rows] == [d.weighed and str(d.weighed) for d in decisions]
+    assert [row["weighed"] for row in rows] == [d.comparison and str(d.comparison) for d in decisions]
     compared = [Comparison.of(row["weighed"]) for row in rows if row["weighed"]]
     assert len(compared) >= 10
     for w in compared:  # the decision follows from its row

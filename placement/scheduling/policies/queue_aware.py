@@ -104,7 +104,7 @@ class MinScorePolicy(ABC):
             return replace(plan.threshold, reason=f"{plan.threshold.reason}, seconds_unknown")
         if stale(found.waits):
             choice = self._least(plan.all, None, plan)
-            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, weighed=None)
+            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, comparison=None)
         return self._least(plan.all, found.waits, plan)
 
     def _plan(self, task: TaskSpec, found: CandidateSet) -> CostTable:
@@ -143,13 +143,13 @@ class MinScorePolicy(ABC):
         for i in near:
             scores[i] = math.inf
         rival = min(scores)
-        weighed = None
+        comparison = None
         if waits is not None and rival < math.inf:
-            weighed = compare(told, places, first, scores.index(rival), gpu_price)
+            comparison = compare(told, places, first, scores.index(rival), gpu_price)
         device, threshold = queues[first][1], plan.threshold
         return Choice(
             device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
-            1.0, wait, places.seconds[first], weighed, moved, joules=places.joules[first] if self._capped else None,
+            1.0, wait, places.seconds[first], comparison, moved, joules=places.joules[first] if self._capped else None,
         )  # fmt: skip
 
     def _moved_price(
