@@ -10,7 +10,7 @@ from typing import Any
 from placement.messages.envelope import Envelope
 from placement.scheduling.decision import Decision
 from placement.scheduling.policies.balanced import Balanced
-from placement.scheduling.policies.map_order import End, Gain
+from placement.scheduling.policies.map_order import DeviceOfMap, Gain
 from placement.scheduling.policies.registry import name_of
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.stages.batch_queue import Request
@@ -48,7 +48,7 @@ class Requests:
         self._stage = stage
         self._placer = Placer(stage.name, stage.options, _shape(stage), _takes_anything)
         self._placer.key = stage.key
-        self._end = End(device="gpu")
+        self._gain_policy = DeviceOfMap(device="gpu")
 
     def request(self, batch: Any) -> tuple[Request, Envelope]:
         """The batch's request and the envelope of its run, by the policy of the cluster or of the stage."""
@@ -61,7 +61,7 @@ class Requests:
             return Request(rows, devices=(decision.device,), possible=(decision.device,)), envelope
         if not isinstance(self._placer._policy or snapshot.policy, Balanced):
             return Request(rows, devices=(decision.device,)), envelope  # the policy has the last word
-        gain: Gain | None = self._end.gain(task, found)
+        gain: Gain | None = self._gain_policy.gain(task, found)
         if gain is None:
             return Request(rows), envelope
         return Request(rows, gain.gain, gain.cpu, gain.gpu), envelope

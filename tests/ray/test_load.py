@@ -182,7 +182,7 @@ def mixed_times(quiet: None) -> None:
 @pytest.mark.parametrize("ordered", [True, False])
 def test_a_map_sends_what_gains_most_to_the_gpus_and_loses_none(mixed_times: None, ordered: bool) -> None:
     results = mixed.map(range(90), ordered=ordered, in_flight=60, return_exceptions=True)
-    assert type(results).__name__ == "BothEnds"
+    assert type(results).__name__ == "ResultsByGain"
     told = list(results)
     found = [one for one in told if not isinstance(one, Exception)]
     assert len(found) == 89

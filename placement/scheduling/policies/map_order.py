@@ -104,8 +104,8 @@ def gain_of(found: CandidateSet, threshold: Choice, options: Sequence[Option] | 
 
 
 @dataclass
-class End(MinScorePolicy):
-    """A map's device has taken the task from its end: the config there that ends it first."""
+class DeviceOfMap(MinScorePolicy):
+    """The policy of a task that a map has given to one device: the config there that ends it first."""
 
     device: Device = "cpu"
 
