@@ -18,12 +18,12 @@ from placement.stages.batches import bytes_of, described, rows_of
 from placement.stages.stage import Stage
 from placement.submission.placer import Placer
 from placement.submission.snapshot_client import caller
-from placement.submission.spec_reader import SpecReader
+from placement.submission.spec_reader import SpecReader, takes_anything
 
 
 def spec_reader(stage: Stage) -> SpecReader:
     """The reader of the user's spec."""
-    return SpecReader(stage.name, stage.options, _takes_anything)
+    return SpecReader(stage.name, stage.options, takes_anything)
 
 
 def spec_of(stage: Stage, read: Callable[..., TaskSpec], batch: Any) -> TaskSpec:
@@ -46,7 +46,7 @@ class Requests:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._placer = Placer(stage.name, stage.options, _shape(stage), _takes_anything)
+        self._placer = Placer(stage.name, stage.options, _shape(stage), takes_anything)
         self._placer.key = stage.key
         self._gain_policy = DeviceOfMap(device="gpu")
 
@@ -115,7 +115,3 @@ def sent_to(envelope: Envelope, device: Device, cpus: float, gpus: float) -> Env
 def _shape(stage: Stage) -> dict[str, Any]:
     """The options that limit where a batch can run."""
     return {name: value for name, value in stage.ray_options.items() if value is not None}
-
-
-def _takes_anything(args: Any, kwargs: Any) -> None:
-    """The spec alone is at fault where it fails on a batch."""

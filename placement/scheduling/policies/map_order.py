@@ -19,9 +19,7 @@ from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, geometric_mean
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, priced_options
 from placement.scheduling.policies.selector_policy import pick
-from placement.spec.task import Device, TaskSpec
-
-OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
+from placement.spec.task import OTHER_DEVICE, Device, TaskSpec
 
 
 class Gain(NamedTuple):
@@ -80,7 +78,7 @@ class Order:
         return gain
 
     def _ends_sooner(self, device: Device, gain: Gain) -> bool:
-        other = OTHER[device]
+        other = OTHER_DEVICE[device]
         mine, others = (gain.gpu, gain.cpu) if device == "gpu" else (gain.cpu, gain.gpu)
         if mine is None or others is None:
             return False
