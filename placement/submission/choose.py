@@ -85,14 +85,14 @@ def choose(
     auto_init_ray()
     if not places():
         return _pinned_or_rays_own(given, rays)
-    snapshot, around = caller().current(), caller_context()
+    snapshot, context = caller().current(), caller_context()
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
     placer = Placer("placement.choose", given, rays, takes_anything)
     task = placer.task(args, {})
-    decision = placer.decide(task, snapshot, around)
+    decision = placer.decide(task, snapshot, context)
     in_order, any_of_them = (
-        placer.ray_options_for(one, snapshot, around, task) for one in (decision, replace(decision, tiers=()))
+        placer.ray_options_for(one, snapshot, context, task) for one in (decision, replace(decision, tiers=()))
     )
     return Chosen(
         **{f.name: getattr(decision, f.name) for f in fields(Decision)},

@@ -32,7 +32,7 @@ class DeviceQueues:
     """The two devices' queues of one function's tasks. slots: tasks that each device runs at once."""
 
     def __init__(self, handle: Any) -> None:
-        self._placer, self._around = handle._placer, caller_context()
+        self._placer, self._context = handle._placer, caller_context()
         self._placer.key = handle.history_key()
         caller().current().history.mark_current(self._placer.key)
         self._snapshot: Snapshot | None = None
@@ -58,7 +58,7 @@ class DeviceQueues:
     def _table(self) -> DecisionTable:
         """The decisions on the cluster as it is now; the slots are counted anew where it has changed."""
         snapshot = caller().current()
-        table = self._placer.table_for(snapshot, self._around)
+        table = self._placer.table_for(snapshot, self._context)
         limits, can = table.limits, table.candidate_table.can
         if snapshot is not self._snapshot:
             self._snapshot = snapshot

@@ -103,10 +103,10 @@ class PlacedClass(ActorClass):
             device = device_by_options(options, given)
             return super()._remote(args, kwargs, **_as_actor(options_by_device(options, given, device), given))
         placer = self._placer(options, given)
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         task = placer.task(tuple(args or ()), kwargs or {})
-        decision = placer.decide(task, snapshot, around)
-        asked = placer.ray_options_for(decision, snapshot, around, task)
+        decision = placer.decide(task, snapshot, context)
+        asked = placer.ray_options_for(decision, snapshot, context, task)
         return super()._remote(args, kwargs, **_as_actor(asked, given))
 
     def _placer(self, options: PlacementOptions, ray_options: dict[str, Any]) -> Placer:

@@ -107,10 +107,10 @@ class PublicClass(RemoteProxy):
             device = device_by_options(options, given)
             return self._ray_object.options(**options_by_device(options, given, device)).remote(*args, **kwargs)
         placer = self._placer(options, given)
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         task = placer.task(args, kwargs)
-        decision = placer.decide(task, snapshot, around)
-        asked = placer.ray_options_for(decision, snapshot, around, task)
+        decision = placer.decide(task, snapshot, context)
+        asked = placer.ray_options_for(decision, snapshot, context, task)
         # Without num_gpus on the CPU: with num_gpus=0 Ray holds a CPU for the actor's whole life. A user's own is kept.
         if decision.device == "cpu" and given.get("num_gpus") == 0:
             asked["num_gpus"] = given["num_gpus"]

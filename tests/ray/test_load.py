@@ -255,13 +255,13 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains(quiet:
     large, small = ray.put(np.zeros(60_000_000, dtype=np.uint8)), ray.put(np.zeros(2_000_000, dtype=np.uint8))
     other = next(c for c in "ABCD" if c != here)
     pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))
-    placer, around = reads.handle._placer, None
+    placer, context = reads.handle._placer, None
     moved = placer.prefer_local_data(
-        pinned, LARGE, (large,), {}, caller().current(), around
+        pinned, LARGE, (large,), {}, caller().current(), context
     )  # 48 ms to move, 20 to gain
     assert (moved.configs, moved.reason.endswith("its data is there")) == ((here,), True)
     for args in ((small,), (), (3,)):
-        assert placer.prefer_local_data(pinned, LARGE, args, {}, caller().current(), around) is pinned
+        assert placer.prefer_local_data(pinned, LARGE, args, {}, caller().current(), context) is pinned
     assert ray.get(reads.remote(large, small), timeout=300) == 2
 
 
