@@ -25,7 +25,9 @@ Energy = Any
 
 
 class NodeAgent:
-    """Asks for zero CPUs, so it never stands in a task's way; restarts for ever.
+    """The actor of one node, which probes its hardware and measures the energy of its tasks.
+
+    It asks for no CPU, so that no task waits for it, and restarts for ever.
 
     Every call into the NVIDIA driver is made in a thread or in a process of its own: a driver that hangs leaves the
     agent able to answer.

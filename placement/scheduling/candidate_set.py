@@ -24,7 +24,7 @@ THRESHOLDS = JointThreshold()
 class NodeGroup(NamedTuple):
     """Kinds of node that a task cannot tell apart, so that one estimate does for all.
 
-    configs: all of it.  cpu, gpu: those that are candidates on that device, in the inventory's order.
+    configs: of all its kinds.  cpu, gpu: those that are candidates on that device, in the inventory's order.
     by_name: `gpu`, sorted.  estimated: index of its estimate, None where there is none (nodes without a GPU).
     """
 
@@ -165,7 +165,7 @@ class CandidateSet(Sequence[Candidate]):
 
 
 def surest_first(known: tuple[float, int]) -> tuple[float, int]:
-    """Sort key."""
+    """Sort key: the most probable first, then the lowest index."""
     return -known[0], known[1]
 
 

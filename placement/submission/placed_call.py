@@ -140,9 +140,8 @@ class Handle:
         plan: CallPlan | None = table.plans.get(id(task))
         if plan is not None and plan.task is task:
             return plan
-        decision = placer.prefer_local_data(
-            placer.decide(task, snapshot, context), task, args, kwargs, snapshot, context
-        )
+        decision = placer.decide(task, snapshot, context)
+        decision = placer.prefer_local_data(decision, task, args, kwargs, snapshot, context)
         placer.count(decision, snapshot)
         sent = SentTask(placer.key, table.limits, task, decision, snapshot)
         repeats = placer.repeats(decision, snapshot)

@@ -1,6 +1,6 @@
 """PublicFunction: a placed function that is submitted by Ray's public API alone, or not placed at all.
 
-It holds an ordinary remote function for each way to run, around the user's; the Envelope is the first argument.
+It holds an ordinary remote function for each way to run, which calls the user's; the Envelope is the first argument.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PublicFunction(RemoteProxy):
         return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
-        """The way in of those that hold this as a function of Ray's."""
+        """Submits a task for callers that use this as a RemoteFunction of Ray's."""
         if not self._placed or client_mode_should_convert():
             return self._ray_object._remote(args=args, kwargs=kwargs, **given)
         from placement.submission.placed_call import Handle

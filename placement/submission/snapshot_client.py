@@ -34,7 +34,7 @@ logger = logging.getLogger("placement")
 
 
 class Caller:
-    """One for each process and connection to a cluster."""
+    """The snapshot, the history and the queues from which this process decides; one for each connection to a cluster."""
 
     def __init__(self, session: Any) -> None:
         self.session = session

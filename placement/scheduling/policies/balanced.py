@@ -52,7 +52,7 @@ long tasks that begin late on CPUs would then end last."""
 class Balanced(MinScorePolicy):
     """A free GPU where that ends sooner at its price; else where the sum of powers of the loads grows the least.
 
-    See the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
+    The formulas stand above, in the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
     """
 
     _near: ClassVar[float] = NEAR ** (POWER - 1)
