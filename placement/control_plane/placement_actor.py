@@ -60,7 +60,10 @@ logger = logging.getLogger("placement")
 
 
 class PlacementActor:
-    """The cluster's control plane as an actor. All methods are coroutines of one event loop, so that state needs no locks."""
+    """The cluster's control plane as an actor.
+
+    All methods are coroutines of one event loop, so that state needs no locks.
+    """
 
     def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         self.store = RayKeyValueStore()

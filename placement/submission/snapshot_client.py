@@ -34,7 +34,10 @@ logger = logging.getLogger("placement")
 
 
 class Caller:
-    """The snapshot, the history and the queues from which this process decides; one for each connection to a cluster."""
+    """The snapshot, the history and the queues from which this process decides.
+
+    There is one for each connection to a cluster.
+    """
 
     def __init__(self, session: Any) -> None:
         self.session = session
