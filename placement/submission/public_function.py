@@ -8,25 +8,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.ray_internals.connection import client_mode_should_convert, connection
+from placement.ray_internals.connection import client_mode_should_convert
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import (
     check_task_options,
-    extract_signature,
     make_remote,
     task_options,
-    validate_args,
 )
 from placement.submission.captured_function import CapturedFunction
-from placement.submission.first_calls import FirstCalls, must_not_wait
+from placement.submission.first_calls import FirstCalls
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.submission.ordinary_handle import OrdinaryHandle
+from placement.submission.placed_calls import PlacedCalls
 from placement.submission.public_proxy import RemoteProxy
 from placement.submission.variants import Way, export_options, named_like
 from placement.worker.task_body import ENVELOPE, OrdinaryBody, PlacedBody
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
     from placement.scheduling.explanation import Explanation
-    from placement.submission.placed_call import Handle
 
 NOT_PLACED = "this Ray lacks what placing takes (see the warning at its first use)"
 
@@ -44,7 +41,7 @@ KNOWN_ONCE_SENT = ("_function_descriptor", "_function_signature", "_last_export_
 """Attributes of a function of Ray's that come with its first task."""
 
 
-class PublicFunction(RemoteProxy):
+class PublicFunction(PlacedCalls, RemoteProxy):
     """A placed function on a Ray without the fast way. places: tasks can be placed."""
 
     def __init__(
@@ -74,18 +71,6 @@ class PublicFunction(RemoteProxy):
             return found[1:] if name == "_function_signature" else found  # without the Envelope
         return super().__getattr__(name)
 
-    @cached_property
-    def handle(self) -> Handle:
-        """The Handle that submits the calls of a placeable function."""
-        from placement.submission.placed_call import Handle
-
-        return Handle(self, self._placement_options, self._own_options)
-
-    @cached_property
-    def check_arguments(self) -> Callable[[Any, Any], None]:
-        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
-        return functools.partial(validate_args, extract_signature(self._function))
-
     def code_hash(self, *, submitted: bool = True) -> str:
         """A name of what the function is; submitted: it is captured now if it was not before."""
         return self.captured.code_hash() if submitted else self.captured.code_hash_now()
@@ -98,18 +83,6 @@ class PublicFunction(RemoteProxy):
         """A node of Ray's own, whose task is not placed."""
         node: FunctionNode = self._ray_object.bind(*args, **kwargs)
         return node
-
-    def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
-        if "handle" not in self.__dict__ and self._goes_first():
-            if self._first_calls is None:
-                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
-            return self._first_calls.submit(args, kwargs)
-        return self.handle.remote(*args, **kwargs)
-
-    def _goes_first(self) -> bool:
-        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
-        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
-        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
         """Submits a task for callers that use this as a RemoteFunction of Ray's."""
