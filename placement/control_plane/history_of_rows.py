@@ -194,14 +194,9 @@ def entries_of(rows: RowArrays, largest: int = LARGEST_KEYS) -> list[Entry]:
 
 
 def _add_unfit(
-    found: list[Entry],
-    rows: RowArrays,
-    at: Integers,
-    entry: Integers,
-    number: Integers,
-    places: list[Place],
+    found: list[Entry], rows: RowArrays, at: Integers, entry: Integers, number: Integers, places: list[Place],
     node: Integers,
-) -> None:
+) -> None:  # fmt: skip
     chosen = rows.unfit[at] & (entry >= 0)
     for row, one in zip(at[chosen].tolist(), entry[chosen].tolist(), strict=True):
         place = places[number[row]]
@@ -214,14 +209,9 @@ def _add_unfit(
 
 
 def _add_timings(
-    found: list[Entry],
-    rows: RowArrays,
-    at: Integers,
-    entry: Integers,
-    number: Integers,
-    places: list[Place],
+    found: list[Entry], rows: RowArrays, at: Integers, entry: Integers, number: Integers, places: list[Place],
     node: Integers,
-) -> None:
+) -> None:  # fmt: skip
     chosen = rows.timed[at] & (entry >= 0)
     at, entry = at[chosen], entry[chosen]
     group = entry * len(places) + number[at]

@@ -35,7 +35,7 @@ from placement.control_plane.node_registry import NodeRegistry
 from placement.control_plane.ray_context import own_folder
 from placement.control_plane.revision import Revision
 from placement.control_plane.settings_store import load_count, load_trials, save_count, save_trials
-from placement.control_plane.status_view import node_rows, queue_rows
+from placement.control_plane.status_view import cluster_view, status_of, work_view
 from placement.control_plane.trial_account import TrialAccount
 from placement.log.ingest import Ingest
 from placement.log.lost_records import LOOK_EVERY_S, LostRecords
@@ -45,7 +45,6 @@ from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import History
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Queue
-from placement.scheduling.policies.registry import name_of
 from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
@@ -53,7 +52,6 @@ from placement.spec.task_record import Rows
 NODES_EVERY_S = 1.0
 CHANGES_EVERY_S = 0.25  # changes reach callers no more often than this
 NEWS_GROWTH = 0.1  # an entry of the history is sent again once it holds a tenth more runs
-SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
 logger = logging.getLogger("placement")
@@ -253,32 +251,19 @@ class PlacementActor:
     async def status(self) -> dict[str, Any]:
         """Counts, versions and nodes."""
         await self.ready()
-        return {
-            **self.ingest.counts(), "version": self.revision.number, "selector": self.configuration.selector.version,
-            "nodes": {kind.spec.config: kind.count for kind in self.inventory.kinds},
-            "history": len(self.history), "log": self.settings.log,
-            "learn": bool(self.settings.learn), "pending_nodes": self.registry.unsettled,
-            "settling_s": self._settling_s(),
-        }  # fmt: skip
-
-    def _settling_s(self) -> float:
-        """Seconds until workers whose batches met a dead actor have surely sent them again to this one."""
-        restarted = ray.get_runtime_context().was_current_actor_reconstructed
-        return max(0.0, SETTLE_S - (time.monotonic() - self.began)) if restarted else 0.0
+        return status_of(
+            self.configuration, self.revision, self.ingest, self.history, self.inventory,
+            pending_nodes=self.registry.unsettled, began=self.began,
+        )  # fmt: skip
 
     async def view(self) -> dict[str, Any]:
         """The data of `placement status`; the queues are polled for it. Seconds and ages are those of now."""
         await self.ready()
         await self.monitor.report(-1, 2 * POLL_EVERY_S)
         return {
-            "selector": self.configuration.selector.version, "policy": name_of(self.configuration.policy),
-            "snapshot": self.revision.number, "log": self.settings.log, "history": len(self.history),
-            **self.ingest.counts(), "nodes": node_rows(self.inventory),
-            "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
-            "decisions": list(self.metrics.last)[::-1],
-            "learning": self.learning.view(bool(self.settings.learn)),
-            "exploration": self.trials.view(self.configuration.exploration),
-        }  # fmt: skip
+            **cluster_view(self.configuration, self.revision, self.ingest, self.history, self.inventory),
+            **work_view(self.configuration, self.monitor, self.metrics, self.learning, self.trials),
+        }
 
     async def process_id(self) -> int:
         """The actor's process."""
