@@ -25,10 +25,8 @@ def mapped(
     auto_init_ray()
     if in_flight is None:
         in_flight = max(LEAST_IN_FLIGHT, int(IN_FLIGHT_PER_CPU * ray.cluster_resources().get("CPU", 0)))
-    from placement.submission.map_by_gain import (  # which brings in all that a decision takes
-        ResultsByGain,
-        device_queues_of,
-    )
+    # Imported here, for it brings in all that a decision takes.
+    from placement.submission.map_by_gain import ResultsByGain, device_queues_of
 
     queues = device_queues_of(function)
     if queues is not None:

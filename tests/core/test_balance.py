@@ -450,7 +450,7 @@ def test_a_policy_travels_without_the_draws_of_its_process() -> None:
     assert len(first) > 1  # drivers that drew the same node would herd
 
 
-def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
+def test_candidate_tables_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
     first = snapshot(Fixed(), inventory=cluster(configs="AB"))
     table = first.candidate_table(limits())
     same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
