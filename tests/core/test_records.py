@@ -251,7 +251,7 @@ def test_compact_drops_old_rows_and_killed_writers_leftovers(tmp_path):
     assert fresh.exists()
 
 
-def test_the_actors_upkeep_merges_small_files_and_drops_old_production_rows_alone(tmp_path, monkeypatch):
+def test_the_actors_retention_merges_small_files_and_drops_old_production_rows_alone(tmp_path, monkeypatch):
     long_ago, writer = time.time() - 40 * 86400, LogWriter(tmp_path)
     for source, task_id in (("production", "old"), ("sweep", "measured"), ("production", None)):
         writer.append(
