@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,21 +26,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Of two test processes (`make test`) one runs all that shares the session's cluster and the other all that runs the
-# programs, so that the cluster and the demo's run are made once; tests of neither run wherever there is room.
-TEST_PROCESSES = {"ray": "cluster", "cluster": "cluster", "profiling": "programs", "workloads": "programs"}
+SHARED = ("emulated", "demo_run")
+"""Fixtures that take long to make, and are made once: with several test processes (`make test`) all files that use one
+of them run in the same process. Any other file runs in one process, wherever there is room.
+"""
 
 
-@pytest.hookimpl(optionalhook=True)  # small environments have no pytest-xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The scheduler of test processes that keeps the folders of one process together."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class FolderScheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return TEST_PROCESSES.get(nodeid.split("/")[1], nodeid)
-
-    return FolderScheduling(config, log)
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups the tests for `--dist loadgroup`; small environments have no pytest-xdist."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    used: dict[Path, set[str]] = {}
+    for item in items:
+        used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    for item in items:
+        group = next((name for name in SHARED if name in used[item.path]), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

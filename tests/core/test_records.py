@@ -383,6 +383,7 @@ def test_the_record_needs_no_pyarrow(loaded_by):
     assert not {"pyarrow", "numpy", "ray"} & loaded_by("placement.spec.task_record")
 
 
+@pytest.mark.soak  # a time says something on an idle machine alone
 def test_table_of_keeps_up_with_a_busy_cluster():
     record = a_record(compute_s=1.0, cpus=1.0, time_utc=time.time(), batch_id="w:1")
     rows = [record] * 20_000

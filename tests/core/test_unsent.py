@@ -73,6 +73,7 @@ def test_those_of_a_node_that_is_gone_are_told_of_by_a_neighbour(tmp_path: Path)
     assert sorted(told(tmp_path)) == [LostRecords("a", 5, 0, 0), LostRecords("b", 5, 0, 0)]
 
 
+@pytest.mark.soak  # a time says something on an idle machine alone
 def test_adding_costs_a_task_next_to_nothing(tmp_path: Path) -> None:
     counts = Counts(tmp_path, "me")
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import cloudpickle
 
 import placement
+from placement.control_plane.client import forget_actor
 from placement.control_plane.load_monitor import poll
 from placement.errors import ControlPlaneError
 from placement.submission.snapshot_client import caller
@@ -31,6 +33,19 @@ def wait_until(holds: Callable[[], Any], what: object, timeout_s: float = PATIEN
         assert time.monotonic() < deadline, what() if callable(what) else what
         time.sleep(0.05)
     return found
+
+
+def answer(ask: Callable[[], Any], what: object = "no answer", timeout_s: float = PATIENCE_S) -> Any:
+    """The first true answer, where Ray, or the placement actor, may be away for a while and asking raises."""
+
+    def answered() -> Any:
+        # Ray raises ValueError for an actor that it does not know.
+        with contextlib.suppress(ray.exceptions.RayError, ControlPlaneError, ValueError):
+            return ask()
+        forget_actor()
+        return None
+
+    return wait_until(answered, what, timeout_s)
 
 
 def wait_for_file(path: str | Path, timeout_s: float = PATIENCE_S) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from conditions import wait_until
+from conditions import PATIENCE_S, answer, wait_until
 from ray.cluster_utils import Cluster
 
 import placement
@@ -62,18 +62,8 @@ def busy(x: int, seconds: float) -> tuple[int, str]:
     return x + 1, ray.get_runtime_context().get_node_id()
 
 
-def eventually(holds: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        with contextlib.suppress(ray.exceptions.RayError):
-            if found := holds():
-                return found
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 def rows_of(log: Path, function: str) -> list[dict[str, Any]]:
-    placement.flush(60)
+    placement.flush(PATIENCE_S)
     return [row for row in read_log(log).to_pylist() if row["workload"] == function]
 
 
@@ -105,13 +95,13 @@ def killed_agent(folder: Path) -> dict[str, Any]:
     before = ray.get([agent.process_id.remote() for agent in agents])
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    after = eventually(lambda: ray.get([agent.process_id.remote() for agent in agents], timeout=300), "no agent back")
+    after = answer(lambda: ray.get([agent.process_id.remote() for agent in agents], timeout=300), "no agent back")
 
     def metered() -> bool:
         ray.get([busy.remote(x, 0.3) for x in range(3)], timeout=300)
         return any(row["cpu_joules"] for row in rows_of(folder / "log", "busy"))
 
-    eventually(metered, "no energy is told any more")
+    answer(metered, "no energy is told any more")
     return {
         "killed": len(before), "other_processes": not set(before) & set(after),
         "kinds": sorted(placement.status()["nodes"]), "energy_goes_on": True,
@@ -128,7 +118,7 @@ def killed_under_a_sweep(folder: Path, kill: Callable[[], None]) -> dict[str, An
     log, presets = folder / "swept", [workloads.preset(name) for name in NAMES]
 
     def wait_and_kill() -> None:
-        eventually(lambda: len(list(log.glob("*.parquet"))) >= 1, "the sweep does not begin", 120)
+        answer(lambda: len(list(log.glob("*.parquet"))) >= 1, "the sweep does not begin")
         kill()
 
     killing = threading.Thread(target=wait_and_kill)
@@ -146,7 +136,7 @@ def killed_under_a_sweep(folder: Path, kill: Callable[[], None]) -> dict[str, An
 
 
 def rows_told() -> int:
-    counts = placement.flush(60)
+    counts = placement.flush(PATIENCE_S)
     return counts["rows_written"] + counts["rows_lost"]
 
 
@@ -159,14 +149,14 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     kill()
     results = ray.get(refs, timeout=600)
     marks["results_s"] = round(time.monotonic() - began, 1)
-    gone = eventually(lambda: "there" not in placement.status()["nodes"], "the inventory keeps the dead node")
+    gone = answer(lambda: "there" not in placement.status()["nodes"], "the inventory keeps the dead node")
     marks["gone_s"] = round(time.monotonic() - began, 1)
     # What the node's workers had not sent is counted: its files outlive it on this machine.
-    told = eventually(lambda: rows_told() - before >= 400, "rows of the killed node are not told of", 30)
+    told = answer(lambda: rows_told() - before >= 400, "rows of the killed node are not told of")
     marks["more_told_than_tasks"] = rows_told() - before - 400
     back()
     marks["added_s"] = round(time.monotonic() - began, 1)
-    eventually(lambda: "there" in placement.status()["nodes"], "the node that came back is not known")
+    answer(lambda: "there" in placement.status()["nodes"], "the node that came back is not known")
 
     marks["back_s"] = round(time.monotonic() - began, 1)
 
@@ -176,7 +166,7 @@ def killed_under_a_stream(folder: Path, kill: Callable[[], None], back: Callable
     rows = rows_of(folder / "log", "busy")
     return {
         "right": [x for x, _ in results] == list(range(1, 401)), "nodes_used": len({node for _, node in results}),
-        "gone": gone, "all_told": told, "back_in_use": eventually(on_both, "nothing runs on the node that came back"),
+        "gone": gone, "all_told": told, "back_in_use": answer(on_both, "nothing runs on the node that came back"),
         "most_rows_of_a_task": most_often(rows), **marks,
     }  # fmt: skip
 
@@ -189,7 +179,7 @@ def killed_drivers(folder: Path, address: str) -> dict[str, Any]:
         child = subprocess.Popen([sys.executable, str(SWEEP_DRIVER), *words])
         if files == 0:
             time.sleep(2.5)
-        eventually(lambda: len(list(log.glob("*.parquet"))) >= files or child.poll() is not None, "no rows", 120)  # noqa: B023
+        answer(lambda: len(list(log.glob("*.parquet"))) >= files or child.poll() is not None, "no rows")  # noqa: B023
         killed.append(child.poll() is None)
         child.kill()
         child.wait()

@@ -8,7 +8,7 @@ from typing import Any
 
 import fake_nvml
 import ray
-from conditions import wait_until
+from conditions import PATIENCE_S, wait_until
 
 import placement
 from placement import TaskSpec, current_device, placed_remote
@@ -151,7 +151,7 @@ for pid in (holding[0], in_parts[0], *ended):
 table = wait_until(unfit, "the failure is not heard of")
 after = ray.get(hungry.options(device="gpu").remote(False)) if "gpu" in table else None
 message = strict_error()
-placement.flush(20)
+placement.flush(PATIENCE_S)
 before = remembered()
 after_a_kill = after_the_actors_end()
 rows = placement.read_log(os.environ["LOG"]).to_pylist()

@@ -12,16 +12,16 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
+from conditions import answer
 from ray.cluster_utils import Cluster
 
 import placement
 from placement import TaskSpec, placed_remote
-from placement.control_plane.client import actor, forget_actor
+from placement.control_plane.client import actor
 from placement.prediction.selector_file import shipped_selector
 from placement.ray_internals.emulation import small_node_agents
 
@@ -32,18 +32,6 @@ SPEC = TaskSpec(flops=1e6, input_bytes=1e3, batch_size=1, parameters=1_000)
 def twice(x: int) -> int:
     time.sleep(0.02)
     return 2 * x
-
-
-def eventually(ask: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return ask()
-        except Exception:
-            forget_actor()
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
 
 
 def main(log: str) -> None:
@@ -66,13 +54,13 @@ def main(log: str) -> None:
         head.start_gcs_server()
         told["while_dead"] = ray.get(refs, timeout=600) == [2 * x for x in range(50, 200)]
         told["after"] = ray.get([twice.remote(x) for x in range(50)], timeout=300) == [2 * x for x in range(50)]
-        status = eventually(placement.status)
+        status = answer(placement.status)
         told |= {"selector": status["selector"], "log_kept": status["log"] == log, "nodes": status["nodes"]}
-        os.kill(eventually(lambda: ray.get(actor().process_id.remote(), timeout=300)), signal.SIGKILL)
-        status = eventually(placement.status)
+        os.kill(answer(lambda: ray.get(actor().process_id.remote(), timeout=300)), signal.SIGKILL)
+        status = answer(placement.status)
         told["selector_after_the_actor_too"] = status["selector"]
         told["last"] = ray.get([twice.remote(x) for x in range(50)], timeout=300) == [2 * x for x in range(50)]
-        eventually(lambda: placement.flush(60))
+        answer(lambda: placement.flush(60))
         rows = placement.read_log(log).to_pylist()
         told["rows"], told["most_rows_of_a_task"] = len(rows), max(Counter(row["task_id"] for row in rows).values())
         ray.shutdown()

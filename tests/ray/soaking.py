@@ -15,12 +15,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
+from conditions import answer
 from ray._private import state
 from ray.cluster_utils import Cluster
 
@@ -58,17 +58,6 @@ def rss_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def retried(ask: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return ask()
-        except (ray.exceptions.RayError, ValueError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
 def told_by(driver: subprocess.Popen[str]) -> dict[str, Any]:
     """What a driver printed; Ray may have said something after it."""
     lines = driver.communicate(timeout=600)[0].splitlines()
@@ -93,7 +82,7 @@ class Soak:
         while (at := time.monotonic() - began) < self.seconds:
             second = at > self.seconds / 2
             if second and not self.pids:
-                self.pids = retried(self.watched)
+                self.pids = answer(self.watched)
             for name, pid in self.pids.items():
                 self.memory[name].append((at, rss_mb(pid)))
             if at > next_kill:

@@ -160,6 +160,7 @@ def iter_of(x: int) -> Iterator[int]:
     yield x
 
 
+@pytest.mark.soak  # a time says something on an idle machine alone
 def test_it_is_no_slower_than_a_loop() -> None:
     """By this process's own CPU time, which other work on the machine adds little to."""
     f = placed_remote(lambda x: x)

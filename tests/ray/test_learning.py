@@ -6,12 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import ray
+from conditions import wait_until
 
 import placement
 from placement.control_plane.client import call
@@ -31,14 +32,6 @@ def learner(emulated: str) -> Iterator[Any]:
     placement.start(learn=False)
 
 
-def wait_for(what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.2)
-    return found
-
-
 def looked_since(moment: float) -> bool:
     age = call("view")["learning"]["seen_s"]
     return age is not None and time.monotonic() - age > moment
@@ -46,12 +39,12 @@ def looked_since(moment: float) -> bool:
 
 def test_it_looks_is_killed_and_looks_again_and_the_champion_stays(learner: Any, log_uri: str) -> None:
     before = placement.status()["selector"]
-    wait_for(lambda: looked_since(0.0))
+    wait_until(lambda: looked_since(0.0), "the learner does not look")
     learning = call("view")["learning"]
     assert (learning["on"], learning["champion"]) == (True, before)
     killed_at, pid = time.monotonic(), ray.get(learner.process_id.remote())
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: looked_since(killed_at + 1.0))
+    wait_until(lambda: looked_since(killed_at + 1.0), "the learner does not look")
     assert ray.get(learner.process_id.remote()) != pid
     assert placement.status()["selector"] == before
 
@@ -113,19 +106,19 @@ def test_it_refits_by_ray_train_is_killed_in_the_middle_and_swaps_by_a_verdict(
     def kinds() -> list[str]:
         return [event["kind"] for event in call("view")["learning"]["events"]]
 
-    wait_for(lambda: looked_since(0.0))
+    wait_until(lambda: looked_since(0.0), "the learner does not look")
     writer, parts = LogWriter(log_uri), iter(rows_of_slow_gpus(12))
     for _ in range(3):
         writer.append(next(parts))
-    wait_for(lambda: "challenger" in kinds(), 600.0)
+    wait_until(lambda: "challenger" in kinds(), "no such event", 600.0)
     assert "refit" in kinds()
     killed_at = time.monotonic()
     os.kill(ray.get(learner.process_id.remote()), signal.SIGKILL)
-    wait_for(lambda: looked_since(killed_at + 1.0))
+    wait_until(lambda: looked_since(killed_at + 1.0), "the learner does not look")
     assert tried_champion(control.selector(control.version())).version == before
     for part in parts:
         writer.append(part)
-    wait_for(lambda: "swap" in kinds(), 600.0)
+    wait_until(lambda: "swap" in kinds(), "no such event", 600.0)
     assert tried_champion(control.selector(control.version())).version != before
     logged = {event["kind"] for event in read_events(log_uri)}
     assert {"refit", "challenger", "verdict", "swap"} <= logged & set(kinds())

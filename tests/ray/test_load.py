@@ -100,7 +100,7 @@ def test_a_task_runs_on_the_best_config_that_is_free(quiet: None, tmp_path: Path
     refs = []
     for i in range(4):  # those before it still run, wherever they are
         refs.append(here.remote(tmp_path / str(i), tmp_path / "end"))
-        wait_for_file(tmp_path / str(i), 60)
+        wait_for_file(tmp_path / str(i))
         wait_for_use(device.upper(), i + 1)
     (tmp_path / "end").touch()
     assert ray.get(refs, timeout=300) == ["D", "B", "C", "A"]

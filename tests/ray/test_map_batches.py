@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from conditions import in_use, wait_until
+from conditions import PATIENCE_S, in_use, wait_until
 from ray import cloudpickle
 
 import placement
@@ -93,7 +93,7 @@ def test_every_row_comes_once_and_in_order_and_every_batch_has_a_row_in_the_log(
     assert [row["id"] for row in rows] == DOUBLED
     assert {int(row["rows"]) for row in rows if row["gpu"]} <= {10}
     assert {int(row["rows"]) for row in rows if not row["gpu"]} <= {5}
-    placement.flush()
+    placement.flush(PATIENCE_S)
     logged = [row for row in placement.read_log(log_uri).to_pylist() if row["function"].endswith(".Logged")]
     assert sum(row["batch_size"] for row in logged) == ROWS
     assert {row["device"] for row in logged} == {"gpu" if row["gpu"] else "cpu" for row in rows}
@@ -204,7 +204,7 @@ def test_a_stage_on_one_device_is_ray_datas_own(log_uri: str) -> None:
 
     stage = placed(fn=halved, device="cpu")
     assert ids(stage.take_all()) == sorted(i // 2 for i in range(ROWS))
-    placement.flush()
+    placement.flush(PATIENCE_S)
     logged = [row for row in placement.read_log(log_uri).to_pylist() if row["function"].endswith(".halved")]
     assert [row["batch_size"] for row in logged] == [10] * 6
     assert {row["reason"] for row in logged} == {"only_device"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import ray
+from conditions import wait_until
 from ray import cloudpickle
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import (
@@ -21,6 +22,7 @@ from ray.util.scheduling_strategies import (
 )
 
 from placement import TaskSpec, placed_remote
+from placement.control_plane.load_monitor import poll
 from placement.errors import NotServedError
 from placement.scheduling.queue_model import Backlog
 from placement.spec.node import Inventory, NodeKind, NodeSpec
@@ -100,7 +102,7 @@ def test_a_users_own_num_gpus_decides_the_device() -> None:
 
 def test_gpus_that_no_node_has_are_waited_for_as_under_ray_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     ref = where.options(num_gpus=8).remote()
-    assert ray.wait([ref], timeout=0.5)[0] == []
+    wait_until(lambda: any(one.shape.get("GPU") == 8 for one in poll().waiting), "the task does not wait for its GPUs")
     ray.cancel(ref)
     assert "D gpu: needs 8 GPUs, the node has 1" in caplog.text
     assert "placement.start(node_types=)" in caplog.text

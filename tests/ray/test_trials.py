@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import ray
-from conditions import wait_for_quiet, wait_until
+from conditions import PATIENCE_S, wait_for_quiet, wait_until
 from ray import cloudpickle
 
 import placement
@@ -56,7 +56,7 @@ def open_question() -> float:
 
 def rows_of_work(log_uri: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of `work` that drew: those that tried the other device, and those that kept theirs."""
-    placement.flush(30)
+    placement.flush(PATIENCE_S)
     mine = [row for row in placement.read_log(log_uri).to_pylist() if row["function"].endswith("test_trials.work")]
     drew = [row for row in mine if row["propensity"] < 1.0]
     tried = [row for row in drew if row["reason"].startswith("tries_")]

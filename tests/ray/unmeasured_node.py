@@ -63,14 +63,16 @@ def main(folder: Path) -> None:
         cluster.wait_for_nodes()
         plain, placed = ray.remote(total), placed_remote(devices="any")(total)
         seconds_of(lambda: ray.get(plain.remote([1.0, 2.0, 3.0]), timeout=600))
-        found: dict[str, Any] = {"start": seconds_of(lambda: placement.start(node_types={}) and 6.0)}
+        found: dict[str, Any] = {"start": seconds_of(lambda: placement.start(node_types={}, timeout_s=600) and 6.0)}
         for name in ("torch", "pynvml"):
             on_it = placed.options(resources={name: 0.1})
             found[f"first on {name}"] = seconds_of(
                 lambda on_it=on_it: ray.get(on_it.remote([1.0, 2.0, 3.0]), timeout=600)
             )
         found["first anywhere"] = seconds_of(lambda: ray.get(placed.remote([1.0, 2.0, 3.0]), timeout=600))
-        wait_until(lambda: "being probed" not in spec_of("torch").not_measured, 150)
+        wait_until(
+            lambda: "being probed" not in spec_of("torch").not_measured, "the node without torch is still being probed"
+        )
         for name in ("torch", "pynvml"):
             spec = spec_of(name)
             found[name] = {"cpus": spec.cpus, "not_measured": spec.not_measured, "cpu_gflops": spec.cpu_gflops}

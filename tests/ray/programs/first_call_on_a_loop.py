@@ -38,7 +38,7 @@ class Serves:
         found["waited_for_none"] = sys.modules[first_calls.CLIENT].caller().snapshot is None
         found |= {name: await ref for name, ref in refs.items()}
         found["actor"] = await actor.where.remote()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while sys.modules[first_calls.CLIENT].caller().snapshot is None and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         found["came_behind"] = f.explain(1).decision.reason != first_calls.REASON

@@ -85,7 +85,7 @@ def main(address: str) -> None:
             placement.choose(SMALL, device="gpu").ray_options()["num_gpus"],
             placement.choose(SMALL, device="cpu").ray_options()["num_cpus"],
         ],
-        "records": placement.flush(30.0).get("rows_received", 0),
+        "records": placement.flush(300.0).get("rows_received", 0),
     }
     say(json.dumps(seen))
 
