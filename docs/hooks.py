@@ -76,25 +76,24 @@ def metrics() -> str:
     """The metrics, read from the source: importing it needs a Ray that runs."""
     source = (ROOT / "placement" / "control_plane" / "metrics.py").read_text()
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    names = [string.value for node in ast.walk(ast.parse(source)) for string in _records(node)]
+    records = {name: what for node in ast.walk(ast.parse(source)) for name, what in _records(node).items()}
     rows = []
     for call in calls:
         kind = METRIC_TYPES.get(getattr(call.func, "id", ""))
         if kind is None:
             continue
-        what = ast.literal_eval(call.args[1])
         tags = ", ".join(f"`{tag}`" for tag in ast.literal_eval(call.args[2])) if len(call.args) > 2 else ""
         own = isinstance(call.args[0], ast.BinOp) and isinstance(call.args[0].right, ast.Constant)
-        called = [call.args[0].right.value] if own else names  # type: ignore[attr-defined]
-        rows += [(f"`ray_placement_{name}`", kind, tags, what) for name in called]
+        called = {call.args[0].right.value: ast.literal_eval(call.args[1])} if own else records  # type: ignore[attr-defined]
+        rows += [(f"`ray_placement_{name}`", kind, tags, what) for name, what in called.items()]
     return table(("metric", "type", "tags", "meaning"), rows)
 
 
-def _records(node: ast.AST) -> list[ast.Constant]:
-    """The strings of `RECORDS = (...)`."""
+def _records(node: ast.AST) -> dict[str, str]:
+    """The names and descriptions of `RECORDS = {...}`."""
     if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "RECORDS":
-        return list(node.value.elts)  # type: ignore[attr-defined]
-    return []
+        return dict(ast.literal_eval(node.value))
+    return {}
 
 
 def commands() -> str:
@@ -120,7 +119,8 @@ def _command(name: str, command: Any) -> str:
 def _names(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return f"`{parameter.name.upper()}`"
-    return ", ".join(f"`{word}`" for word in parameter.opts)
+    opposite = "".join(f"/{word}" for word in parameter.secondary_opts)  # of a switch: --queues/--no-queues
+    return ", ".join(f"`{word}{opposite}`" for word in parameter.opts)
 
 
 def _default(parameter: Any) -> str:
@@ -128,7 +128,7 @@ def _default(parameter: Any) -> str:
         return "required"
     value = parameter.default
     value = getattr(value, "value", value)
-    return "" if value in (None, False, ()) or callable(value) else f"`{value}`"
+    return "" if value is None or value is False or value in ((), "") or callable(value) else f"`{value}`"
 
 
 def tree(package: str) -> str:

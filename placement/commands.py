@@ -46,23 +46,25 @@ def start(
     It waits two seconds at most for nodes that are being probed; they serve meanwhile, and `wait_for_probes` waits
     longer.
 
-    log: where production records go: a path (on the head) or any pyarrow filesystem URI. None: no log.
-    selector: a selector file. None: the selector in service, at first the shipped one.
-    policy: a policy's name or an object with choose().
+    Each setting that is None stays as it was; what follows says what holds at first.
+
+    log: where production records go: a path (on the head) or any pyarrow filesystem URI. At first: no log.
+    selector: a selector file. At first: the shipped one.
+    policy: a policy's name or an object with choose(). At first: `balanced`.
     emulator: for emulated nodes only: "module:function" or that function, which takes (TaskSpec, NodeSpec, device,
         cpus, and of a task that shares its GPU how busy the others keep it) and gives an Emulated.
-    compression: tasks on emulated nodes take their emulated seconds divided by this. None: they do not wait.
+    compression: tasks on emulated nodes take their emulated seconds divided by this. At first: they do not wait.
     keep_days: days for which production rows of the log are kept (default 30; math.inf: for ever); rows of sweeps are
         always kept. Small files of the log are merged now and then.
     node_types: types that the autoscaler may start, as in a cluster file's `available_node_types`, or that file: a task
-        that only one of them could serve waits for it. None: tasks are placed on nodes that run.
+        that only one of them could serve waits for it. At first: tasks are placed on nodes that run.
     exploration: share of the cluster's device seconds, from 0 to 1, that runs may take which try the other device
-        because it could be the better one (see Concepts). None: tasks of which nothing is known try a GPU, for 0.01
-        at most. strict=True explores nothing.
+        because it could be the better one (see Concepts). At first: tasks of which nothing is known try a GPU, for
+        0.01 at most, and with `learn=True` others too. strict=True explores nothing.
     learn: True starts a learner, which watches the log, refits the selector and swaps it where that is surely better
-        (see Learn from production); it takes a log and the extra `profiling`. False ends it. None: as it is.
+        (see Learn from production); it takes a log and the extra `profiling`. False ends it. At first: none runs.
     seconds_per_joule: the price of a joule, of policies that price joules (`balanced`): a number, or a schedule of a
-        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. None: as it was.
+        tariff, of carbon intensity or of a cap in watts: its CSV file, or a PriceSchedule. At first: 1/500.
     Returns the version of the selector in service; NOT_PLACED on a Ray on which nothing can be placed. Raises
     SelectorError, OptionError, MissingExtraError or ControlPlaneError.
     """
@@ -221,10 +223,7 @@ def profiling_module(name: str, what: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{what} takes the extra `profiling`, of which {error.name} is not installed here: "
-            "pip install 'ray-placement[profiling]', on every node."
-        ) from error
+        raise MissingExtraError.of_profiling(what, error.name) from error
 
 
 def _set_learner(learn: bool | None, new_log: bool, timeout_s: float) -> None:

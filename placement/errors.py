@@ -14,6 +14,8 @@ Each message says what was wrong, what is valid, and what to do next. What the u
 never wrapped.
 """
 
+from __future__ import annotations
+
 
 class PlacementError(Exception):
     """Base of all errors of this package."""
@@ -49,3 +51,11 @@ class ControlPlaneError(PlacementError, RuntimeError):
 
 class MissingExtraError(PlacementError, ImportError):
     """A call that takes an extra of this package which is not installed here."""
+
+    @classmethod
+    def of_profiling(cls, what: str, missing: str | None) -> MissingExtraError:
+        """The error of a call, by its name, for which a library of the extra `profiling` is missing."""
+        return cls(
+            f"{what} takes the extra `profiling`, of which {missing} is not installed here; on every node install the "
+            "wheel with it: pip install 'ray_placement-VERSION-py3-none-any.whl[profiling]'."
+        )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray's workers run at nice 15: beside other work on the machine they would get a thirtieth of what the tests get.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -26,23 +31,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SHARED = ("emulated", "demo_run")
-"""Fixtures that take long to make, and are made once: with several test processes (`make test`) all files that use one
-of them run in the same process. Any other file runs in one process, wherever there is room.
-"""
+SHARED = re.compile(r"(?:usefixtures\(|\bdef \w+\()[^)]*\b(emulated|demo_run)\b")
+"""The use of a fixture that takes long to make, and is made once."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups the tests for `--dist loadgroup`; small environments have no pytest-xdist."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    used: dict[Path, set[str]] = {}
-    for item in items:
-        used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
-    for item in items:
-        group = next((name for name in SHARED if name in used[item.path]), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)  # small environments have no pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of several test processes (`make test`).
+
+    All files that use the same of these fixtures run in the same process. Any other file runs in one process, wherever
+    there is room. (pytest-xdist's own groups are marks that newer releases of pytest do not show it.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FileScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return process_of(nodeid.partition("::")[0])
+
+    return FileScheduling(config, log)
+
+
+@cache
+def process_of(file: str) -> str:
+    """The test process of a file, by the name of the fixture that it shares, or its own."""
+    use = SHARED.search((PROJECT / file).read_text())
+    return use.group(1) if use else file
 
 
 @pytest.fixture(scope="session")

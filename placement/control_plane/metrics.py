@@ -34,7 +34,12 @@ from placement.spec.task_record import Rows
 
 PREFIX = "placement_"
 EVERY_S = 2.0
-RECORDS = ("records_received", "records_written", "records_lost")
+RECORDS = {
+    "records_received": "Rows that workers sent.",
+    "records_written": "Rows written to the log.",
+    "records_lost": "Rows lost before they were written.",
+}
+"""Gauges of the log's rows: name -> description."""
 LAST_DECISIONS = 50
 
 SHOWN = (
@@ -75,7 +80,7 @@ class Metrics:
         self._fallbacks = Counter(PREFIX + "fallbacks", "GPU tasks that ended on a CPU.")
         self._tasks = Gauge(PREFIX + "queue_tasks", "Running and waiting, in CPUs or GPUs.", ("config", "device"))
         self._wait = Gauge(PREFIX + "wait_seconds", "Expected wait of a new task, s.", ("config", "device"))
-        self._records = {name: Gauge(PREFIX + name, "Rows of the log.") for name in RECORDS}
+        self._records = {name: Gauge(PREFIX + name, description) for name, description in RECORDS.items()}
         self._learned = Counter(PREFIX + "learning_events", "What the learner did or found.", ("kind",))
         self._selector = Gauge(PREFIX + "selector", "1: the selector in service.", ("version",))
         self._snapshot = Gauge(PREFIX + "snapshot", "Version of the snapshot.")

@@ -95,8 +95,9 @@ def energy_ratio_of(
     std = math.hypot(cpu.watts_std, gpu.watts_std)
     from_runs = [side.basis.joules_from == HISTORY for side in (cpu, gpu)]
     if all(from_runs):
-        return Spread(math.log(gpu.joules / cpu.joules), std), std
+        return Spread(math.log(gpu.joules) - math.log(cpu.joules), std), std
     if prior is not None and prior.energy_ratio and prior.speedup and not any(from_runs):
         std = math.sqrt(max(0.0, prior.energy_ratio.std**2 - prior.speedup.std**2))  # a ratio is surer than its parts
-    log_power = math.log(gpu.joules / gpu.seconds) - math.log(cpu.joules / cpu.seconds)
+    # Logarithms of each, for a quotient may underflow to 0.
+    log_power = math.log(gpu.joules) - math.log(gpu.seconds) - math.log(cpu.joules) + math.log(cpu.seconds)
     return Spread(log_power - speedup.mean, math.hypot(std, speedup.std)), std

@@ -73,7 +73,7 @@ def against_by_ratios(found: CandidateSet, ratios: Sequence[Ratios]) -> list[tup
         if own.log_cpu != least:
             slower = hungrier = own.log_cpu - least
             if watts and own.cpu_watts:
-                hungrier += math.log(own.cpu_watts / watts)
+                hungrier += math.log(own.cpu_watts) - math.log(watts)
         known.append((estimates.p_against(groups[group].estimated, slower, hungrier), group))  # type: ignore[arg-type]
     return known
 
@@ -120,10 +120,10 @@ def moved_ratios(
     if speedup is None:
         return None
     if energy is None and own.cpu_joules and own.gpu_joules:
-        energy = Spread(math.log(own.gpu_joules / own.cpu_joules), 0.0)
-    slower = math.log(own_seconds / seconds)
+        energy = Spread(math.log(own.gpu_joules) - math.log(own.cpu_joules), 0.0)
+    slower = math.log(own_seconds) - math.log(seconds)  # not of the quotient, which may underflow to 0
     known = bool(own.cpu_joules and joules)
-    hungrier = math.log(own.cpu_joules / joules) if known else slower  # type: ignore[operator]
+    hungrier = math.log(own.cpu_joules) - math.log(joules) if known else slower  # type: ignore[arg-type]
     moved = None if energy is None else Spread(energy.mean + hungrier, energy.std)
     power_std = 0.0 if energy is None else math.sqrt(max(0.0, energy.std**2 - speedup.std**2))
     return Spread(speedup.mean - slower, speedup.std), moved, power_std

@@ -27,13 +27,21 @@ MOST_ATTEMPTS = 10
 
 
 class Router:
-    """Has the batches of a stage computed by the stage's workers, each where it ends sooner at its price."""
+    """Has the batches of a stage computed by the stage's workers, each where it ends sooner at its price.
 
-    def __init__(self, stage: Stage) -> None:
+    requests, link: of the stage; made here where they are not given.  node: the id of this process's node; looked up
+    where it is not given.  store: has Ray's `wait` and `get`, which read results from the object store.
+    """
+
+    def __init__(
+        self, stage: Stage, *, requests: Requests | None = None, link: BrokerLink | None = None,
+        node: str | None = None, store: Any = ray,
+    ) -> None:  # fmt: skip
         self._stage = stage
-        self._requests = Requests(stage)
-        self._link = BrokerLink(stage)
-        self._node = ray.get_runtime_context().get_node_id()
+        self._store = store
+        self._requests = Requests(stage) if requests is None else requests
+        self._link = BrokerLink(stage) if link is None else link
+        self._node = ray.get_runtime_context().get_node_id() if node is None else node
         self._requests.choices()  # the snapshot and its table are here before the first batch, while workers start
 
     def __call__(self, batch: Any) -> Iterator[Any]:
@@ -73,10 +81,10 @@ class Router:
     def _wait(self, given: Assignment, envelope: Any, batch: Any) -> BatchResult | GpuFailure:
         """The result of a run, or of the backup run that ends before it."""
         refs, backup = {self._submit(given, envelope, batch)}, None
-        if given.backup_after_s is not None and ray.wait([*refs], timeout=given.backup_after_s)[1]:
+        if given.backup_after_s is not None and self._store.wait([*refs], timeout=given.backup_after_s)[1]:
             backup = self._link.send("backup", given.number)
         while True:
-            done, _ = ray.wait([*refs, *([backup] if backup else [])], num_returns=1)
+            done, _ = self._store.wait([*refs, *([backup] if backup else [])], num_returns=1)
             if done[0] is backup or done[0] == backup:
                 backup, second = None, self._second(done[0])
                 if second is not None:
@@ -84,13 +92,13 @@ class Router:
                 continue
             refs.discard(done[0])
             with contextlib.suppress(*((RayActorError,) if refs else ())):
-                result: BatchResult | GpuFailure = ray.get(done[0])
+                result: BatchResult | GpuFailure = self._store.get(done[0])
                 if isinstance(result, BatchResult) or not refs:
                     return result
 
     def _second(self, answer: Any) -> Assignment | None:
         with contextlib.suppress(RayActorError):
-            found: Assignment | None = ray.get(answer)
+            found: Assignment | None = self._store.get(answer)
             return found
         return None
 

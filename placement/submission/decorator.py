@@ -40,9 +40,9 @@ def placed_remote(*args: Any, **options: Any) -> Any:
     """ray.remote, only placed: a decorator for functions and classes, with or without options.
 
     A function or class is placeable when it says so: `spec=` (a TaskSpec, or a function of the task's own arguments
-    that gives one) or `devices="any"` (its arguments' sizes and history describe it). Else it is an ordinary Ray task,
-    measured, or an ordinary actor. See placement.submission.options.PlacementOptions for our options; every option of
-    ray.remote passes through, and what ray.remote raises on a misuse, this raises.
+    that gives one), `devices="any"` (its arguments' sizes and history describe it), or a pinned `device=`. Else it is
+    an ordinary Ray task, measured, or an ordinary actor. See placement.submission.options.PlacementOptions for our
+    options; every option of ray.remote passes through, and what ray.remote raises on a misuse, this raises.
     `functools.partial(placed_remote, devices="any")` is a decorator like it, and either may be put in the place of
     ray.remote itself. With PLACEMENT_DISABLE=1 in the environment this is ray.remote.
     """

@@ -18,7 +18,8 @@ class PlacementOptions:
     """The options of a placed function beside Ray's own.
 
     spec: a TaskSpec, or a function of the task's own arguments that gives one (or None: nothing known this time).
-    devices: "any" declares that the function can run on either device; without it and without spec it is never placed.
+    devices: "any" declares that the function can run on either device; without it, a spec and a pinned device it is
+    never placed.
     device: pins "cpu" or "gpu".  policy: a name or an object with choose(); None: the cluster's.
     strict: no exploration, no second run on CPU after a GPU failure.
     side_effects: the body must not run twice, so a failed GPU run is not repeated on CPU.

@@ -36,7 +36,10 @@ def bench_pipeline_command(
     seconds: Annotated[float, typer.Option(min=1.0, help="That the bound of a pipeline takes on the clock.")] = 5.0,
     batches: Annotated[int, typer.Option(min=10, help="Of each pipeline.")] = 150,
     overhead: Annotated[
-        bool | None, typer.Option(help="Also where there is nothing to choose; left out, not with --real.")
+        bool | None,
+        typer.Option(
+            "--overhead/--no-overhead", help="Also where there is nothing to choose; left out, not with --real."
+        ),
     ] = None,
     real: Annotated[
         bool,

@@ -81,10 +81,14 @@ def start_command(
 ) -> None:
     """Starts the placement actor of the running cluster, and changes its settings."""
     import placement
+    from placement.commands import NOT_PLACED
 
     connect(address)
     version = placement.start(
         log=log, selector=selector, policy=policy, node_types=node_types, exploration=exploration, learn=learn,
         seconds_per_joule=price_schedule,
     )  # fmt: skip
-    typer.echo(f"the placement actor serves; selector {version}" + (f", log {log}" if log else ", no log is kept"))
+    if version == NOT_PLACED:
+        typer.echo("nothing is placed: this Ray lacks what placing takes, or PLACEMENT_RAY_API=plain is set")
+        return
+    typer.echo(f"the placement actor serves; selector {version}, log {placement.status()['log'] or 'none'}")

@@ -22,13 +22,15 @@ def refit_command(
     energy_ratio: EnergyRatio = 1.5,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 800,
     seed: Seed = 0,
-    learner: Annotated[str, typer.Option(help="ratio: predicts the speed-up; paper: the paper's net.")] = DEFAULT,
+    learner: Annotated[
+        str, typer.Option(help="ratio: predicts the speed-up; paper: its net, of pairs alone.")
+    ] = DEFAULT,
     storage_path: Annotated[str | None, typer.Option(help="Ray Train's folder, shared by all machines.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a free CPU.")] = 60.0,
     address: Address = None,
     json: Json = None,
 ) -> None:
-    """Fits the selector to a log's pairs with Ray Train, and writes the selector file."""
+    """Fits the selector to a log with Ray Train, and writes the selector file."""
     from placement.spec.joint_threshold import JointThreshold
     from profiling.learning.descent import TrainingOptions
     from profiling.learning.refit import refit as fit

@@ -19,7 +19,7 @@ Which = StrEnum("Which", {name: name for name in PARTS})  # type: ignore[misc]
 
 
 def paper_command(
-    part: Annotated[Which, typer.Argument(help="Of the paper's evaluation.")],
+    part: Annotated[Which, typer.Argument(help=f"Of the paper's evaluation: {', '.join(PARTS)}.")],
     log: Annotated[
         str | None, typer.Argument(help="A log (path or URI); else A-D emulated, and what was measured.")
     ] = None,

@@ -48,7 +48,7 @@ Schedule = Annotated[
 GpuShares = Annotated[
     bool, typer.Option("--gpu-shares", help='Each policy with whole GPUs and with the shares that gpus="auto" takes.')
 ]
-Growth = Annotated[bool, typer.Option(help="Also time decisions among 4 to 1,000 kinds of node.")]
+Growth = Annotated[bool, typer.Option("--growth", help="Also time decisions among 4 to 1,000 kinds of node.")]
 Live = Annotated[
     bool, typer.Option("--live", help="A small trace on an emulated Ray cluster beside the simulator; minutes.")
 ]

@@ -29,7 +29,7 @@ class Subset(StrEnum):
 
 def sweep_command(
     output: OutputLog = "out/log",
-    subset: Annotated[Subset, typer.Option(help="Which presets.")] = Subset.demo,
+    subset: Annotated[Subset, typer.Option(help=f"Which presets: {', '.join(Subset)}.")] = Subset.demo,
     preset: Annotated[list[str] | None, typer.Option(help="Only this preset; may be given again.")] = None,
     workload: Annotated[str | None, typer.Option(help="Only presets of this workload.")] = None,
     data: Annotated[Path, typer.Option(help="Where data sets lie, or are generated.")] = Path("out/data"),

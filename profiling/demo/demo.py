@@ -39,7 +39,7 @@ up to.
 EMULATOR = "profiling.emulation.emulator:emulated"
 FLUSH_S = 60.0
 WINDOW_S = 0.2
-"""Seconds of repeats of a cell; the demo's are short, a sweep of your own has its --window."""
+"""Seconds of repeats of a cell; the demo's are short, a sweep of your own has its --window-s."""
 CELL_BUDGET_S = 30.0
 MOST_FAILURES = 10
 
@@ -81,10 +81,10 @@ class Places:
         Raises OptionError where the folder, or its log/, holds something that no demo wrote.
         """
         if self.out.exists() and not self.out.is_dir():
-            raise OptionError(f"{self.out} is a file; give --out a folder, or one that is not there yet.")
+            raise OptionError(f"{self.out} is a file; give --output a folder, or one that is not there yet.")
         strange = [path for path in self.log.glob("*") if not path.name.endswith((".parquet", ".parquet.tmp"))]
         if strange:
-            raise OptionError(f"{strange[0]} was not written by a demo; give --out another folder, or move it away.")
+            raise OptionError(f"{strange[0]} was not written by a demo; give --output another folder, or move it away.")
         self.data.mkdir(parents=True, exist_ok=True)
         for path in (*self.log.glob("*"), self.selector, self.report, self.summary):
             path.unlink(missing_ok=True)

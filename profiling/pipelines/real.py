@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from placement.errors import OptionError
+from placement.errors import MissingExtraError, OptionError
 from placement.log.whole_file import check_folder_can_be_written
 from profiling.emulation.emulated_cluster import CONFIG_LABEL, LOCAL, environment_of
 from profiling.emulation.real_gpu_node import count_gpus
@@ -48,17 +48,14 @@ def benchmark(
     """Runs the arms on a cluster of its own on this machine. A run that fails is reported with its `error` alone.
 
     images: JPEG files, which are generated below `data` where they are not there.
-    Raises OptionError on an unknown arm, fewer images than one, a folder that cannot be written, or where torchvision
-    is not installed.
+    Raises OptionError on an unknown arm, fewer images than one or a folder that cannot be written, and
+    MissingExtraError where torchvision is not installed.
     """
     check_names(arms, ARMS, "arms of --real")
     if images < 1:
         raise OptionError(f"images={images}: must be at least 1.")
     if not find_spec("torchvision"):
-        raise OptionError(
-            "real pictures need torch and torchvision, which are not installed; install them with "
-            "pip install 'ray-placement[profiling]'."
-        )
+        raise MissingExtraError.of_profiling("--real", "torchvision")
     check_folder_can_be_written(data)
     advance(f"{images} JPEG files under {data}, generated where they are not there")
     paths = pictures.files(data, images)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_ratio import world
+from test_gaussian_process import world
 
 from placement.errors import SelectorError
 from placement.prediction.runtime_history import History

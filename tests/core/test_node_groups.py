@@ -1,4 +1,4 @@
-"""decide() works by groups of nodes and by products folded ahead; it is held against the plain way, kind by kind."""
+"""decide() works by groups of nodes and by products computed ahead; it is held against the plain way, kind by kind."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_decision_is_that_of_the_plain_way(situation: Any, name: str) -> Non
 
 @settings(max_examples=100)
 @given(INVENTORIES, TASKS, st.sampled_from(NETS))
-def test_the_net_folded_is_the_net(inventory: Inventory, task: TaskSpec, classifier: Any) -> None:
+def test_the_prepared_net_is_the_net(inventory: Inventory, task: TaskSpec, classifier: Any) -> None:
     nodes = tuple(kind.spec for kind in inventory.kinds)
     estimates = classifier.prepare(nodes, 1.0)(task)
     for i, node in enumerate(nodes):
@@ -194,7 +194,7 @@ def many(count: int, spread: float = 0.0) -> Inventory:
     ))  # fmt: skip
 
 
-def test_a_thousand_kinds_make_few_lots_and_lose_none() -> None:
+def test_a_thousand_kinds_make_few_groups_and_lose_none() -> None:
     for spread in (0.0, 0.03, 0.9):
         table = snapshot(inventory=many(1000, spread)).candidate_table(limits())
         assert len(table.groups) <= MOST_GROUPS
@@ -216,7 +216,7 @@ def test_kinds_of_the_same_figures_decide_alike_and_all_will_do() -> None:
         assert len(one.configs) == 100 * len(other.configs)
 
 
-def test_memory_is_told_apart_within_a_lot() -> None:
+def test_memory_is_told_apart_within_a_group() -> None:
     base = paper_configs()["B"]
     specs = [replace(base, config=f"k{i:02d}", gpu_memory_gb=20 + 0.01 * i) for i in range(40)]
     snap = snapshot(NETS[0], Inventory(tuple(NodeKind(spec) for spec in specs)))
@@ -225,13 +225,13 @@ def test_memory_is_told_apart_within_a_lot() -> None:
     assert sorted(decision.configs) == [f"k{i:02d}" for i in range(20, 40)]
 
 
-def test_the_offer_is_worked_out_once_for_equal_limits() -> None:
+def test_the_candidate_table_is_worked_out_once_for_equal_limits() -> None:
     snap = snapshot(NETS[0])
     assert snap.candidate_table(limits()) is snap.candidate_table(limits())
     assert snap.candidate_table(limits(cpu=2.0)) is not snap.candidate_table(limits())
 
 
-def test_a_new_offer_for_every_limits_keeps_no_more_than_a_few() -> None:
+def test_a_new_candidate_table_for_every_limits_keeps_no_more_than_a_few() -> None:
     snap = snapshot(NETS[0])
     for i in range(200):
         decide(TASK, "f", limits(cpu=1 + i / 1000), snap)
@@ -291,7 +291,7 @@ def test_a_snapshot_that_decided_can_be_sent_and_copied() -> None:
         assert decide(TASK, "f", limits(), twin) == decision
 
 
-def test_a_plain_list_is_a_field_too() -> None:
+def test_a_plain_list_becomes_a_candidate_set() -> None:
     plain = [
         Candidate("A", "cpu", 1.0, 0.0, Estimate(0.4, cpu_seconds=3.0)),
         Candidate("B", "gpu", 1.0, 1.0, Estimate(0.6, gpu_seconds=2.0, gpu_joules=5.0), wait_s=1.5),

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from core_builders import TASK, limits, net, snapshot
 
-from placement.stages import router as router_module
+from placement.messages.envelope import Envelope
+from placement.scheduling.decision import decide
 from placement.stages.batch_queue import LEAST_FLOW, Request
 from placement.stages.device_worker import BatchResult
 from placement.stages.dispatcher import Assignment
@@ -30,9 +32,7 @@ class Handle:
         return "the reference of a result"
 
 
-def test_a_batch_goes_into_the_object_store_with_its_run_and_not_while_it_waits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_batch_goes_into_the_object_store_with_its_run_and_not_while_it_waits() -> None:
     worker, asked = Handle(), list[Request]()
 
     def assign(method: str, router: str, request: Request, lost: int | None) -> Assignment:
@@ -44,16 +44,14 @@ def test_a_batch_goes_into_the_object_store_with_its_run_and_not_while_it_waits(
         raise AssertionError("the batch is in the store as Ray Data's block")
 
     result = BatchResult([BATCH], 1.0, None)
-    monkeypatch.setattr(
-        router_module,
-        "ray",
-        SimpleNamespace(put=put, wait=lambda refs, num_returns: (refs, []), get=lambda ref: result),
+    envelope = Envelope(TASK, decide(TASK, "f", limits(), snapshot(net(0))), True, "f")
+    router = Router(
+        SimpleNamespace(name="stage"),  # type: ignore[arg-type]
+        requests=SimpleNamespace(request=lambda batch: (Request(10), envelope), choices=tuple),  # type: ignore[arg-type]
+        link=SimpleNamespace(call=assign, router="router", close=lambda: None),  # type: ignore[arg-type]
+        node="node",
+        store=SimpleNamespace(put=put, wait=lambda refs, num_returns: (refs, []), get=lambda ref: result),
     )
-    monkeypatch.setattr(router_module, "sent_to", lambda envelope, *_: envelope)
-    router = Router.__new__(Router)
-    router._node = "node"
-    router._requests = SimpleNamespace(request=lambda batch: (Request(10), SimpleNamespace(pack=bytes)))  # type: ignore
-    router._link = SimpleNamespace(call=assign, router="router", close=lambda: None)  # type: ignore[assignment]
     assert list(router(BATCH)) == [BATCH]
     assert [batch is BATCH for batch in worker.sent] == [True]
     assert asked == [Request(10, node="node")]

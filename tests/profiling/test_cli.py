@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from placement.commands import NOT_PLACED
 from profiling.cli.app import main
+from profiling.cli.error_line import EXTRA_MODULES
 from profiling.learning.descent import TrainingOptions
 
 COMMANDS = ("nodes", "explain", "sweep", "refit", "swap", "evaluate", "report", "demo", "bench", "import")
@@ -118,6 +122,40 @@ def test_a_misuse_of_a_program_is_one_line(module: str, arguments: tuple[str, ..
     found = subprocess.run(command, capture_output=True, text=True)
     assert (found.returncode, found.stderr.count("\n")) == (2, 1), found.stderr
     assert says in found.stderr
+
+
+def test_a_library_of_the_extra_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def imports(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("profiling.cli.task_explanation.explain_task", lambda *_, **__: imports("sklearn.ensemble"))
+    found = run("explain", "--offline", *TASK)
+    assert (found.exit_code, found.stderr.count("\n")) == (2, 1), found.output
+    assert "of which sklearn is not installed here" in found.stderr
+    assert "[profiling]" in found.stderr
+    monkeypatch.setattr("profiling.cli.task_explanation.explain_task", lambda *_, **__: imports("placement.gone"))
+    assert isinstance(run("explain", "--offline", *TASK).exception, ModuleNotFoundError)
+
+
+def test_the_libraries_of_the_extra_are_those_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    libraries = {re.split(r"[^\w-]", one)[0] for one in project["optional-dependencies"]["profiling"]}
+    brought = {"PIL", "threadpoolctl", "tokenizers"}
+    assert {"sklearn" if name == "scikit-learn" else name for name in libraries} | brought == EXTRA_MODULES
+
+
+@pytest.mark.parametrize(("log", "says"), [("/logs", "log /logs"), (None, "log none")])
+def test_start_says_which_log_is_kept(log: str | None, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiling.cli.deploy.connect", lambda address: None)
+    monkeypatch.setattr("placement.start", lambda **_: "roofline-1")
+    monkeypatch.setattr("placement.status", lambda: {"log": log})
+    assert run("start", "--policy", "selector").stdout == f"the placement actor serves; selector roofline-1, {says}\n"
+
+
+def test_start_says_that_nothing_is_placed_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("profiling.cli.deploy.connect", lambda address: None)
+    monkeypatch.setattr("placement.start", lambda **_: NOT_PLACED)
+    assert "nothing is placed" in run("start").stdout
 
 
 @pytest.mark.parametrize("command", ["evaluate", "refit", "report"])

@@ -74,7 +74,8 @@ def test_the_commands_of_a_page_exist_with_their_options(page: Path) -> None:
         if words[1] not in COMMANDS:
             assert words[1] == "COMMAND", command
             continue
-        known = {name for parameter in COMMANDS[words[1]].params for name in parameter.opts} | {"--help"}
+        parameters = COMMANDS[words[1]].params
+        known = {name for one in parameters for name in (*one.opts, *one.secondary_opts)} | {"--help"}
         assert {word for word in words[2:] if re.match(r"-[a-z-]", word)} <= known, command
 
 
@@ -109,6 +110,14 @@ def test_the_tables_hold_what_the_code_has(hooks: ModuleType) -> None:
     metrics = re.findall(r"^\| `ray_placement_(\w+)`", hooks.metrics(), re.MULTILINE)
     assert set(metrics) >= {"decisions", "wait_seconds", *RECORDS}
     assert len(set(metrics)) == len(metrics) == 15
+    assert all(f"| {description} |" in hooks.metrics() for description in RECORDS.values())
+
+
+def test_the_table_of_commands_shows_switches_both_ways_and_defaults_of_zero(hooks: ModuleType) -> None:
+    shown = hooks.commands()
+    assert "| `--queues/--no-queues` | `True` |" in shown
+    assert "| `--growth` |  |" in shown  # not on by default, so that there is nothing to turn off
+    assert "| `--noise` | `0.0` |" in shown
 
 
 def test_the_dashboard_asks_for_metrics_that_are_told(hooks: ModuleType) -> None:
@@ -130,14 +139,30 @@ def test_the_page_on_selector_files_names_each_field_of_the_file() -> None:
     assert {name for name in [*file, *file["trees"]] if f"`{name}`" not in page} == set()
 
 
-def test_the_newest_release_of_the_changelog_is_this_version_and_dated() -> None:
+def test_the_changelog_begins_with_this_version_and_the_newest_release_is_dated() -> None:
     import tomllib
 
-    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    version, _, in_work = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"].partition(
+        ".dev"
+    )
     entries = re.findall(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert "Unreleased" not in entries[1:]
     newest = next(entry for entry in entries if entry != "Unreleased")
-    assert re.fullmatch(re.escape(version) + r" \(\d{4}-\d\d-\d\d\)", newest)
+    dated = re.fullmatch(r"(\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)", newest)
+    assert dated is not None
+    assert (entries[0] == "Unreleased" and dated[1] != version) if in_work else dated[1] == version
+
+
+@pytest.mark.parametrize("page", [README, PROJECT / "docs/how-to/decisions.md"], ids=name_of)
+def test_the_decision_that_a_page_shows_is_that_of_the_selector_that_ships(page: Path) -> None:
+    from profiling.cli.task_explanation import explain_task, snapshot_of
+
+    task = placement.TaskSpec(flops=1e12, input_bytes=1e6, batch_size=8, parameters=1_000_000)
+    assert "--flops 1e12 --input-bytes 1e6 --batch 8 --parameters 1e6" in page.read_text()
+    explanation = explain_task(task, snapshot_of(None, True, None)[0], 1.0, None, None)
+    shown = re.search(r"^    gpu \(gpu_worth_it\)(?:.+\n)+", page.read_text(), re.MULTILINE)
+    assert shown is not None
+    assert {line.strip() for line in shown[0].splitlines()} <= set(str(explanation).splitlines())
 
 
 def test_fields_of_a_docstring_become_a_list() -> None:

@@ -123,7 +123,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
 
     monkeypatch.setattr("placement.commands.import_module", missing)
     with pytest.raises(
-        MissingExtraError, match=r"threadpoolctl is not installed.*ray-placement\[profiling\]"
+        MissingExtraError, match=r"threadpoolctl is not installed.*ray_placement-.*\[profiling\]"
     ) as caught:
         placement.profile(None, [], log="log")
     assert isinstance(caught.value, PlacementError)

@@ -10,7 +10,7 @@ import pytest
 from test_pipelines import FOUND
 from typer.testing import CliRunner
 
-from placement.errors import OptionError
+from placement.errors import MissingExtraError, OptionError
 from profiling.cli.app import main
 from profiling.pipelines import pictures, real
 from profiling.pipelines.shapes import SHAPES
@@ -64,7 +64,7 @@ def test_what_cannot_run_is_refused_before_anything_starts(tmp_path, monkeypatch
     with pytest.raises(OptionError, match="images=0: must be at least 1"):
         real.benchmark(0, data=tmp_path)
     monkeypatch.setattr(real, "find_spec", lambda _: None)
-    with pytest.raises(OptionError, match=r"torchvision.*pip install"):
+    with pytest.raises(MissingExtraError, match=r"torchvision.*pip install"):
         real.benchmark(24, data=tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -25,7 +25,7 @@ WAYS = ("fast", "public")
 OTHER_PYTHONS = ("3.12", "3.13", "3.14")
 LONGEST_RUN_S = 900
 
-OWN = ("tests/core/test_ray_internals.py", "tests/core/test_flattened.py", "tests/ray/test_ways.py")
+OWN = ("tests/core/test_ray_internals.py", "tests/core/test_flattened_arguments.py", "tests/ray/test_ways.py")
 """What looks at the ways itself, and is run once."""
 COMPARISON = (
     "tests/ray/test_same_tasks.py",

@@ -98,7 +98,7 @@ def gain_of(found: CandidateSet, threshold: Choice, options: Sequence[Option] | 
         return None
     seconds = [geometric_mean([o.seconds for o in side]) or 1e-9 for side in (cpu, gpu)]
     costs = [geometric_mean([o.seconds + SECONDS_PER_JOULE * o.joules for o in side]) or 1e-9 for side in (cpu, gpu)]
-    return Gain(math.log(costs[0] / costs[1]), threshold.device, seconds[0], seconds[1])
+    return Gain(math.log(costs[0]) - math.log(costs[1]), threshold.device, seconds[0], seconds[1])
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from core_builders import TASK, cluster, limits, net, snapshot
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from placement.errors import OptionError
@@ -268,6 +268,9 @@ ESTIMATES = st.one_of(
 @given(
     st.lists(st.tuples(ESTIMATES, WAITS, WAITS, st.sampled_from(["both", "cpu", "gpu"])), min_size=1, max_size=5),
     st.sampled_from([Balanced, MinTime, MinEnergy, MinEdp]),
+)
+@example(
+    [(replace(WORTH, cpu_seconds=s, cpu_joules=j), 0.0, 0.0, "both") for s, j in ((2.0, 5e-324), (1.0, 3.0))], Balanced
 )
 def test_a_choice_is_of_what_was_offered(kinds: list, policy: type[MinScorePolicy]) -> None:
     candidates = [

@@ -13,7 +13,7 @@ import pytest
 
 from placement.log.lost_records import SUFFIX, Counts, LostRecords, report_dead_writers
 
-WRITER = Path(__file__).parent / "programs" / "unsent_writer.py"
+WRITER = Path(__file__).parent / "programs" / "writer_with_lost_records.py"
 
 
 def told(folder: Path, own: str = "me") -> list[LostRecords]:
