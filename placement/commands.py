@@ -72,14 +72,7 @@ def start(
 
     if policy is not None:
         policy_of(policy)
-    if compression is not None and not compression > 0:
-        raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
-    if keep_days is not None and not keep_days > 0:
-        raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
-    if exploration is not None and not 0 <= exploration <= 1:
-        raise OptionError(
-            f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
-        )
+    _check_numbers(compression, keep_days, exploration)
     price = None if seconds_per_joule is None else data_of_price(joule_price(seconds_per_joule))
     types = None if node_types is None else read_node_types(node_types)
     complete = None if types is None else is_complete(types)
@@ -98,13 +91,28 @@ def start(
         )
     call("configure", settings, data, timeout_s=timeout_s)
     _set_learner(learn, log is not None, timeout_s)
+    _wait_for_nodes(timeout_s)
+    _refresh_caller()
+    return str(call("ready", timeout_s=timeout_s))
+
+
+def _check_numbers(compression: float | None, keep_days: float | None, exploration: float | None) -> None:
+    """Raises OptionError on a number that `start` does not take."""
+    if compression is not None and not compression > 0:
+        raise OptionError(f"compression={compression!r} must be a positive number: emulated seconds are divided by it.")
+    if keep_days is not None and not keep_days > 0:
+        raise OptionError(f"keep_days={keep_days!r} must be a positive number of days; math.inf keeps rows for ever.")
+    if exploration is not None and not 0 <= exploration <= 1:
+        raise OptionError(
+            f"exploration={exploration!r} must be a share of the device seconds, from 0 to 1; 0.01 is usual."
+        )
+
+
+def _wait_for_nodes(timeout_s: float) -> None:
+    """Waits for nodes that are being probed, NODES_WAIT_S at most."""
     deadline = time.monotonic() + min(NODES_WAIT_S, timeout_s)
     while call("update", None, 0.0, timeout_s=timeout_s).pending_nodes and time.monotonic() < deadline:
         time.sleep(0.1)
-    from placement.submission.snapshot_client import caller
-
-    caller().renew()
-    return str(call("ready", timeout_s=timeout_s))
 
 
 def wait_for_probes(timeout_s: float = START_TIMEOUT_S) -> int:

@@ -1,4 +1,4 @@
-"""Names that were documented under an old module keep working there, with a DeprecationWarning, until version 0.3."""
+"""Names that were documented and have changed keep working, with a DeprecationWarning, until the version it states."""
 
 from __future__ import annotations
 
@@ -25,3 +25,20 @@ def deprecated_names(module: str, homes: Mapping[str, str]) -> Callable[[str], A
         return getattr(import_module(homes[name]), name)
 
     return found
+
+
+def deprecated_attribute(old: str, new: str, until: str) -> property:
+    """The property of a class whose attribute `old` is called `new` now: it has its value, and warns.
+
+    until: the version with which the old name goes.
+    """
+
+    def found(of: Any) -> Any:
+        warnings.warn(
+            f"{type(of).__name__}.{old} is {type(of).__name__}.{new} now; the old name goes with version {until}.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(of, new)
+
+    return property(found)

@@ -11,7 +11,7 @@ import ray
 
 from placement.control_plane.ray_context import NAME, NAMESPACE, session_id
 from placement.errors import ControlPlaneError, PlacementError
-from placement.log.lost_records import Unsent
+from placement.log.lost_records import LostRecords
 
 CALL_TIMEOUT_S = 60.0
 LOST_RECORDS_TIMEOUT_S = 30.0
@@ -78,7 +78,7 @@ def call_actor(method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S, find:
             time.sleep(0.2)
 
 
-def report_lost_records(left: Unsent) -> None:
+def report_lost_records(left: LostRecords) -> None:
     """Reports the unsent rows of a worker that was killed; without an actor nobody keeps a log, and nothing is lost."""
     if actor_exists():
         call_actor("writer_died", left, timeout_s=LOST_RECORDS_TIMEOUT_S)

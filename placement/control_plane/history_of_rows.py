@@ -7,12 +7,13 @@ that cannot be a run (no place, a time or size that is none, of a sweep) is left
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from placement.log.tail import Texts
 from placement.prediction.runtime_history import LARGEST_KEYS, SIZES_PER_DOUBLING, Key, Place, RunHistory
 from placement.prediction.timings import DRIFT_SAMPLES, LARGEST_STEP, Timings
 
@@ -40,13 +41,6 @@ Node = tuple[str, bool]
 """A config, and whether its nodes are emulated."""
 
 
-class Column(NamedTuple):
-    """A column of text: the position of each row's value in `values`, -1 for null."""
-
-    codes: Integers
-    values: Sequence[str]
-
-
 @dataclass(slots=True)
 class Entry:
     """The runs under one key, by the nodes that they were on. The last seen are last in their order."""
@@ -55,15 +49,14 @@ class Entry:
     nodes: dict[Node, RunHistory] = field(default_factory=dict)
 
 
-class Rows:
+class RowArrays:
     """Rows of the log as arrays. numbers: NaN for null.  blames: false of a fallback that is not the GPU's fault."""
 
     def __init__(
-        self, numbers: Mapping[str, Floats], texts: Mapping[str, tuple[Integers, Sequence[str]]],
-        blames: Callable[[str], bool],
-    ) -> None:  # fmt: skip
+        self, numbers: Mapping[str, Floats], texts: Mapping[str, Texts], blames: Callable[[str], bool]
+    ) -> None:
         self._numbers = numbers
-        self._texts = {name: Column(*column) for name, column in texts.items()}
+        self._texts = texts
         self.emulated = numbers["emulated"] == 1.0
         self.gpu = self._is("device", lambda device: device == "gpu")
         self.fell_back = self._is("fallback", lambda _: True)
@@ -100,14 +93,14 @@ class Rows:
         transfer = np.nan_to_num(self._numbers["transfer_s"])
         return labelled & warm & np.isfinite(seconds) & (seconds >= 0) & np.isfinite(transfer) & (transfer >= 0)
 
-    def _functions(self) -> Column:
+    def _functions(self) -> Texts:
         """The function by name and code, by name alone where that is all that is known."""
         keys, names = self._texts["function_key"], self._texts["function"]
         position = {value: i for i, value in enumerate(dict.fromkeys((*keys.values, *names.values)))}
         by_key, by_name = (
             np.array([*(position[value] for value in column.values), -1])[column.codes] for column in (keys, names)
         )
-        return Column(np.where(by_key < 0, by_name, by_key), list(position))
+        return Texts(np.where(by_key < 0, by_name, by_key), list(position))
 
     def _sizes(self) -> Integers:
         """A number for each size: the steps of its quantities, 0 for an unknown one."""
@@ -172,12 +165,12 @@ def _numbered(values: NDArray[Any]) -> tuple[NDArray[Any], Integers]:
 
 
 def size_of_number(number: int) -> tuple[int | None, ...]:
-    """The size that `Rows` gives a number."""
+    """The size that `RowArrays` gives a number."""
     steps = [(number >> BITS * (len(SIZE) - 1 - i)) & ((1 << BITS) - 1) for i in range(len(SIZE))]
     return tuple(step - 1 if step else None for step in steps)
 
 
-def entries_of(rows: Rows, largest: int = LARGEST_KEYS) -> list[Entry]:
+def entries_of(rows: RowArrays, largest: int = LARGEST_KEYS) -> list[Entry]:
     """The `largest` keys seen last, in the order in which they were, with their runs."""
     at = np.flatnonzero(rows.timed | rows.unfit)
     if not len(at):
@@ -201,8 +194,9 @@ def entries_of(rows: Rows, largest: int = LARGEST_KEYS) -> list[Entry]:
 
 
 def _add_unfit(
-    found: list[Entry], rows: Rows, at: Integers, entry: Integers, number: Integers, places: list[Place], node: Integers
-) -> None:
+    found: list[Entry], rows: RowArrays, at: Integers, entry: Integers, number: Integers, places: list[Place],
+    node: Integers,
+) -> None:  # fmt: skip
     chosen = rows.unfit[at] & (entry >= 0)
     for row, one in zip(at[chosen].tolist(), entry[chosen].tolist(), strict=True):
         place = places[number[row]]
@@ -215,8 +209,9 @@ def _add_unfit(
 
 
 def _add_timings(
-    found: list[Entry], rows: Rows, at: Integers, entry: Integers, number: Integers, places: list[Place], node: Integers
-) -> None:
+    found: list[Entry], rows: RowArrays, at: Integers, entry: Integers, number: Integers, places: list[Place],
+    node: Integers,
+) -> None:  # fmt: skip
     chosen = rows.timed[at] & (entry >= 0)
     at, entry = at[chosen], entry[chosen]
     group = entry * len(places) + number[at]

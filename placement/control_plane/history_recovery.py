@@ -30,7 +30,10 @@ logger = logging.getLogger("placement")
 
 
 class HistoryRecovery:
-    """Coroutines of one event loop call it; the log is read in a thread."""
+    """Restores the history from the log's tail, once nodes of its configs run.
+
+    Coroutines of one event loop call it; the log is read in a thread.
+    """
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -79,8 +82,8 @@ class HistoryRecovery:
 
 def entries_in(log: str) -> list[Entry]:
     """The history that the end of a log tells, as `entries_of` gives it."""
-    from placement.control_plane.history_of_rows import COLUMNS, Rows, entries_of
+    from placement.control_plane.history_of_rows import COLUMNS, RowArrays, entries_of
     from placement.log.tail import read_tail
 
     tail = read_tail(log, COLUMNS, MOST_ROWS, READ_S)
-    return entries_of(Rows(tail.numbers, tail.texts, lambda fallback: not fallback.startswith(ANOTHERS_CUDA)))
+    return entries_of(RowArrays(tail.numbers, tail.texts, lambda fallback: not fallback.startswith(ANOTHERS_CUDA)))

@@ -15,7 +15,7 @@ from placement.control_plane.machine import machine_share, probe_node
 from placement.control_plane.ray_context import NAMESPACE, own_folder
 from placement.control_plane.task_energy import TaskEnergy
 from placement.hardware.foreign_gpu_memory import report_changes
-from placement.log.lost_records import LOOK_EVERY_S, tell_of_the_dead
+from placement.log.lost_records import LOOK_EVERY_S, report_dead_writers
 from placement.messages.reports import Window
 from placement.ray_internals.options import make_remote
 from placement.spec.node import NodeSpec
@@ -25,7 +25,9 @@ Energy = Any
 
 
 class NodeAgent:
-    """Asks for zero CPUs, so it never stands in a task's way; restarts for ever.
+    """The actor of one node, which probes its hardware and measures the energy of its tasks.
+
+    It asks for no CPU, so that no task waits for it, and restarts for ever.
 
     Every call into the NVIDIA driver is made in a thread or in a process of its own: a driver that hangs leaves the
     agent able to answer.
@@ -65,7 +67,7 @@ class NodeAgent:
         """The unsent rows of killed workers of this machine, where no other worker reports them."""
         while True:
             with contextlib.suppress(Exception):  # the actor restarts: they are reported the next time
-                await asyncio.to_thread(tell_of_the_dead, own_folder().parent, "", report_lost_records)
+                await asyncio.to_thread(report_dead_writers, own_folder().parent, "", report_lost_records)
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _report_gpu_free(self, gb: float) -> None:

@@ -35,17 +35,16 @@ from placement.control_plane.node_registry import NodeRegistry
 from placement.control_plane.ray_context import own_folder
 from placement.control_plane.revision import Revision
 from placement.control_plane.settings_store import load_count, load_trials, save_count, save_trials
-from placement.control_plane.status_view import node_rows, queue_rows
+from placement.control_plane.status_view import cluster_view, status_of, work_view
 from placement.control_plane.trial_account import TrialAccount
-from placement.log.ingest import Intake
-from placement.log.lost_records import LOOK_EVERY_S, Unsent
+from placement.log.ingest import Ingest
+from placement.log.lost_records import LOOK_EVERY_S, LostRecords
 from placement.messages.control import LoadReport, Settings, Update
 from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import History
 from placement.ray_internals.cluster import free_resources_by_node
 from placement.scheduling.candidates import Queue
-from placement.scheduling.policies.registry import name_of
 from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.node import Inventory
 from placement.spec.task_record import Rows
@@ -53,14 +52,16 @@ from placement.spec.task_record import Rows
 NODES_EVERY_S = 1.0
 CHANGES_EVERY_S = 0.25  # changes reach callers no more often than this
 NEWS_GROWTH = 0.1  # an entry of the history is sent again once it holds a tenth more runs
-SETTLE_S = 5.0
 EPOCH = 1_000_000  # snapshot versions of one life of the actor
 
 logger = logging.getLogger("placement")
 
 
 class PlacementActor:
-    """See the module. All methods are coroutines of one event loop, so that state needs no locks."""
+    """The cluster's control plane as an actor.
+
+    All methods are coroutines of one event loop, so that state needs no locks.
+    """
 
     def __init__(self, settings: Settings, selector: dict[str, Any] | None) -> None:
         self.store = RayKeyValueStore()
@@ -77,10 +78,10 @@ class PlacementActor:
         self.monitor = LoadMonitor(self.revision.number)
         self.metrics = Metrics()
         self.learning = Learning()
-        self.intake = Intake(
+        self.ingest = Ingest(
             load_count(self.store, "rows_lost"), lambda lost: save_count(self.store, "rows_lost", lost)
         )
-        self.intake.write_to(self.settings.log, self.settings.keep_days)
+        self.ingest.write_to(self.settings.log, self.settings.keep_days)
         self.generation = int(time.time())
         self.run_id = ray.get_runtime_context().get_job_id() + f"-{int(time.time())}"
         self.began = time.monotonic()
@@ -89,7 +90,7 @@ class PlacementActor:
     async def ready(self) -> str:
         """Starts the background work once; the version of the selector in service."""
         if not self.tasks:
-            loops = (self._watch_nodes, self.intake.write, self._publish_changes, self._watch_load, self._measure,
+            loops = (self._watch_nodes, self.ingest.write, self._publish_changes, self._watch_load, self._measure,
                      self._count_lost_records)  # fmt: skip
             self.tasks = [asyncio.create_task(_run_for_ever(loop)) for loop in loops]
         if not self.registry.nodes:
@@ -103,7 +104,7 @@ class PlacementActor:
         """Takes over the settings that are not None. The selector is checked before anything changes."""
         await self.ready()
         self.configuration.change(settings, selector)
-        self.intake.write_to(self.settings.log, self.settings.keep_days)
+        self.ingest.write_to(self.settings.log, self.settings.keep_days)
         await self.recovery.read(self.settings.log)
         self.generation += 1
         self.revision.advance()
@@ -216,7 +217,7 @@ class PlacementActor:
         Returns the generation of the node contexts, by which a worker finds out that its own is old.
         """
         await self.ready()
-        if not self.intake.is_new(writer, number):
+        if not self.ingest.is_new(writer, number):
             return self.generation
         for observation in observations:
             self.history.observe_all(*observation)
@@ -227,55 +228,42 @@ class PlacementActor:
             # By the clock; where a compression is set all nodes are emulated.
             self.monitor.count_ended(device, seconds / (self.settings.compression or 1.0), tasks)
         self.metrics.observations(observations, self.history)
-        await self.intake.take(rows, lost)
+        await self.ingest.take(rows, lost)
         return self.generation
 
-    async def writer_died(self, left: Unsent) -> None:
-        """Counts the rows that a worker had not sent when it was killed; see Intake."""
-        self.intake.writer_died(left)
+    async def writer_died(self, left: LostRecords) -> None:
+        """Counts the rows that a worker had not sent when it was killed; see Ingest."""
+        self.ingest.writer_died(left)
 
     async def _count_lost_records(self) -> None:
         """On the actor's own machine, where a whole node may have gone so that no other process reports them."""
-        await self.intake.count_dead_writers(own_folder().parent)
+        await self.ingest.count_dead_writers(own_folder().parent)
         await asyncio.sleep(LOOK_EVERY_S)
 
     async def flush(self) -> dict[str, int]:
         """Returns the counts of rows once all that have arrived are in the log."""
         await self.ready()
-        await self.intake.flush()
-        return self.intake.counts()
+        await self.ingest.flush()
+        return self.ingest.counts()
 
     # --- what is shown ------------------------------------------------------------------------------------------
 
     async def status(self) -> dict[str, Any]:
         """Counts, versions and nodes."""
         await self.ready()
-        return {
-            **self.intake.counts(), "version": self.revision.number, "selector": self.configuration.selector.version,
-            "nodes": {kind.spec.config: kind.count for kind in self.inventory.kinds},
-            "history": len(self.history), "log": self.settings.log,
-            "learn": bool(self.settings.learn), "pending_nodes": self.registry.unsettled,
-            "settling_s": self._settling_s(),
-        }  # fmt: skip
-
-    def _settling_s(self) -> float:
-        """Seconds until workers whose batches met a dead actor have surely sent them again to this one."""
-        restarted = ray.get_runtime_context().was_current_actor_reconstructed
-        return max(0.0, SETTLE_S - (time.monotonic() - self.began)) if restarted else 0.0
+        return status_of(
+            self.configuration, self.revision, self.ingest, self.history, self.inventory,
+            pending_nodes=self.registry.unsettled, began=self.began,
+        )  # fmt: skip
 
     async def view(self) -> dict[str, Any]:
         """The data of `placement status`; the queues are polled for it. Seconds and ages are those of now."""
         await self.ready()
         await self.monitor.report(-1, 2 * POLL_EVERY_S)
         return {
-            "selector": self.configuration.selector.version, "policy": name_of(self.configuration.policy),
-            "snapshot": self.revision.number, "log": self.settings.log, "history": len(self.history),
-            **self.intake.counts(), "nodes": node_rows(self.inventory),
-            "queues_age_s": self.monitor.backlog.age_s, "queues": queue_rows(self.monitor),
-            "decisions": list(self.metrics.last)[::-1],
-            "learning": self.learning.view(bool(self.settings.learn)),
-            "exploration": self.trials.view(self.configuration.exploration),
-        }  # fmt: skip
+            **cluster_view(self.configuration, self.revision, self.ingest, self.history, self.inventory),
+            **work_view(self.configuration, self.monitor, self.metrics, self.learning, self.trials),
+        }
 
     async def process_id(self) -> int:
         """The actor's process."""
@@ -283,7 +271,7 @@ class PlacementActor:
 
     async def _measure(self) -> None:
         self.metrics.state(
-            self.intake.counts(), self.configuration.selector.version, self.revision.number, self.monitor.backlog,
+            self.ingest.counts(), self.configuration.selector.version, self.revision.number, self.monitor.backlog,
             self.trials.view(self.configuration.exploration),
         )  # fmt: skip
         save_trials(self.store, self.trials.to_dict())

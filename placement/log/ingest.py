@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from placement.errors import PlacementError
-from placement.log.lost_records import GONE, Unsent, tell_of_the_dead
-from placement.log.retention import Upkeep
+from placement.log.lost_records import GONE, LostRecords, report_dead_writers
+from placement.log.retention import Retention
 from placement.spec.task_record import Rows, how_many
 
 WRITE_EVERY_S = 0.5
@@ -20,7 +20,7 @@ LARGEST_PENDING_ROWS = 1_000_000
 logger = logging.getLogger("placement")
 
 
-class Intake:
+class Ingest:
     """Queue between the workers' batches and the log. Its methods run in one event loop.
 
     lost: rows lost before this object was made.  lost_is: called with the count whenever it rises.
@@ -36,7 +36,7 @@ class Intake:
         self._waiting: list[asyncio.Future[None]] = []  # a sender for each batch of these
         self._writing = asyncio.Lock()
         self._writer: Any = None
-        self._upkeep = Upkeep()
+        self._retention = Retention()
 
     def write_to(self, log: str | None, keep_days: float | None) -> None:
         """Sets the log for later rows; None: rows are counted and dropped."""
@@ -68,7 +68,7 @@ class Intake:
         self._waiting.append(done)
         await done
 
-    def writer_died(self, left: Unsent) -> None:
+    def writer_died(self, left: LostRecords) -> None:
         """Counts, once, the rows that a dead worker never sent."""
         last, self._last_number[left.writer] = self._last_number.get(left.writer, -1), GONE
         lost = left.lost(last)
@@ -76,13 +76,13 @@ class Intake:
             self._lose(lost, "a worker was killed before it had sent them")
 
     async def count_dead_writers(self, machine: Path) -> None:
-        """Counts the rows that this machine's dead writers never sent. machine: see `tell_of_the_dead`."""
+        """Counts the rows that this machine's dead writers never sent. machine: see `report_dead_writers`."""
         loop = asyncio.get_running_loop()
 
-        def report(left: Unsent) -> None:
+        def report(left: LostRecords) -> None:
             loop.call_soon_threadsafe(self.writer_died, left)
 
-        await asyncio.to_thread(tell_of_the_dead, machine, "", report)
+        await asyncio.to_thread(report_dead_writers, machine, "", report)
 
     async def flush(self) -> None:
         """Returns once all received rows are in the log, or counted as lost."""
@@ -126,7 +126,7 @@ class Intake:
             try:
                 self._writer = self._writer or LogWriter(self.log)
                 await asyncio.to_thread(self._writer.append, rows)
-                self._upkeep.wrote(self.log, self._keep_days)
+                self._retention.count_file(self.log, self._keep_days)
                 return None
             except (OSError, PlacementError) as raised:
                 error = raised

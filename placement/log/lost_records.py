@@ -21,11 +21,12 @@ from typing import BinaryIO, NamedTuple
 FINISHED, ACKNOWLEDGED, NUMBER, UNDER_WAY = range(4)
 BYTES = 4 * 8
 SUFFIX = ".unsent"
+LOOK_EVERY_S = 2.0  # seconds between two looks for killed workers
 GONE = sys.maxsize
 """Stands for the last batch's number of a writer whose end has been counted."""
 
 
-class Unsent(NamedTuple):
+class LostRecords(NamedTuple):
     """The counts of a dead writer. runs: finished and not acknowledged, those of the batch `number` (0: none) among
     them; under_way: the runs of that batch, which may have arrived all the same.
     """
@@ -78,11 +79,11 @@ class Counts:
         self._numbers[NUMBER] = 0
 
 
-def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) -> int:
+def report_dead_writers(machine: Path, own: str, report: Callable[[LostRecords], None]) -> int:
     """Reports each writer of this machine that ended before it had sent all its records, once for all processes.
 
     machine: the folder that holds one for each node that is, or was, on this machine.
-    own: this process's writer, whose file is left alone. What `tell` raises goes on; that file is reported again.
+    own: this process's writer, whose file is left alone. What `report` raises goes on; that file is reported again.
     Returns how many writers there were.
     """
     files = list(machine.glob(f"*/*{SUFFIX}"))
@@ -90,17 +91,17 @@ def tell_of_the_dead(machine: Path, own: str, tell: Callable[[Unsent], None]) ->
         writer = path.name.removesuffix(SUFFIX)
         if writer == own:
             continue
-        file = _of_the_dead(path)
+        file = _locked_if_dead(path)
         if file is not None:
             with file:
                 left = _left(writer, file.read(BYTES))
                 if left.runs:
-                    tell(left)
+                    report(left)
                 path.unlink()
     return len(files)
 
 
-def _of_the_dead(path: Path) -> BinaryIO | None:
+def _locked_if_dead(path: Path) -> BinaryIO | None:
     """The file, locked; None while its writer lives, if another process has reported it, or if it cannot be read."""
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
         file = stack.enter_context(path.open("r+b"))
@@ -111,13 +112,10 @@ def _of_the_dead(path: Path) -> BinaryIO | None:
     return None
 
 
-def _left(writer: str, content: bytes) -> Unsent:
+def _left(writer: str, content: bytes) -> LostRecords:
     if len(content) != BYTES:  # no writer of ours makes such a file
-        return Unsent(writer, 0, 0, 0)
+        return LostRecords(writer, 0, 0, 0)
     numbers = memoryview(content).cast("Q")
     number = numbers[NUMBER]
     unsent = max(0, numbers[FINISHED] - numbers[ACKNOWLEDGED])
-    return Unsent(writer, unsent, number, numbers[UNDER_WAY] if number else 0)
-
-
-LOOK_EVERY_S = 2.0  # that somebody looks for workers that were killed
+    return LostRecords(writer, unsent, number, numbers[UNDER_WAY] if number else 0)

@@ -1,4 +1,4 @@
-"""The log's upkeep in the actor: small files are merged, and rows that are too old are deleted.
+"""The log's retention in the actor: small files are merged, and rows that are too old are deleted.
 
 A busy cluster writes two files a second, and reading takes milliseconds a file. Merging happens in a thread beside the
 writing; a reader counts each row once at any moment of a merge.
@@ -21,16 +21,15 @@ EXPIRE_EVERY_S = 86_400.0
 logger = logging.getLogger("placement")
 
 
-class Upkeep:
+class Retention:
     """Counts the files that the actor writes, and merges them now and then."""
 
     def __init__(self) -> None:
         self.files = 0
-        self.compactions = 0
         self._under_way: asyncio.Task[None] | None = None
         self._expired_at = time.monotonic()
 
-    def wrote(self, log: str, keep_days: float | None) -> None:
+    def count_file(self, log: str, keep_days: float | None) -> None:
         """One more file was written; starts a merge where it is time, and none is under way."""
         self.files += 1
         if self.files >= FILES and (self._under_way is None or self._under_way.done()):
@@ -40,7 +39,6 @@ class Upkeep:
     async def _tidy(self, log: str, keep_days: float) -> None:
         try:
             await asyncio.to_thread(tidy, log, keep_days, self._due())
-            self.compactions += 1
         except (OSError, PlacementError) as error:  # the log is whole; the next merge tries again
             logger.warning("the log %s was not compacted: %s", log, error)
 

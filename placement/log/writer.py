@@ -29,7 +29,6 @@ class LogWriter:
     """
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
-        self.uri = os.fspath(uri)
         self._place = LogFolder.of(uri)
 
     def append(self, rows: Iterable[TaskRecord | Rows]) -> str | None:

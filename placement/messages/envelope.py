@@ -53,9 +53,9 @@ class Envelope(NamedTuple):
         return pack(self.spec, decision, self.repeatable, self.key)
 
 
-def with_weighed(packed: bytes, weighed: Comparison | None) -> bytes:
+def with_comparison(packed: bytes, comparison: Comparison | None) -> bytes:
     """A packed Envelope, followed by the Comparison of this task alone: the Envelope is the same for many tasks."""
-    return packed if weighed is None else packed + marshal.dumps(plain(weighed))
+    return packed if comparison is None else packed + marshal.dumps(plain(comparison))
 
 
 def common(packed: bytes) -> bytes:
@@ -63,7 +63,7 @@ def common(packed: bytes) -> bytes:
     return packed[: LENGTH + int.from_bytes(packed[:LENGTH], "little")]
 
 
-def weighed_of(packed: bytes) -> Comparison | None:
+def comparison_of(packed: bytes) -> Comparison | None:
     """The Comparison made for this task; None where no queue was waited for."""
     own = packed[len(common(packed)) :]
     return Comparison(*marshal.loads(own)) if own else None

@@ -11,7 +11,7 @@ policies      cpu_only ... balanced
 snapshot      everything that a caller needs to decide alone
 decision      decide(); explanation: explain(), as text and as HTML
 exploration   tasks that try the device that was not chosen; trial_budget: what they may cost
-considered       one row of an explanation; explanation_text, explanation_html: its two forms
+considered_candidate  one row of an explanation; explanation_text, explanation_html: its two forms
 threshold_tests  the joint threshold's two tests in the paper's terms
 turning_points   what would turn a decision
 decision_table  the same for one function, with the work that its tasks have in common done once

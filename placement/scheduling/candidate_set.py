@@ -24,7 +24,7 @@ THRESHOLDS = JointThreshold()
 class NodeGroup(NamedTuple):
     """Kinds of node that a task cannot tell apart, so that one estimate does for all.
 
-    configs: all of it.  cpu, gpu: those that are candidates on that device, in the inventory's order.
+    configs: of all its kinds.  cpu, gpu: those that are candidates on that device, in the inventory's order.
     by_name: `gpu`, sorted.  estimated: index of its estimate, None where there is none (nodes without a GPU).
     """
 
@@ -46,14 +46,14 @@ class CandidateSet(Sequence[Candidate]):
 
     groups: all; gpu: indices of those that have GPU candidates.  cpu_configs: in the inventory's order.
     costs: for the policy to keep what it computes of the candidates; the set lives in a row of the DecisionTable.
-    compared: likewise for exploration.
+    sorted_options: likewise for exploration.
     thresholds: of the joint threshold, for what is worked out of the estimates.
     shares: of each GPU config's GPUs, where the function allows shares; None: Limits.gpus of any.
     """
 
     __slots__ = (
-        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "compared", "costs", "cpu_configs",
-        "gpu", "groups", "memo", "shares", "thresholds", "waits",
+        "_all", "_by_group", "_candidates", "_estimate", "_estimates", "_known", "costs", "cpu_configs",
+        "gpu", "groups", "memo", "shares", "sorted_options", "thresholds", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +75,7 @@ class CandidateSet(Sequence[Candidate]):
         self.waits = waits
         self.shares: Mapping[str, GpuShare] | None = None
         self.costs: object = None
-        self.compared: object = None
+        self.sorted_options: object = None
         self._estimate = estimate
         self._estimates: Estimates | None = None
         self._known: list[tuple[float, int]] | None = None
@@ -165,7 +165,7 @@ class CandidateSet(Sequence[Candidate]):
 
 
 def surest_first(known: tuple[float, int]) -> tuple[float, int]:
-    """Sort key."""
+    """Sort key: the most probable first, then the lowest index."""
     return -known[0], known[1]
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast, runtime_checkable
 
+from placement.deprecation import deprecated_attribute
 from placement.prediction.estimate import Estimate
 from placement.scheduling.trial_budget import NO_SECONDS, TrialSeconds
 from placement.spec.task import Device, TaskSpec
 
 _SIDE = r"(.+) (cpu|gpu) (\S+)\+(\S+) s"
-_WEIGHED = re.compile(rf"{_SIDE}, not {_SIDE}, gpu rate (\S+)")
+_COMPARISON = re.compile(rf"{_SIDE}, not {_SIDE}, gpu rate (\S+)")
 
 Queue = tuple[str, Device]
 """(config, device)."""
@@ -54,7 +55,7 @@ class Choice:
     probability: P(GPU) of the estimate decided on, None where none was.
     propensity: probability with which this policy picks this device here; 1.0 unless it explores.
     wait_s, seconds: expected until it starts, and of the run; None where the policy did not look.
-    weighed: what was compared, where something would have to be waited for.
+    comparison: of the way taken with the best other, where something would have to be waited for.
     gpu_price: the price of a second of GPU from now on, in seconds of CPU; None where the policy moves no price.
     tiers: the configs in groups that are as good, the best group first; Ray takes the best that is free. Empty: any of
     the configs is as good.
@@ -69,18 +70,19 @@ class Choice:
     propensity: float = 1.0
     wait_s: float | None = None
     seconds: float | None = None
-    weighed: Comparison | None = None
+    comparison: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
     trial: TrialSeconds = NO_SECONDS
     joules: float | None = None
+    weighed = deprecated_attribute("weighed", "comparison", until="0.4")
 
 
 class Comparison(NamedTuple):
     """The comparison behind a choice that had to wait for something: the way taken and the best of the others.
 
-    wait_s: until it is free.  cost_s: of the run, joules priced in.  rate: what a second of GPU counted, in seconds of
-    CPU. With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
+    wait_s: until it is free.  cost_s: of the run, joules priced in.  gpu_price: of a second of GPU, in seconds of CPU.
+    With these `placement.scheduling.policies.balanced.score` gives what the policy compared.
     """
 
     config: str
@@ -91,24 +93,24 @@ class Comparison(NamedTuple):
     other_device: Device
     other_wait_s: float
     other_cost_s: float
-    rate: float
+    gpu_price: float
 
     def __str__(self) -> str:
         return (
             f"{self.config} {self.device} {self.wait_s:.4g}+{self.cost_s:.4g} s, not {self.other_config} "
-            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.rate:.4g}"
+            f"{self.other_device} {self.other_wait_s:.4g}+{self.other_cost_s:.4g} s, gpu rate {self.gpu_price:.4g}"
         )
 
     @classmethod
     def of(cls, text: str) -> Comparison:
         """From its text in a row of the log. Raises ValueError where it is none."""
-        found = _WEIGHED.fullmatch(text)
+        found = _COMPARISON.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text!r} is not what a decision compared: {_WEIGHED.pattern}")
-        config, device, wait, cost, other, other_device, other_wait, other_cost, rate = found.groups()
+            raise ValueError(f"{text!r} is not what a decision compared: {_COMPARISON.pattern}")
+        config, device, wait, cost, other, other_device, other_wait, other_cost, gpu_price = found.groups()
         here, there = (cast(Device, one) for one in (device, other_device))
         return cls(
-            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(rate)
+            config, here, float(wait), float(cost), other, there, float(other_wait), float(other_cost), float(gpu_price)
         )
 
 

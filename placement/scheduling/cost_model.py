@@ -125,7 +125,7 @@ def seconds_of(found: CandidateSet, at: int) -> tuple[float | None, float | None
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
-    """None of none."""
+    """The geometric mean; None where there are no values."""
     return math.exp(sum(math.log(max(v, 1e-9)) for v in values) / len(values)) if values else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from placement.deprecation import deprecated_attribute
 from placement.prediction.runtime_history import COLD_START_RUNS, Key, RunHistory, size_of
 from placement.scheduling.candidate_set import CandidateSet
 from placement.scheduling.candidates import Choice, Comparison, Policy, Tiers, has
@@ -38,8 +39,8 @@ class Decision:
     granted.  probability: P(GPU) it was decided on.  propensity: the probability with which the policy picks this
     device here, 1.0 unless it explores.  gpu_busy: where the function allows shares of a GPU, how busy it is expected
     to keep the whole of it, 0-1.  wait_s, seconds: expected before and for the run, where the policy looked at
-    them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  weighed: what was
-    compared, where something would have to be waited for.  gpu_price, joules: as in `Choice`; whoever sends the task
+    them.  backlog_age_s: since the cluster's queues were last polled; None = they are not known.  comparison: as in
+    `Choice`.  gpu_price, joules: as in `Choice`; whoever sends the task
     takes them over (`Backlog.enqueue`).  trial: as in `Choice`; whoever sends the task charges it to
     `Snapshot.trials`.
     """
@@ -59,11 +60,12 @@ class Decision:
     wait_s: float | None = None
     seconds: float | None = None
     backlog_age_s: float | None = None
-    weighed: Comparison | None = None
+    comparison: Comparison | None = None
     gpu_price: float | None = None
     tiers: Tiers = ()
     trial: TrialSeconds = NO_SECONDS
     joules: float | None = None
+    weighed = deprecated_attribute("weighed", "comparison", until="0.4")
 
 
 def decide(
@@ -143,7 +145,7 @@ def _decision(
         device, configs[0] if configs else None, configs, limits.cpus[device], gpus,
         reason, name_of(policy), snapshot.selector.version, snapshot.version, choice.probability,
         choice.propensity, share and share.busy, choice.wait_s, choice.seconds, None if waits is None else waits.age_s,
-        choice.weighed, choice.gpu_price, choice.tiers, choice.trial, choice.joules,
+        choice.comparison, choice.gpu_price, choice.tiers, choice.trial, choice.joules,
     )  # fmt: skip
 
 

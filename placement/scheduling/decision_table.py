@@ -39,7 +39,7 @@ class DecisionTable:
     plans: empty at first; the owner keeps here how it submits a task while the table stands.
     """
 
-    __slots__ = ("_rows", "context", "function", "limits", "offer", "plans", "policy", "snapshot")
+    __slots__ = ("_rows", "candidate_table", "context", "function", "limits", "plans", "policy", "snapshot")
 
     def __init__(
         self, function: str, limits: Limits, snapshot: Snapshot, policy: Policy | None = None,
@@ -47,9 +47,11 @@ class DecisionTable:
     ) -> None:  # fmt: skip
         self.function, self.limits, self.snapshot, self.context = function, limits, snapshot, context
         self.policy: Policy = policy or snapshot.policy
-        self.offer = snapshot.candidate_table(limits)
+        self.candidate_table = snapshot.candidate_table(limits)
         self.plans: dict[Any, Any] = {}
-        self._rows: dict[int, Row] = before._rows if before is not None and before.offer is self.offer else {}
+        self._rows: dict[int, Row] = {}
+        if before is not None and before.candidate_table is self.candidate_table:
+            self._rows = before._rows
 
     def decide(self, task: TaskSpec, chance: Callable[[], float] = random.random) -> Decision:
         """The decision for one task. chance: uniform numbers in [0, 1), used only where the decision explores."""
@@ -78,5 +80,5 @@ class DecisionTable:
             return row
         if len(self._rows) >= LARGEST_TABLE:
             self._rows.clear()
-        row = self._rows[id(task)] = Row(task, key, seen, self.offer.candidates(task, seen))
+        row = self._rows[id(task)] = Row(task, key, seen, self.candidate_table.candidates(task, seen))
         return row

@@ -9,7 +9,7 @@ from placement.prediction.estimate import NO_BASIS, Estimate
 from placement.prediction.runtime_history import RunHistory, size_of
 from placement.scheduling.candidate_set import CandidateSet
 from placement.scheduling.candidates import Policy, has
-from placement.scheduling.considered import Considered as Considered
+from placement.scheduling.considered_candidate import ConsideredCandidate as ConsideredCandidate
 from placement.scheduling.cost_model import options_of, seconds_of
 from placement.scheduling.decision import Decision, decide
 from placement.scheduling.explanation_html import html
@@ -35,7 +35,7 @@ class Explanation:
 
     task: TaskSpec
     decision: Decision
-    considered: tuple[Considered, ...]
+    considered: tuple[ConsideredCandidate, ...]
     tests: tuple[ThresholdTests, ...] = ()
     turns: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ def explained(
 def _considered(
     kind: NodeKind, device: Device, decision: Decision, task: TaskSpec, limits: Limits, seen: RunHistory | None,
     estimate: Estimate | None, table: CandidateTable,
-) -> Considered:  # fmt: skip
+) -> ConsideredCandidate:  # fmt: skip
     config = kind.spec.config
     fault = infeasible(task, kind, device, limits, seen)
     taken = fault is None and device == decision.device and config in decision.configs
@@ -95,7 +95,7 @@ def _considered(
     if device == "gpu" and kind.grants_gpus and kind.spec.gpu_memory_gb is not None:
         needs = task.memory_bytes if task.memory_bytes is not None or seen is None else seen.gpu_memory_bytes
         memory = granted_memory(kind, limits)
-    return Considered(
+    return ConsideredCandidate(
         config, device, limits.cpus[device], taken, reason, estimate, wait,
         None if known is None else known.seconds_on(device), None if known is None else known.joules_on(device),
         known.basis_on(device) if known else NO_BASIS, kind.spec.emulated, needs, memory, fault is None,
@@ -103,7 +103,7 @@ def _considered(
 
 
 def _tests(
-    rows: tuple[Considered, ...], found: CandidateSet, decision: Decision, thresholds: JointThreshold
+    rows: tuple[ConsideredCandidate, ...], found: CandidateSet, decision: Decision, thresholds: JointThreshold
 ) -> tuple[ThresholdTests, ...]:
     """The tests of the GPU candidates of which something is known, surest first.
 

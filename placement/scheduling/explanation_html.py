@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from placement.scheduling.considered import Considered
+from placement.scheduling.considered_candidate import ConsideredCandidate
 from placement.scheduling.decision import Decision
 from placement.scheduling.explanation_text import NOTE, memory, with_factor
 from placement.scheduling.threshold_tests import ThresholdTests
@@ -44,11 +44,13 @@ HEADS = (
 """(Head, class) of each column; those without any content are left out."""
 
 
-def html(d: Decision, considered: Sequence[Considered], tests: Sequence[ThresholdTests], turns: Sequence[str]) -> str:
+def html(
+    d: Decision, considered: Sequence[ConsideredCandidate], tests: Sequence[ThresholdTests], turns: Sequence[str]
+) -> str:
     """The explanation, with its style."""
     versions = f"policy {d.policy}, selector {d.selector_version}, snapshot {d.snapshot_version}"
     age = "queues not known" if d.backlog_age_s is None else f"queues of {d.backlog_age_s:.1f} s ago"
-    compared = "" if d.weighed is None else f"<p class='note'>compared: {escape(str(d.weighed))}</p>"
+    compared = "" if d.comparison is None else f"<p class='note'>compared: {escape(str(d.comparison))}</p>"
     return (
         f"<style>{STYLE}</style><div class='placement-explanation'>"
         f"<p class='chosen'><b class='{d.device}'>{d.device.upper()}</b>{escape(d.reason)}</p>"
@@ -57,7 +59,7 @@ def html(d: Decision, considered: Sequence[Considered], tests: Sequence[Threshol
     )
 
 
-def _table(rows: Sequence[Considered]) -> str:
+def _table(rows: Sequence[ConsideredCandidate]) -> str:
     if not rows:
         return ""
     most = [max((v for row in rows if (v := getattr(row, name))), default=0.0) for name in ("seconds", "joules")]
@@ -76,11 +78,11 @@ def _table(rows: Sequence[Considered]) -> str:
     return f"<table><tr>{heads}</tr>{body}</table><p class='note'>{note}</p>"
 
 
-def _kind(row: Considered) -> str:
+def _kind(row: ConsideredCandidate) -> str:
     return "taken" if row.taken else "" if row.feasible else "no"
 
 
-def _cells(row: Considered, most_seconds: float, most_joules: float) -> tuple[str, ...]:
+def _cells(row: ConsideredCandidate, most_seconds: float, most_joules: float) -> tuple[str, ...]:
     """The cells of a candidate, as HEADS."""
     idle, basis = row.basis.idle_watts, row.basis
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from placement.scheduling.considered import Considered
+from placement.scheduling.considered_candidate import ConsideredCandidate
 from placement.scheduling.decision import Decision
 from placement.scheduling.threshold_tests import ThresholdTests
 
@@ -16,7 +16,7 @@ NOTE = "x: a factor either way, in which two of three fall"
 
 
 def text(
-    decision: Decision, considered: Sequence[Considered], tests: Sequence[ThresholdTests], turns: Sequence[str]
+    decision: Decision, considered: Sequence[ConsideredCandidate], tests: Sequence[ThresholdTests], turns: Sequence[str]
 ) -> str:
     """The whole explanation."""
     lines = [head(decision)]
@@ -43,10 +43,10 @@ def head(d: Decision) -> str:
     age = "not known" if d.backlog_age_s is None else f"of {d.backlog_age_s:.1f} s ago"
     share = f", {d.gpus:.3g} of a GPU" if 0 < d.gpus < 1 else ""
     line = f"{d.device} ({d.reason}){share} by policy {d.policy}, {versions}, queues {age}"
-    return line if d.weighed is None else f"{line}\ncompared: {d.weighed}"
+    return line if d.comparison is None else f"{line}\ncompared: {d.comparison}"
 
 
-def cells(row: Considered) -> tuple[str, ...]:
+def cells(row: ConsideredCandidate) -> tuple[str, ...]:
     """The cells of a candidate, as HEADS."""
     return (
         row.config, row.device, f"{row.cpus:g}", "-" if row.estimate is None else f"{row.estimate.p_gpu:.3f}",
@@ -67,7 +67,7 @@ def with_factor(value: float | None, unit: str, std: float | None, digits: int =
     return number + ("" if factor is None else f" x{factor:.1f}" if factor < 10 else f" x{factor:.0f}")
 
 
-def memory(row: Considered) -> str:
+def memory(row: ConsideredCandidate) -> str:
     """GB of device memory that the task needs and gets: "2/24"; "-" where it is not known."""
     if row.memory_bytes is None:
         return "-"

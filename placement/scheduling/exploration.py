@@ -32,7 +32,7 @@ from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, options_o
 from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, stale
 from placement.scheduling.trial_budget import TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.task import Device
+from placement.spec.task import OTHER_DEVICE, Device
 
 RESERVE, RESERVE_OF_NEW = 20.0, 3.0
 """A trial leaves a budget for so many more: for work, and for kinds of node, that are yet to come, and challengers."""
@@ -43,7 +43,6 @@ NEW_RUNS = 3
 MOST_PROBABILITY = 0.5
 """A policy may take what is dearer by its estimates, for its queues: more than every second task is not tried."""
 STANDARD = NormalDist()
-OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
 
 class Trial(NamedTuple):
@@ -74,7 +73,7 @@ def explored(
     """
     if choice.propensity != 1.0 or not has(policy, "needs_estimates"):
         return choice
-    return drawn(choice, trial_of(choice, found, policy), f"tries_{OTHER[choice.device]}", budget, chance)
+    return drawn(choice, trial_of(choice, found, policy), f"tries_{OTHER_DEVICE[choice.device]}", budget, chance)
 
 
 def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget, chance: Callable[[], float]) -> Choice:
@@ -91,7 +90,7 @@ def drawn(choice: Choice, trial: Trial | None, reason: str, budget: TrialBudget,
 
 def trial_of(choice: Choice, found: CandidateSet, policy: Policy) -> Trial | None:
     """The trial of the other device; None where it could not pay, or where one of the two has a queue."""
-    device = OTHER[choice.device]
+    device = OTHER_DEVICE[choice.device]
     if has(policy, "ignores_queues") and threshold_probability(choice, device) < LEAST_PROBABILITY:
         return None
     options = _options(found, policy)
@@ -132,7 +131,7 @@ def reserve_of(estimate: Estimate | None) -> float:
 def trial_seconds(device: Device, expected_s: float, replaced_s: float, rule: JointThreshold) -> TrialSeconds:
     """The costs of a run on a device in place of one on the other device, which was expected to take `replaced_s`."""
     rates = {"cpu": 1.0, "gpu": rule.speedup}
-    return TrialSeconds(expected_s, max(0.0, rates[device] * expected_s - rates[OTHER[device]] * replaced_s))
+    return TrialSeconds(expected_s, max(0.0, rates[device] * expected_s - rates[OTHER_DEVICE[device]] * replaced_s))
 
 
 def cold_start_trial(found: CandidateSet, seen: RunHistory, thresholds: JointThreshold) -> Trial | None:
@@ -178,8 +177,8 @@ def may_explore(probability: float | None) -> bool:
     return probability is None or LEAST_PROBABILITY <= probability <= 1.0 - LEAST_PROBABILITY
 
 
-class Compared(NamedTuple):
-    """The options of a CandidateSet as a policy compares them, kept with it."""
+class SortedOptions(NamedTuple):
+    """The options of a CandidateSet as a policy compares them, the cheapest first; kept with it."""
 
     policy: Policy
     options: list[Option]
@@ -187,13 +186,13 @@ class Compared(NamedTuple):
 
 def _options(found: CandidateSet, policy: Policy) -> list[Option]:
     """All options, the cheapest first; `cost` is the figure that the policy compares."""
-    compared = found.compared
-    if not isinstance(compared, Compared) or compared.policy is not policy:
-        compared = found.compared = Compared(policy, _compared(found, policy))
-    return compared.options
+    kept = found.sorted_options
+    if not isinstance(kept, SortedOptions) or kept.policy is not policy:
+        kept = found.sorted_options = SortedOptions(policy, _sorted_options(found, policy))
+    return kept.options
 
 
-def _compared(found: CandidateSet, policy: Policy) -> list[Option]:
+def _sorted_options(found: CandidateSet, policy: Policy) -> list[Option]:
     kept = found.costs
     if isinstance(kept, CostTable) and kept.all is not None:
         options = kept.all.options

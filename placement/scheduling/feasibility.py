@@ -105,7 +105,7 @@ class CandidateTable:
         thresholds: JointThreshold,
         waits: Waits | None,
     ) -> None:
-        self.limits, self.thresholds, self.backlog = limits, thresholds, waits
+        self.limits, self.thresholds, self.cluster_waits = limits, thresholds, waits
         self.interference = interference_model(selector)
         self.waits = waits_under(waits, limits.cpus, limits.gpus) if isinstance(waits, Backlog) else waits
         self.kinds = inventory.kinds
@@ -136,8 +136,8 @@ class CandidateTable:
         if self.limits.shares:
             able = (kind for kind in self.kinds if self.can[kind.spec.config, "gpu"])
             found.shares = {kind.spec.config: gpu_share(task, kind, seen, self.interference) for kind in able}
-            if isinstance(self.backlog, Backlog):
-                found.waits = waits_under(self.backlog, self.limits.cpus, self.limits.gpus, found.shares)
+            if isinstance(self.cluster_waits, Backlog):
+                found.waits = waits_under(self.cluster_waits, self.limits.cpus, self.limits.gpus, found.shares)
         return found
 
     def _unshared(self, task: TaskSpec, seen: RunHistory | None) -> CandidateSet:

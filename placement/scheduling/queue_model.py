@@ -21,9 +21,8 @@ from placement.spec.task import Device
 
 LARGEST_RECENT = 65_536  # sends remembered for the next poll; more than a driver can submit between two polls
 LAG_S = 1.5  # Ray's own reports of what waits come up to 1.2 s late; measured on two nodes
-STALE_S = (
-    10.0  # a poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes
-)
+# A poll older than this says nothing any more; polls come every 0.5 s, and 5 s apart while nothing changes.
+STALE_S = 10.0
 RESOLUTION_S = 0.005  # a wait is worked out anew no more often, where nothing has happened in between
 ENERGY_KEPT = 0.95  # of the energy of earlier tasks at each new one: the mean watts are those of the last 20 or so
 GUESS_S = 1.0  # of a task whose seconds are not known, while those of no other are; a guess

@@ -40,12 +40,12 @@ class SizedWaits:
 
     @property
     def gpu_price(self) -> float | None:
-        """The backlog's."""
+        """The price of a second of GPU in seconds of CPU; None = never moved."""
         return self._backlog.gpu_price
 
     @property
     def draw_w(self) -> float:
-        """The backlog's."""
+        """Watts that the running tasks draw."""
         return self._backlog.draw_w
 
     def wait_s(self, config: str, device: Device, /) -> float | None:

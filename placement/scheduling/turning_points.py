@@ -14,7 +14,7 @@ from dataclasses import replace
 from placement.prediction.runtime_history import RunHistory
 from placement.scheduling.candidate_set import CandidateSet
 from placement.scheduling.candidates import Policy, Queue, Waits, has
-from placement.scheduling.decision import Decision, decide_among
+from placement.scheduling.decision import COLD_START, Decision, decide_among
 from placement.scheduling.feasibility import Limits
 from placement.scheduling.policies.registry import NAMES as NAMES_OF_POLICIES
 from placement.scheduling.snapshot import Snapshot
@@ -24,7 +24,6 @@ STEPS = 14  # halvings: of a range of a factor of a million, to a thousandth of 
 FARTHEST = 4096.0  # a batch, or a size, so many times as large or as small is looked at
 LONGEST_S = 1e5  # of a wait
 SHORTEST_S = 1e-3
-COLD_START = "cold_start"
 NAMES: dict[Device, str] = {"cpu": "CPU", "gpu": "GPU"}
 
 

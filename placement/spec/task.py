@@ -12,6 +12,7 @@ from placement.errors import SpecError
 
 Device = Literal["cpu", "gpu"]
 DEVICES: tuple[Device, Device] = ("cpu", "gpu")
+OTHER_DEVICE: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
 
 OperationKind = Literal["matmul", "conv", "grouped_conv", "memory", "tree", "pipeline"]
 OPERATION_KINDS: tuple[OperationKind, ...] = ("matmul", "conv", "grouped_conv", "memory", "tree", "pipeline")

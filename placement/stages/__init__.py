@@ -15,6 +15,6 @@ device_use     DeviceUse: batches, rows, seconds and joules of a stage on one de
 stage_stats    the same as `Dataset.stats()` shows it
 device_worker  DeviceWorker: the actor that holds the user's function or instance on one device
 user_function  the user's function or class, called as Ray Data calls it
-recorded       the stage where there is nothing to choose: Ray Data's own, with a row of the log for each batch
+single_device  the stage where there is nothing to choose: Ray Data's own, with a row of the log for each batch
 batches        rows, bytes and slices of pandas, NumPy and Arrow batches
 """

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
 
-from placement.scheduling.policies.map_order import OTHER
-from placement.spec.task import DEVICES, Device
+from placement.spec.task import DEVICES, OTHER_DEVICE, Device
 
 LEAST_SHARE = 0.05
 """CPUs that together add less than this share to the GPUs' throughput are left to others, and save the energy."""
@@ -128,7 +127,7 @@ class BatchQueue:
         As measured; else as estimated, and by as much longer as the other device's estimates are found to be off, for
         measured and estimated seconds are compared with each other; else from the other device's and the gain.
         """
-        pace, other = self.pace.get(device), OTHER[device]
+        pace, other = self.pace.get(device), OTHER_DEVICE[device]
         if pace is not None:
             return pace * request.rows
         estimated = request.gpu_s if device == "gpu" else request.cpu_s

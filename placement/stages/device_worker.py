@@ -33,7 +33,7 @@ class GpuFailure(NamedTuple):
     of_memory: bool
 
 
-class Ran(NamedTuple):
+class BatchResult(NamedTuple):
     """The result of a batch. seconds: of its computation.  joules: None where they are not known here."""
 
     outputs: list[Any]
@@ -42,7 +42,7 @@ class Ran(NamedTuple):
 
 
 class RunEnd(NamedTuple):
-    """A worker's report to the broker that a run has ended. seconds, joules: as `Ran` has them.
+    """A worker's report to the broker that a run has ended. seconds, joules: as `BatchResult` has them.
 
     ran: it raised nothing.  failure: of the GPU.
     """
@@ -86,21 +86,21 @@ class DeviceWorker:
         """Sends the rows of the log that are still here. The broker ends the worker next."""
         outbox.send_last()
 
-    def run(self, ticket: int, packed: bytes, largest: int | None, batch: Any) -> Ran | GpuFailure:
+    def run(self, ticket: int, packed: bytes, largest: int | None, batch: Any) -> BatchResult | GpuFailure:
         """Computes a batch, in parts of at most `largest` rows. Raises what the user's code raises."""
         start, result = time.perf_counter(), None
         try:
             result = self._run(unpack(packed), largest, batch)
             return result
         finally:
-            ran = result if isinstance(result, Ran) else Ran([], time.perf_counter() - start, None)
+            ran = result if isinstance(result, BatchResult) else BatchResult([], time.perf_counter() - start, None)
             failure = result if isinstance(result, GpuFailure) else None
             end = RunEnd(
                 self._number, self._device, ticket, rows_of(batch), ran.seconds, ran.joules, ran is result, failure
             )
             self._broker.ended.remote(end)
 
-    def _run(self, envelope: Envelope, largest: int | None, batch: Any) -> Ran | GpuFailure:
+    def _run(self, envelope: Envelope, largest: int | None, batch: Any) -> BatchResult | GpuFailure:
         made: list[Any] = []
         seconds, joules = 0.0, 0.0
         for part in slices(writable(batch) if self._stage.writable else batch, largest):
@@ -119,7 +119,7 @@ class DeviceWorker:
             seconds += run.seconds
             joules += run.emulated_joules()
         else:
-            return Ran(made, seconds, joules or None)
+            return BatchResult(made, seconds, joules or None)
         free_gpu_memory()  # outside the except block, so that the failed run's tensors are not kept by its traceback
         return failure
 

@@ -127,9 +127,9 @@ def _plain(
     dataset: Dataset, stage: Stage, device: Device, requests: Requests | None, common: dict[str, Any]
 ) -> Dataset:
     """Ray Data's own stage on the one device that there is."""
-    from placement.stages.recorded import recorded
+    from placement.stages.single_device import with_records
 
-    function = stage.function if requests is None else recorded(stage, device, requests.only_decision(device))
+    function = stage.function if requests is None else with_records(stage, device, requests.only_decision(device))
     given: dict[str, Any] = {"fn_args": stage.fn_args or None, "fn_kwargs": dict(stage.fn_kwargs) or None}
     if inspect.isclass(stage.function):
         given["fn_constructor_args"] = stage.constructor_args or None

@@ -10,7 +10,7 @@ from typing import Any
 from placement.messages.envelope import Envelope
 from placement.scheduling.decision import Decision
 from placement.scheduling.policies.balanced import Balanced
-from placement.scheduling.policies.map_order import End, Gain
+from placement.scheduling.policies.map_order import DeviceOfMap, Gain
 from placement.scheduling.policies.registry import name_of
 from placement.spec.task import DEVICES, Device, TaskSpec
 from placement.stages.batch_queue import Request
@@ -18,12 +18,12 @@ from placement.stages.batches import bytes_of, described, rows_of
 from placement.stages.stage import Stage
 from placement.submission.placer import Placer
 from placement.submission.snapshot_client import caller
-from placement.submission.spec_reader import SpecReader
+from placement.submission.spec_reader import SpecReader, takes_anything
 
 
 def spec_reader(stage: Stage) -> SpecReader:
     """The reader of the user's spec."""
-    return SpecReader(stage.name, stage.options, _takes_anything)
+    return SpecReader(stage.name, stage.options, takes_anything)
 
 
 def spec_of(stage: Stage, read: Callable[..., TaskSpec], batch: Any) -> TaskSpec:
@@ -46,9 +46,9 @@ class Requests:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._placer = Placer(stage.name, stage.options, _shape(stage), _takes_anything)
+        self._placer = Placer(stage.name, stage.options, _shape(stage), takes_anything)
         self._placer.key = stage.key
-        self._end = End(device="gpu")
+        self._gain_policy = DeviceOfMap(device="gpu")
 
     def request(self, batch: Any) -> tuple[Request, Envelope]:
         """The batch's request and the envelope of its run, by the policy of the cluster or of the stage."""
@@ -61,7 +61,7 @@ class Requests:
             return Request(rows, devices=(decision.device,), possible=(decision.device,)), envelope
         if not isinstance(self._placer._policy or snapshot.policy, Balanced):
             return Request(rows, devices=(decision.device,)), envelope  # the policy has the last word
-        gain: Gain | None = self._end.gain(task, found)
+        gain: Gain | None = self._gain_policy.gain(task, found)
         if gain is None:
             return Request(rows), envelope
         return Request(rows, gain.gain, gain.cpu, gain.gpu), envelope
@@ -71,18 +71,18 @@ class Requests:
         snapshot = caller().current()
         table = self._placer.table_for(snapshot, None)
         kinds = [kind.spec.config for kind in snapshot.inventory.kinds]
-        return tuple(device for device in DEVICES if any(table.offer.can[config, device] for config in kinds))
+        return tuple(device for device in DEVICES if any(table.candidate_table.can[config, device] for config in kinds))
 
     def nodes(self) -> int:
         """The nodes of the cluster on which a batch could run."""
         snapshot = caller().current()
-        can = self._placer.table_for(snapshot, None).offer.can
+        can = self._placer.table_for(snapshot, None).candidate_table.can
         return sum(k.count for k in snapshot.inventory.kinds if any(can[k.spec.config, d] for d in DEVICES))
 
     def slots(self) -> dict[Device, float]:
         """Workers that the cluster could run at once, by device."""
         snapshot, stage = caller().current(), self._stage
-        can = self._placer.table_for(snapshot, None).offer.can
+        can = self._placer.table_for(snapshot, None).candidate_table.can
         found: dict[Device, float] = {}
         for device in DEVICES:
             granted = sum(
@@ -115,7 +115,3 @@ def sent_to(envelope: Envelope, device: Device, cpus: float, gpus: float) -> Env
 def _shape(stage: Stage) -> dict[str, Any]:
     """The options that limit where a batch can run."""
     return {name: value for name, value in stage.ray_options.items() if value is not None}
-
-
-def _takes_anything(args: Any, kwargs: Any) -> None:
-    """The spec alone is at fault where it fails on a batch."""

@@ -17,7 +17,7 @@ from placement.errors import DeviceError
 from placement.stages.batch_queue import Request
 from placement.stages.batches import described
 from placement.stages.broker_link import BrokerLink
-from placement.stages.device_worker import GpuFailure, Ran
+from placement.stages.device_worker import BatchResult, GpuFailure
 from placement.stages.dispatcher import Assignment, NoWorker
 from placement.stages.requests import Requests, sent_to
 from placement.stages.stage import Stage
@@ -48,7 +48,7 @@ class Router:
         """The results of a batch, in the order in which the function made them."""
         yield from self._ran(batch).outputs
 
-    def _ran(self, batch: Any) -> Ran:
+    def _ran(self, batch: Any) -> BatchResult:
         request, envelope = self._requests.request(batch)
         request, lost = request._replace(node=self._node), None
         for attempt in range(1, MOST_ATTEMPTS + 1):
@@ -64,7 +64,7 @@ class Router:
                     raise
                 lost = given.worker
                 continue
-            if isinstance(result, Ran):
+            if isinstance(result, BatchResult):
                 return result
             request, lost = self._after(result, request, batch), None
         raise AssertionError("the loop ends by itself")
@@ -78,7 +78,7 @@ class Router:
             )
         return request._replace(devices=("cpu",))
 
-    def _wait(self, given: Assignment, envelope: Any, batch: Any) -> Ran | GpuFailure:
+    def _wait(self, given: Assignment, envelope: Any, batch: Any) -> BatchResult | GpuFailure:
         """The result of a run, or of the backup run that ends before it."""
         refs, backup = {self._submit(given, envelope, batch)}, None
         if given.backup_after_s is not None and self._store.wait([*refs], timeout=given.backup_after_s)[1]:
@@ -92,8 +92,8 @@ class Router:
                 continue
             refs.discard(done[0])
             with contextlib.suppress(*((RayActorError,) if refs else ())):
-                result: Ran | GpuFailure = self._store.get(done[0])
-                if isinstance(result, Ran) or not refs:
+                result: BatchResult | GpuFailure = self._store.get(done[0])
+                if isinstance(result, BatchResult) or not refs:
                     return result
 
     def _second(self, answer: Any) -> Assignment | None:

@@ -2,6 +2,7 @@
 
 decorator                                        placed_remote
 placed_function, placed_class, placed_call       placed functions and classes, and their calls
+placed_calls, class_options                      what they have in common with those by Ray's public API alone
 public_function, public_class, public_proxy, ordinary_handle    the same by Ray's public API alone
 options, ray_constraints                         our options, and the limits of the user's Ray options
 spec_reader, placer, data_locality               from arguments to a decision

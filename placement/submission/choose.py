@@ -22,6 +22,7 @@ from placement.submission.options import PlacementOptions, check_device_options,
 from placement.submission.placer import Placer
 from placement.submission.ray_constraints import caller_context, limits_of
 from placement.submission.snapshot_client import caller
+from placement.submission.spec_reader import takes_anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,14 @@ def choose(
     auto_init_ray()
     if not places():
         return _pinned_or_rays_own(given, rays)
-    snapshot, around = caller().current(), caller_context()
+    snapshot, context = caller().current(), caller_context()
     if selector is not None:
         snapshot = replace(snapshot, selector=selector, thresholds=getattr(selector, "thresholds", snapshot.thresholds))
-    placer = Placer("placement.choose", given, rays, _takes_anything)
+    placer = Placer("placement.choose", given, rays, takes_anything)
     task = placer.task(args, {})
-    decision = placer.decide(task, snapshot, around)
+    decision = placer.decide(task, snapshot, context)
     in_order, any_of_them = (
-        placer.ray_options_for(one, snapshot, around, task) for one in (decision, replace(decision, tiers=()))
+        placer.ray_options_for(one, snapshot, context, task) for one in (decision, replace(decision, tiers=()))
     )
     return Chosen(
         **{f.name: getattr(decision, f.name) for f in fields(Decision)},
@@ -109,7 +110,3 @@ def _pinned_or_rays_own(options: PlacementOptions, ray_options: dict[str, Any]) 
         device, None, (), limits.cpus[device], gpus, "not_placed", "none", "none", 0,
         options={**own, "num_gpus": gpus} if gpus else own, labels=own.get("label_selector") or {},
     )  # fmt: skip
-
-
-def _takes_anything(args: Any, kwargs: Any) -> None:
-    """A spec that fails here is at fault itself: there is no function whose arguments could be wrong."""

@@ -27,14 +27,14 @@ from placement.ray_internals.functions import (
 from placement.submission.captured_function import CapturedFunction
 from placement.submission.fast_submit import Submit, submitter
 from placement.submission.variants import Way
-from placement.worker.envelope_transport import Arriving
-from placement.worker.task_body import ENVELOPE, Body, Measured, Placed
+from placement.worker.envelope_transport import PickledBody
+from placement.worker.task_body import ENVELOPE, Body, OrdinaryBody, PlacedBody
 
 
 class ExportingFunction(RemoteFunction):
     """A RemoteFunction whose workers run `body(function, name)` in place of the function."""
 
-    body: type[Body] = Measured
+    body: type[Body] = OrdinaryBody
     _function_signature: list[inspect.Parameter] | None  # type: ignore[assignment]
 
     def __init__(
@@ -67,7 +67,7 @@ class ExportingFunction(RemoteFunction):
                 self._function_signature = self._signature()
         self._function_descriptor = PythonFunctionDescriptor.from_function(self._function, self._uuid)
         pickled = cloudpickle.dumps(self.body(self._function, self.name, self.captured))
-        self._pickled_function = cloudpickle.dumps(Arriving(pickled)) if self.body is Placed else pickled
+        self._pickled_function = cloudpickle.dumps(PickledBody(pickled)) if self.body is PlacedBody else pickled
         self._last_export_cluster_and_job = connection.current_cluster_and_job
         connection.function_actor_manager.export(self)
 
@@ -84,7 +84,7 @@ class ExportingFunction(RemoteFunction):
 class Variant(ExportingFunction):
     """A placed function in one way to run. It takes the Envelope first; the user's decorator is applied before it."""
 
-    body = Placed
+    body = PlacedBody
 
     def __init__(
         self, function: Callable[..., Any], ray_options: dict[str, Any], *, of: ExportingFunction, way: Way

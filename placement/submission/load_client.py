@@ -26,7 +26,7 @@ FIRST_S = 2.0  # the first decision waits for the load at most so long; it takes
 logger = logging.getLogger("placement")
 
 
-class Following:
+class LoadClient:
     """Keeps a Backlog, and the budget of trials, up with the cluster.
 
     connected: false once this process has left the cluster it is of.  wait: for the first load, a moment at most; not

@@ -1,4 +1,4 @@
-"""map over both ends: of the items read so far GPUs take those that gain most, CPUs those that gain least.
+"""A map over both devices: of the items read so far GPUs take those that gain most, CPUs those that gain least.
 
 At most `in_flight` items are read and not yet handed back, sent or not. Each device has a little more in flight than it
 runs at once; what is not sent yet is ordered anew with each item read. With results in order an item is not passed over
@@ -17,7 +17,7 @@ import ray
 
 from placement.scheduling.decision_table import DecisionTable
 from placement.scheduling.policies.balanced import Balanced
-from placement.scheduling.policies.map_order import End, Gain, Order
+from placement.scheduling.policies.map_order import DeviceOfMap, Gain, Order
 from placement.scheduling.snapshot import Snapshot
 from placement.spec.task import DEVICES, Device
 from placement.submission.map_results import NO_MORE, Failure, Results, _refs, _values
@@ -32,14 +32,14 @@ class DeviceQueues:
     """The two devices' queues of one function's tasks. slots: tasks that each device runs at once."""
 
     def __init__(self, handle: Any) -> None:
-        self._placer, self._around = handle._placer, caller_context()
+        self._placer, self._context = handle._placer, caller_context()
         self._placer.key = handle.history_key()
         caller().current().history.mark_current(self._placer.key)
         self._snapshot: Snapshot | None = None
-        self._ends = {device: End(device=device) for device in DEVICES}
+        self._policies = {device: DeviceOfMap(device=device) for device in DEVICES}
         self.remote = {
-            device: type(handle)(handle._function, replace(handle._options, policy=end), handle._ray_options).remote
-            for device, end in self._ends.items()
+            device: type(handle)(handle._function, replace(handle._options, policy=policy), handle._ray_options).remote
+            for device, policy in self._policies.items()
         }
         self.slots: dict[Device, float] = {}
         self._table()
@@ -52,14 +52,14 @@ class DeviceQueues:
         if found.shares is not None:  # as many tasks of this size as run on the GPUs at once
             kinds = (kind for kind in table.snapshot.inventory.kinds if kind.spec.config in found.shares)
             self.slots["gpu"] = sum(k.count * k.grants_gpus / found.shares[k.spec.config].gpus for k in kinds)
-        gain: Gain | None = self._ends["gpu"].gain(task, found)
+        gain: Gain | None = self._policies["gpu"].gain(task, found)
         return gain
 
     def _table(self) -> DecisionTable:
         """The decisions on the cluster as it is now; the slots are counted anew where it has changed."""
         snapshot = caller().current()
-        table = self._placer.table_for(snapshot, self._around)
-        limits, can = table.limits, table.offer.can
+        table = self._placer.table_for(snapshot, self._context)
+        limits, can = table.limits, table.candidate_table.can
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self.slots |= {"cpu": 0.0, "gpu": 0.0}
@@ -71,15 +71,15 @@ class DeviceQueues:
         return table
 
 
-def ends_of(function: Any) -> DeviceQueues | None:
-    """Both ends of a placed function; None where there is nothing to order: no choice, or a policy without queues."""
+def device_queues_of(function: Any) -> DeviceQueues | None:
+    """The DeviceQueues of a placed function; None where there is no choice of device, or a policy without queues."""
     placer = getattr(function, "_placer", None)
     if placer is None or function._options.device is not None:
         return None
     if not isinstance(placer._policy or caller().current().policy, Balanced):
         return None
-    ends = DeviceQueues(function)
-    return ends if all(ends.slots.values()) else None
+    queues = DeviceQueues(function)
+    return queues if all(queues.slots.values()) else None
 
 
 class _Entry:
@@ -98,15 +98,15 @@ class _Entry:
         self.sent, self.item, self.is_sent, self.done = sent, None, True, True
 
 
-class BothEnds(Results):
+class ResultsByGain(Results):
     """The results of a map whose tasks are ordered by what a GPU gains on them."""
 
     def __init__(
-        self, ends: DeviceQueues, remote: Any, items: Iterator[Any], ordered: bool, in_flight: int, exceptions: bool
+        self, queues: DeviceQueues, remote: Any, items: Iterator[Any], ordered: bool, in_flight: int, exceptions: bool
     ) -> None:
         super().__init__(remote, items, ordered, in_flight, exceptions)
-        self._ends = ends
-        self._order = Order(ends.slots)
+        self._queues = queues
+        self._order = Order(queues.slots)
         self._read_so_far = self._handed_back = 0
         self._entries: dict[int, _Entry] = {}  # by position; those handed back are gone
         self._on: dict[Device | None, int] = {"cpu": 0, "gpu": 0, None: 0}
@@ -137,7 +137,7 @@ class BothEnds(Results):
             position, self._read_so_far = self._read_so_far, self._read_so_far + 1
             self._entries[position] = entry
             try:
-                gain = self._ends.gain(entry.item)
+                gain = self._queues.gain(entry.item)
             except Exception as error:  # of this item alone: its spec, its arguments
                 entry.ended(Failure(error))
                 continue
@@ -156,7 +156,7 @@ class BothEnds(Results):
 
     def _room(self, device: Device) -> int:
         feed = max(LEAST_FEED, math.ceil(FEED_S / max(self._mean[device], 1e-4)))
-        return max(1, int(self._ends.slots[device] * feed)) if self._ends.slots[device] else 0
+        return max(1, int(self._queues.slots[device] * feed)) if self._queues.slots[device] else 0
 
     def _send_oldest(self) -> None:
         """In order, the oldest item holds all results up: it goes first once half of the window was read after it."""
@@ -171,13 +171,13 @@ class BothEnds(Results):
     def _submit(self, position: int, device: Device | None) -> None:
         entry = self._entries[position]
         try:
-            refs = (self._remote if device is None else self._ends.remote[device])(entry.item)
+            refs = (self._remote if device is None else self._queues.remote[device])(entry.item)
         except Exception as error:
             entry.ended(Failure(error))
             return
         if self._streams(refs):
             self._entries.clear()
-            self._order = Order(self._ends.slots)
+            self._order = Order(self._queues.slots)
             return
         if not _refs(refs):
             entry.ended(refs)

@@ -25,9 +25,10 @@ def mapped(
     auto_init_ray()
     if in_flight is None:
         in_flight = max(LEAST_IN_FLIGHT, int(IN_FLIGHT_PER_CPU * ray.cluster_resources().get("CPU", 0)))
-    from placement.submission.map_by_gain import BothEnds, ends_of  # which brings in all that a decision takes
+    # Imported here, for it brings in all that a decision takes.
+    from placement.submission.map_by_gain import ResultsByGain, device_queues_of
 
-    ends = ends_of(function)
-    if ends is not None:
-        return BothEnds(ends, function.remote, iter(iterable), ordered, in_flight, return_exceptions)
+    queues = device_queues_of(function)
+    if queues is not None:
+        return ResultsByGain(queues, function.remote, iter(iterable), ordered, in_flight, return_exceptions)
     return Results(function.remote, iter(iterable), ordered, in_flight, return_exceptions)

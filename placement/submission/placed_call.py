@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from placement.messages.envelope import Envelope, with_weighed
+from placement.messages.envelope import Envelope, with_comparison
 from placement.ray_internals.connection import auto_init_ray, client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.worker_hooks import can_retire
@@ -129,18 +129,19 @@ class Handle:
         return PlacedNode(self, self._function._function, args, kwargs, self._ray_options)
 
     def _plan(self, args: Any, kwargs: Any) -> CallPlan:
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         placer = self._placer
         table = placer.table
-        if table is None or table.snapshot is not snapshot or table.context != around:  # `table_for`, without its call
+        if table is None or table.snapshot is not snapshot or table.context != context:  # `table_for`, without its call
             placer.key = self.history_key()
             snapshot.history.mark_current(placer.key)
-            table = placer.table_for(snapshot, around)
+            table = placer.table_for(snapshot, context)
         task = placer.task(args, kwargs)
         plan: CallPlan | None = table.plans.get(id(task))
         if plan is not None and plan.task is task:
             return plan
-        decision = placer.prefer_local_data(placer.decide(task, snapshot, around), task, args, kwargs, snapshot, around)
+        decision = placer.decide(task, snapshot, context)
+        decision = placer.prefer_local_data(decision, task, args, kwargs, snapshot, context)
         placer.count(decision, snapshot)
         sent = SentTask(placer.key, table.limits, task, decision, snapshot)
         repeats = placer.repeats(decision, snapshot)
@@ -148,20 +149,20 @@ class Handle:
         key: Any = id(task) if repeats else (id(task), *envelope_key(decision))
         plan = None if repeats else table.plans.get(key)
         if plan is not None and plan.task is task:
-            return CallPlan(task, plan.submit, with_weighed(plan.packed, decision.weighed), sent)
+            return CallPlan(task, plan.submit, with_comparison(plan.packed, decision.comparison), sent)
         repeatable = not (self._options.strict or self._options.side_effects)
         packed = Envelope(task, decision, repeatable, placer.key).pack()
-        plan = CallPlan(task, self._submitter(decision, snapshot, around, task), packed, sent)
+        plan = CallPlan(task, self._submitter(decision, snapshot, context, task), packed, sent)
         table.keep_plan(key, plan)
-        return plan._replace(packed=with_weighed(packed, decision.weighed)) if decision.weighed else plan
+        return plan._replace(packed=with_comparison(packed, decision.comparison)) if decision.comparison else plan
 
-    def _submitter(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> Callable[..., Any]:
+    def _submitter(self, decision: Decision, snapshot: Snapshot, context: Any, task: TaskSpec) -> Callable[..., Any]:
         """A cached handle of Ray's for each (device, nodes): it costs no more than a plain call."""
         if connection.load_code_from_local:
             # Workers then import the user's function by its name, and know nothing of an Envelope.
             plainly = self._function.submit_plainly
             return lambda args, kwargs, _: plainly(args, kwargs, **self._ray_options)
-        options = self._placer.ray_options_for(decision, snapshot, around, task)
+        options = self._placer.ray_options_for(decision, snapshot, context, task)
         way: Way = decision.device if keeps_device(decision, snapshot) else "gpu_once"
         pooled = way == "gpu" and "max_calls" not in self._ray_options and uses_cuda(decision, snapshot)
         nodes = str(options.get("label_selector")), str(options.get("fallback_strategy"))

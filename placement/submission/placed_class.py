@@ -18,6 +18,7 @@ from placement.ray_internals.connection import auto_init_ray, client_mode_should
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import actor_options, check_actor_options
 from placement.scheduling.explanation import Explanation
+from placement.submission.class_options import ClassOptions
 from placement.submission.first_calls import device_by_options, must_not_wait, options_by_device
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.placer import Placer
@@ -103,10 +104,10 @@ class PlacedClass(ActorClass):
             device = device_by_options(options, given)
             return super()._remote(args, kwargs, **_as_actor(options_by_device(options, given, device), given))
         placer = self._placer(options, given)
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         task = placer.task(tuple(args or ()), kwargs or {})
-        decision = placer.decide(task, snapshot, around)
-        asked = placer.ray_options_for(decision, snapshot, around, task)
+        decision = placer.decide(task, snapshot, context)
+        asked = placer.ray_options_for(decision, snapshot, context, task)
         return super()._remote(args, kwargs, **_as_actor(asked, given))
 
     def _placer(self, options: PlacementOptions, ray_options: dict[str, Any]) -> Placer:
@@ -117,21 +118,14 @@ class PlacedClass(ActorClass):
         validate_args(self.__ray_metadata__.method_meta.signatures["__init__"], args, kwargs)
 
 
-class PlacedClassOptions:
+class PlacedClassOptions(ClassOptions):
     """A placed class with options: the result of `.options()`."""
 
-    def __init__(self, placed: PlacedClass, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
-        self._placed = placed
-        self._options = options
-        self._ray_options = ray_options
+    _placed: PlacedClass
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and creates the actor."""
         return self._placed._remote(args=args, kwargs=kwargs, **self._ray_options, **{OURS: self._options})
-
-    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """The decision for these constructor arguments; see PlacedClass.explain."""
-        return self._placed._placer(self._options, self._ray_options).explain(args, kwargs)
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""

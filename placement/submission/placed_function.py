@@ -7,32 +7,30 @@ with the arguments of a placed task, the worker reads it. A function that is not
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
 from placement.ray_internals.connection import client_mode_should_convert, connection
 from placement.ray_internals.names import has_nodes
-from placement.ray_internals.options import check_task_options, extract_signature, task_options, validate_args
+from placement.ray_internals.options import check_task_options, task_options
 from placement.submission.exported_function import ExportingFunction, Variant
 from placement.submission.fast_submit import Submit, submitter
-from placement.submission.first_calls import FirstCalls, must_not_wait
+from placement.submission.first_calls import FirstCalls
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.ordinary_handle import OrdinaryHandle
+from placement.submission.placed_calls import PlacedCalls
 from placement.submission.variants import Way, export_options, named_like
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
     from placement.scheduling.explanation import Explanation
-    from placement.submission.placed_call import Handle
 
 
-class PlacedFunction(ExportingFunction):
+class PlacedFunction(PlacedCalls, ExportingFunction):
     """A RemoteFunction of Ray's that is placed where its options allow it."""
 
     def __init__(self, function: Callable[..., Any], options: PlacementOptions, ray_options: dict[str, Any]) -> None:
@@ -44,25 +42,10 @@ class PlacedFunction(ExportingFunction):
         self._first_calls: FirstCalls | None = None
         self.remote: Any = named_like(function, self._remote_placed if options.placeable else self._remote_unplaced)
 
-    @cached_property
-    def handle(self) -> Handle:
-        """The Handle that submits the calls of a placeable function."""
-        from placement.submission.placed_call import Handle
-
-        return Handle(self, self._placement_options, self._own_options)
-
     def __getstate__(self) -> dict[str, Any]:
         worked_out = ("handle", "check_arguments")
         state = {k: v for k, v in super().__getstate__().items() if k not in worked_out}
         return state | {"_submit": None, "_first_calls": None}
-
-    @cached_property
-    def check_arguments(self) -> Callable[[Any, Any], None]:
-        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does.
-
-        It holds the signature alone: what is remembered of tasks sent must not keep the user's function alive.
-        """
-        return functools.partial(validate_args, extract_signature(self._function))
 
     def code_hash(self, *, submitted: bool = True) -> str:
         """A name of what the function is; submitted: it is captured now if it was not before."""
@@ -71,18 +54,6 @@ class PlacedFunction(ExportingFunction):
     def submit_plainly(self, args: Any, kwargs: Any, **given: Any) -> Any:
         """Submits an ordinary task of the user's own function."""
         return super()._remote(args=args, kwargs=kwargs, **given)
-
-    def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
-        if "handle" not in self.__dict__ and self._goes_first():
-            if self._first_calls is None:
-                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
-            return self._first_calls.submit(args, kwargs)
-        return self.handle.remote(*args, **kwargs)
-
-    def _goes_first(self) -> bool:
-        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
-        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
-        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
 
     def _remote_unplaced(self, /, *args: Any, **kwargs: Any) -> Any:
         """An ordinary Ray task, submitted as Ray does."""

@@ -61,18 +61,18 @@ class Placer(SpecReader):
         self.table: DecisionTable | None = None
         self._told_unserved = False
 
-    def decide(self, task: TaskSpec, snapshot: Snapshot, around: Any) -> Decision:
-        """The decision for one task; around: `caller_context()` of the calling process.
+    def decide(self, task: TaskSpec, snapshot: Snapshot, context: Any) -> Decision:
+        """The decision for one task; context: `caller_context()` of the calling process.
 
         Soft wishes give way where they leave no candidate. Raises NotServedError where no node will ever do.
         """
-        table = self.table_for(snapshot, around)
+        table = self.table_for(snapshot, context)
         limits, decision = table.limits, table.decide(task)
         if decision.reason != NO_CANDIDATE:
             if decision.reason == COLD_START and not limits.strict:
                 caller().follow_load()  # a GPU is tried where one idles
             return charged(decision, snapshot)
-        for weaker in self._weaker_limits(snapshot, around):
+        for weaker in self._weaker_limits(snapshot, context):
             limits = weaker
             decision = decide(task, self.key, limits, snapshot, policy=self._policy)
             if decision.reason != NO_CANDIDATE:
@@ -107,16 +107,16 @@ class Placer(SpecReader):
                 "placement.start(node_types=) ({} where there is none), and such a task fails at once instead.", why,
             )  # fmt: skip
 
-    def _weaker_limits(self, snapshot: Snapshot, around: Any) -> Iterator[Limits]:
+    def _weaker_limits(self, snapshot: Snapshot, context: Any) -> Iterator[Limits]:
         """The limits without soft wishes, then without demands that a node not started yet may meet."""
         if has_wishes(self.options, self.ray_options, snapshot):
             for wishes in WISHES[1:]:
-                yield narrowed(self._own_limits, self.options, self.ray_options, snapshot, around, wishes)
+                yield narrowed(self._own_limits, self.options, self.ray_options, snapshot, context, wishes)
 
-    def _narrowed(self, snapshot: Snapshot, around: Any) -> Limits:
+    def _narrowed(self, snapshot: Snapshot, context: Any) -> Limits:
         """The strictest reading of the user's options that leaves a candidate, whatever the task."""
-        limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, around)
-        for weaker in chain((limits,), self._weaker_limits(snapshot, around)):
+        limits = narrowed(self._own_limits, self.options, self.ray_options, snapshot, context)
+        for weaker in chain((limits,), self._weaker_limits(snapshot, context)):
             if any(never_feasible(kind, d, weaker) is None for kind in snapshot.inventory.kinds for d in DEVICES):
                 return weaker
         return limits
@@ -132,12 +132,12 @@ class Placer(SpecReader):
         return known and has(self._policy or snapshot.policy, "needs_estimates")
 
     def prefer_local_data(
-        self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, around: Any
+        self, decision: Decision, task: TaskSpec, args: Any, kwargs: Any, snapshot: Snapshot, context: Any
     ) -> Decision:
         """The decision, or another config of the same device that holds the arguments, where that ends sooner."""
         if not self.looks(snapshot) or not (refs := refs_in(args, kwargs)):
             return decision
-        return prefer_local_data(decision, refs, self.table_for(snapshot, around).candidates(task), snapshot)
+        return prefer_local_data(decision, refs, self.table_for(snapshot, context).candidates(task), snapshot)
 
     def count(self, decision: Decision, snapshot: Snapshot) -> None:
         """Counts a task that is sent now, where the policy looks at the queues."""
@@ -151,27 +151,27 @@ class Placer(SpecReader):
     def explain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
         """The decision for these arguments as it would be now: every candidate, and why it was or was not taken."""
         auto_init_ray()
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         task = self.task(args, kwargs)
-        found = explain(task, self.key, self.limits(snapshot, around), snapshot, policy=self._policy)
+        found = explain(task, self.key, self.limits(snapshot, context), snapshot, policy=self._policy)
         if found.decision.reason == NO_CANDIDATE:
-            for weaker in self._weaker_limits(snapshot, around):
+            for weaker in self._weaker_limits(snapshot, context):
                 other = explain(task, self.key, weaker, snapshot, policy=self._policy)
                 if other.decision.reason != NO_CANDIDATE:
                     return other
         return found
 
-    def limits(self, snapshot: Snapshot, around: Any) -> Limits:
+    def limits(self, snapshot: Snapshot, context: Any) -> Limits:
         """The user's limits on this snapshot."""
-        return self._narrowed(snapshot, around)
+        return self._narrowed(snapshot, context)
 
-    def table_for(self, snapshot: Snapshot, around: Any) -> DecisionTable:
+    def table_for(self, snapshot: Snapshot, context: Any) -> DecisionTable:
         """The decisions on this snapshot and in this context; made anew where either has changed."""
         table = self.table
-        if table is None or table.snapshot is not snapshot or table.context != around:
+        if table is None or table.snapshot is not snapshot or table.context != context:
             if self.looks(snapshot):
                 caller().follow_load()
-            table = DecisionTable(self.key, self.limits(snapshot, around), snapshot, self._policy, around, table)
+            table = DecisionTable(self.key, self.limits(snapshot, context), snapshot, self._policy, context, table)
             self.table = table
         return table
 
@@ -189,7 +189,7 @@ class Placer(SpecReader):
         # Where a device could be tried, the budget may have room by the next task.
         return decision.reason != COLD_START and not (self._explores(snapshot) and may_explore(decision.probability))
 
-    def ray_options_for(self, decision: Decision, snapshot: Snapshot, around: Any, task: TaskSpec) -> dict[str, Any]:
+    def ray_options_for(self, decision: Decision, snapshot: Snapshot, context: Any, task: TaskSpec) -> dict[str, Any]:
         """The options under which Ray carries the decision out: the user's own, and what they leave open.
 
         Configs are asked for softly and in order: Ray takes the first of the decision's tiers that has a node free;
@@ -200,11 +200,11 @@ class Placer(SpecReader):
             options["num_gpus"] = decision.gpus if self._own_limits.shares else options.get("num_gpus") or 1
         else:
             options.pop("num_gpus", None)
-        captured = around is not None and around[1] is not None
+        captured = context is not None and context[1] is not None
         # Without a preference CPU tasks are left to Ray, unless its autoscaler would start nodes with GPUs for them.
         picks = decision.device == "gpu" or bool(decision.tiers) or self.looks(snapshot) or bool(snapshot.planned)
         if picks and not captured and self._leaves_node_open(options):
-            tiers = preferred(decision, self.table_for(snapshot, around).candidates(task))
+            tiers = preferred(decision, self.table_for(snapshot, context).candidates(task))
             where = [node_labels(replace(decision, configs=tier), snapshot) for tier in tiers]
             if where and where[0]:
                 own = options.get("label_selector") or {}  # the tiers are within it

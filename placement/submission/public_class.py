@@ -19,6 +19,7 @@ from placement.ray_internals.options import (
     make_remote,
     validate_args,
 )
+from placement.submission.class_options import ClassOptions
 from placement.submission.first_calls import device_by_options, must_not_wait, options_by_device
 from placement.submission.options import PlacementOptions, check_device_options, reject_unknown, split
 from placement.submission.public_function import NOT_PLACED, pinned
@@ -107,10 +108,10 @@ class PublicClass(RemoteProxy):
             device = device_by_options(options, given)
             return self._ray_object.options(**options_by_device(options, given, device)).remote(*args, **kwargs)
         placer = self._placer(options, given)
-        snapshot, around = caller().current(), caller_context()
+        snapshot, context = caller().current(), caller_context()
         task = placer.task(args, kwargs)
-        decision = placer.decide(task, snapshot, around)
-        asked = placer.ray_options_for(decision, snapshot, around, task)
+        decision = placer.decide(task, snapshot, context)
+        asked = placer.ray_options_for(decision, snapshot, context, task)
         # Without num_gpus on the CPU: with num_gpus=0 Ray holds a CPU for the actor's whole life. A user's own is kept.
         if decision.device == "cpu" and given.get("num_gpus") == 0:
             asked["num_gpus"] = given["num_gpus"]
@@ -123,21 +124,14 @@ class PublicClass(RemoteProxy):
         return Placer(name, options, ray_options, functools.partial(_check, self._user_class))
 
 
-class PublicClassOptions:
+class PublicClassOptions(ClassOptions):
     """A PublicClass with options: the result of `.options()`."""
 
-    def __init__(self, placed: PublicClass, options: PlacementOptions, ray_options: dict[str, Any]) -> None:
-        self._placed = placed
-        self._options = options
-        self._ray_options = ray_options
+    _placed: PublicClass
 
     def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Decides and creates the actor."""
         return self._placed._create(self._options, self._ray_options, args, kwargs)
-
-    def explain(self, /, *args: Any, **kwargs: Any) -> Explanation:
-        """The decision for these constructor arguments; see PublicClass.explain."""
-        return self._placed._placer(self._options, self._ray_options).explain(args, kwargs)
 
     def bind(self, /, *args: Any, **kwargs: Any) -> ClassNode:
         """A node of a Ray DAG, placed when the DAG is executed."""

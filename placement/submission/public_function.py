@@ -1,6 +1,6 @@
 """PublicFunction: a placed function that is submitted by Ray's public API alone, or not placed at all.
 
-It holds an ordinary remote function for each way to run, around the user's; the Envelope is the first argument.
+It holds an ordinary remote function for each way to run, which calls the user's; the Envelope is the first argument.
 """
 
 from __future__ import annotations
@@ -8,34 +8,31 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from placement.errors import OptionError
-from placement.ray_internals.connection import client_mode_should_convert, connection
+from placement.ray_internals.connection import client_mode_should_convert
 from placement.ray_internals.names import has_nodes
 from placement.ray_internals.options import (
     check_task_options,
-    extract_signature,
     make_remote,
     task_options,
-    validate_args,
 )
 from placement.submission.captured_function import CapturedFunction
-from placement.submission.first_calls import FirstCalls, must_not_wait
+from placement.submission.first_calls import FirstCalls
 from placement.submission.map_call import mapped
 from placement.submission.map_results import Results
 from placement.submission.options import PlacementOptions, check_device_options, own_options, reject_unknown, split
 from placement.submission.ordinary_handle import OrdinaryHandle
+from placement.submission.placed_calls import PlacedCalls
 from placement.submission.public_proxy import RemoteProxy
 from placement.submission.variants import Way, export_options, named_like
-from placement.worker.task_body import ENVELOPE, Measured, Placed
+from placement.worker.task_body import ENVELOPE, OrdinaryBody, PlacedBody
 
 if TYPE_CHECKING:
     from ray.dag.function_node import FunctionNode
 
     from placement.scheduling.explanation import Explanation
-    from placement.submission.placed_call import Handle
 
 NOT_PLACED = "this Ray lacks what placing takes (see the warning at its first use)"
 
@@ -44,7 +41,7 @@ KNOWN_ONCE_SENT = ("_function_descriptor", "_function_signature", "_last_export_
 """Attributes of a function of Ray's that come with its first task."""
 
 
-class PublicFunction(RemoteProxy):
+class PublicFunction(PlacedCalls, RemoteProxy):
     """A placed function on a Ray without the fast way. places: tasks can be placed."""
 
     def __init__(
@@ -74,18 +71,6 @@ class PublicFunction(RemoteProxy):
             return found[1:] if name == "_function_signature" else found  # without the Envelope
         return super().__getattr__(name)
 
-    @cached_property
-    def handle(self) -> Handle:
-        """The Handle that submits the calls of a placeable function."""
-        from placement.submission.placed_call import Handle
-
-        return Handle(self, self._placement_options, self._own_options)
-
-    @cached_property
-    def check_arguments(self) -> Callable[[Any, Any], None]:
-        """Raises the TypeError of a call that does not fit the user's own signature, as Ray does."""
-        return functools.partial(validate_args, extract_signature(self._function))
-
     def code_hash(self, *, submitted: bool = True) -> str:
         """A name of what the function is; submitted: it is captured now if it was not before."""
         return self.captured.code_hash() if submitted else self.captured.code_hash_now()
@@ -99,20 +84,8 @@ class PublicFunction(RemoteProxy):
         node: FunctionNode = self._ray_object.bind(*args, **kwargs)
         return node
 
-    def _remote_placed(self, /, *args: Any, **kwargs: Any) -> Any:
-        if "handle" not in self.__dict__ and self._goes_first():
-            if self._first_calls is None:
-                self._first_calls = FirstCalls(self, self._placement_options, self._own_options)
-            return self._first_calls.submit(args, kwargs)
-        return self.handle.remote(*args, **kwargs)
-
-    def _goes_first(self) -> bool:
-        """The call must not wait for the snapshot, and nothing about it needs a Handle."""
-        plain = self._decorator is None and not client_mode_should_convert() and connection.connected
-        return plain and not connection.load_code_from_local and must_not_wait(lambda: self.handle.fetch_snapshot())
-
     def _remote(self, args: Any = None, kwargs: Any = None, **given: Any) -> Any:
-        """The way in of those that hold this as a function of Ray's."""
+        """Submits a task for callers that use this as a RemoteFunction of Ray's."""
         if not self._placed or client_mode_should_convert():
             return self._ray_object._remote(args=args, kwargs=kwargs, **given)
         from placement.submission.placed_call import Handle
@@ -176,7 +149,7 @@ class PublicVariant:
     def __init__(self, of: PublicFunction, way: Way) -> None:
         self._of = of
         self._options = export_options(of._placement_options, of._own_options, way)
-        self._body = as_function(Placed(of._function, of.name, of.captured))
+        self._body = as_function(PlacedBody(of._function, of.name, of.captured))
         self._remote_function = make_remote(self._body, dict(self._options))
 
     def submitter(self, ray_options: dict[str, Any]) -> Callable[..., Any]:
@@ -203,7 +176,7 @@ def _ordinary(
     if inspect.iscoroutinefunction(function):
         return make_remote(function, dict(ray_options))  # which raises
     name = f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
-    return make_remote(as_function(Measured(function, name, captured)), dict(ray_options))
+    return make_remote(as_function(OrdinaryBody(function, name, captured)), dict(ray_options))
 
 
 def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +189,7 @@ def pinned(options: PlacementOptions, ray_options: dict[str, Any]) -> dict[str, 
     return given
 
 
-def as_function(body: Measured | Placed) -> Callable[..., Any]:
+def as_function(body: OrdinaryBody | PlacedBody) -> Callable[..., Any]:
     """The body as a function with the user's name, of the user's kind: ray.remote takes nothing else."""
     function = body.function
     call: Any
@@ -239,7 +212,7 @@ def as_function(body: Measured | Placed) -> Callable[..., Any]:
     functools.update_wrapper(call, function)
     del call.__wrapped__  # which would be pickled beside the body  # type: ignore[attr-defined]
     own = list(inspect.signature(function).parameters.values())
-    if isinstance(body, Placed):
+    if isinstance(body, PlacedBody):
         call.__dict__.pop("__ray_invocation_decorator__", None)  # applied before the Envelope is added
         own = [ENVELOPE, *own]
     call.__signature__ = inspect.Signature(own)

@@ -78,11 +78,11 @@ def narrowed(
     options: PlacementOptions,
     ray_options: Mapping[str, Any],
     snapshot: Snapshot,
-    around: tuple[bool, PlacementGroup | None] | None,
+    context: tuple[bool, PlacementGroup | None] | None,
     wishes: Wishes = "soft",
 ) -> Limits:
     """The limits on the cluster as it is now, for a caller as it is now; wishes: which demands count."""
-    holds_gpu, captured = around or (False, None)
+    holds_gpu, captured = context or (False, None)
     group, index, whose = _group_of(ray_options, captured)
     by_device = {d: own_options(options, ray_options, d) for d in DEVICES}
     excluded = dict(limits.excluded)

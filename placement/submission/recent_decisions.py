@@ -99,7 +99,7 @@ def _from_log(task_id: str) -> Explanation:
     decision = Decision(
         row["device"], row["config"], (row["config"],) if row["config"] else (), row["cpus"], row["gpus"] or 0.0,
         row["reason"], row["policy"], row["selector_version"], int(row["snapshot_version"]), row["probability"],
-        row["propensity"], weighed=Comparison.of(row["weighed"]) if row["weighed"] else None,
+        row["propensity"], comparison=Comparison.of(row["weighed"]) if row["weighed"] else None,
     )  # fmt: skip
     fields = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "framework")
     task = TaskSpec(steps=row["steps"] or 1, **{name: row[name] for name in fields})

@@ -23,8 +23,7 @@ from placement.scheduling.queue_model import LAG_S, Backlog
 from placement.scheduling.snapshot import Snapshot
 from placement.scheduling.trial_budget import TrialBudget
 from placement.submission.event_loop import on_event_loop
-from placement.submission.load_client import Following
-from placement.worker.device import holds_gpu
+from placement.submission.load_client import LoadClient
 
 NEWS_WAIT_S = 30.0
 RETRY_S = 1.0
@@ -35,7 +34,10 @@ logger = logging.getLogger("placement")
 
 
 class Caller:
-    """One for each process and connection to a cluster."""
+    """The snapshot, the history and the queues from which this process decides.
+
+    There is one for each connection to a cluster.
+    """
 
     def __init__(self, session: Any) -> None:
         self.session = session
@@ -44,7 +46,7 @@ class Caller:
         self.snapshot: Snapshot | None = None
         self.backlog = Backlog(lag_s=LAG_S)
         self.trials = TrialBudget()
-        self._following: Following | None = None
+        self._load_client: LoadClient | None = None
         self._asked: Any = None
         self._told = False
         self._lock = threading.Lock()
@@ -108,9 +110,9 @@ class Caller:
 
     def follow_load(self) -> None:
         """From now on the cluster's queues are known, as far as they can be; asked by policies that look at them."""
-        if self._following is None:
+        if self._load_client is None:
             with self._lock:
-                self._following = self._following or Following(
+                self._load_client = self._load_client or LoadClient(
                     self.backlog, self.trials, self._connected, wait=not on_event_loop()
                 )
 
@@ -176,8 +178,3 @@ def caller() -> Caller:
                 _caller = Caller(ray_context.session_id())
             found = _caller
     return found
-
-
-def caller_holds_gpu() -> bool:
-    """This process runs a task that holds a GPU; Ray would not release it while the task waits for a child."""
-    return holds_gpu()

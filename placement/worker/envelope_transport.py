@@ -16,7 +16,7 @@ from placement.worker import flattened_arguments
 from placement.worker.flattened_arguments import carries, opened
 
 
-def arrived(pickled: bytes) -> Any:
+def load_body(pickled: bytes) -> Any:
     """The body of these bytes. Ray loads it before it reads the arguments of its first task."""
     read_envelopes()
     return pickle.loads(pickled)
@@ -42,14 +42,14 @@ def read_envelopes() -> None:
     signature.recover_args = recovered
 
 
-class Arriving:
-    """A body on its way to the workers, pickled as what loads it."""
+class PickledBody:
+    """A body as bytes; unpickled, it is the body that `load_body` makes of them."""
 
     def __init__(self, pickled: bytes) -> None:
         self._pickled = pickled
 
     def __reduce__(self) -> Any:
-        return arrived, (self._pickled,)
+        return load_body, (self._pickled,)
 
 
 for _module in (sys.modules[__name__], flattened_arguments):

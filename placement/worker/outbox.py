@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from placement.control_plane.actor_lookup import report_lost_records
-from placement.log.lost_records import LOOK_EVERY_S, Counts, tell_of_the_dead
+from placement.log.lost_records import LOOK_EVERY_S, Counts, report_dead_writers
 from placement.messages.envelope import TaskRun
 from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
@@ -94,13 +94,13 @@ class Outbox:
                 if self.runs:
                     self.send(PATIENCE_S)
                 if time.monotonic() >= self._look_at:
-                    self._tell_of_the_dead()
+                    self._report_dead_writers()
             except Exception as error:  # the actor restarts: what is unsent stays here and is sent again
                 logger.debug("records wait in the outbox: %s", error)
 
-    def _tell_of_the_dead(self) -> None:
+    def _report_dead_writers(self) -> None:
         """Reports the lost records of killed workers. The more workers a machine has, the more seldom each looks."""
-        writers = tell_of_the_dead(self._folder.parent, self.writer, report_lost_records)
+        writers = report_dead_writers(self._folder.parent, self.writer, report_lost_records)
         self._look_at = time.monotonic() + LOOK_EVERY_S * max(1, writers)
 
     def send_last(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from placement.messages.envelope import ANOTHERS_CUDA, Emulated, Envelope, TaskRun, common, unpack, weighed_of
+from placement.messages.envelope import ANOTHERS_CUDA, Emulated, Envelope, TaskRun, common, comparison_of, unpack
 from placement.messages.node_context import NodeContext
 from placement.messages.reports import Observation, Unfit
 from placement.prediction.runtime_history import Place, Sample, size_of
@@ -83,9 +83,9 @@ def _rows(
     if envelope is not None:
         same |= _decided(envelope, context)
         each["cold"] = [run.cold for run in runs]
-        weighed = [run.packed and weighed_of(run.packed) for run in runs]
-        if any(weighed):
-            each["weighed"] = [one and str(one) for one in weighed]
+        comparisons = [run.packed and comparison_of(run.packed) for run in runs]
+        if any(comparisons):
+            each["weighed"] = [one and str(one) for one in comparisons]
     if context.emulated:
         # Real seconds of a host that plays another machine say nothing of that machine.
         if emulated is not None:

@@ -29,7 +29,7 @@ class SharedGpu:
     def __init__(self, gpu: str, busy: float, folder: Path | None = None) -> None:
         self.neighbours = 0
         self.utilisation = 0.0
-        self._busy, self._process = busy, str(os.getpid())
+        self._process = str(os.getpid())
         self._folder = (own_folder() / FOLDER if folder is None else folder) / (gpu.replace("/", "-") or "none")
         with contextlib.suppress(OSError):  # a full disk: the task then goes uncounted
             self._folder.mkdir(parents=True, exist_ok=True)

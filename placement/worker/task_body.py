@@ -49,8 +49,8 @@ class Body:
         hide_own_frames()
 
 
-class Measured(Body):
-    """An ordinary task."""
+class OrdinaryBody(Body):
+    """The body of an ordinary task."""
 
     @cached_property
     def run(self) -> Callable[..., Any]:
@@ -64,9 +64,10 @@ class Measured(Body):
         return self.run(self.function, self.name, args, kwargs)
 
 
-class Placed(Body):
-    """A placed task: its first argument is the Envelope; where it came as a name, `placement.worker.envelope_transport`
-    saw to that."""
+class PlacedBody(Body):
+    """The body of a placed task. Its first argument is the Envelope; where that came as a name,
+    `placement.worker.envelope_transport` has made it the first.
+    """
 
     @cached_property
     def run(self) -> Callable[..., Any]:

@@ -23,14 +23,13 @@ from placement.prediction.posterior import posterior
 from placement.prediction.timings import Timings
 from placement.scheduling.candidates import Choice
 from placement.scheduling.exploration import (
-    OTHER,
     Trial,
     drawn,
     threshold_probability,
 )
 from placement.scheduling.trial_budget import DEFAULT_SHARE, TrialBudget, TrialSeconds
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.task import DEVICES, Device
+from placement.spec.task import DEVICES, OTHER_DEVICE, Device
 from profiling.dataset.runs import LARGEST_WEIGHT
 from profiling.learning.counterfactuals import completed
 from profiling.learning.fit_residuals import fit_residuals
@@ -125,7 +124,7 @@ def replayed(
 
 def _choice(p_gpu: float, seconds: dict[Device, float], budget: TrialBudget, chance: np.random.Generator) -> Choice:
     choice = Choice("gpu" if p_gpu >= 0.5 else "cpu", (), "selector", p_gpu)
-    other = OTHER[choice.device]
+    other = OTHER_DEVICE[choice.device]
     costs = TrialSeconds(seconds[other], seconds[other])
     trial = Trial(other, (), threshold_probability(choice, other), seconds[other], costs)
     return drawn(choice, trial, f"tries_{other}", budget, chance.random)

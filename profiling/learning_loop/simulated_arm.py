@@ -17,7 +17,6 @@ import numpy as np
 
 from placement.scheduling.candidates import Choice
 from placement.scheduling.exploration import (
-    OTHER,
     Trial,
     drawn,
     expected_s,
@@ -28,7 +27,7 @@ from placement.scheduling.exploration import (
 )
 from placement.scheduling.trial_budget import DEFAULT_SHARE, TrialBudget
 from placement.spec.joint_threshold import JointThreshold
-from placement.spec.task import DEVICES
+from placement.spec.task import DEVICES, OTHER_DEVICE
 from profiling.learning_loop.beliefs import SelectorView, cost
 from profiling.learning_loop.events import Event
 from profiling.learning_loop.loop import LearningLoop
@@ -138,7 +137,7 @@ class SimulatedArm:
         device = belief.device
         if self.way != "learning" or not may_explore(belief.p_gpu):
             return int(device == "gpu"), 1.0
-        choice, other = Choice(device, (), "selector", belief.p_gpu), OTHER[device]
+        choice, other = Choice(device, (), "selector", belief.p_gpu), OTHER_DEVICE[device]
         estimate = belief.estimate
         seconds = estimate and estimate.seconds_on(other)
         replaced = estimate and estimate.seconds_on(device)

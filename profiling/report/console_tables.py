@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from placement.scheduling.considered import Considered
+from placement.scheduling.considered_candidate import ConsideredCandidate
+from placement.scheduling.decision import Decision
 from placement.scheduling.explanation import Explanation
 from placement.scheduling.explanation_text import NOTE, cells
 from placement.spec.node import Inventory, NodeSpec
@@ -98,14 +99,19 @@ def explanation_data(found: Explanation) -> dict[str, Any]:
     """An explanation as plain data."""
     return {
         "task": {name: value for name, value in asdict(found.task).items() if name != "operations"},
-        "decision": asdict(found.decision),
+        "decision": _decision_data(found.decision),
         "candidates": [_candidate_data(considered) for considered in found.considered],
         "tests": [{**asdict(tests), "speed": tests.speed, "energy": tests.energy} for tests in found.tests],
         "turns": list(found.turns),
     }
 
 
-def _candidate_data(considered: Considered) -> dict[str, Any]:
+def _decision_data(decision: Decision) -> dict[str, Any]:
+    """The comparison is named as in the log's column of it."""
+    return {"weighed" if name == "comparison" else name: value for name, value in asdict(decision).items()}
+
+
+def _candidate_data(considered: ConsideredCandidate) -> dict[str, Any]:
     found = {**asdict(considered), "basis": considered.basis._asdict(), "provenance": considered.provenance}
     if considered.estimate is not None:
         bases = {name: getattr(considered.estimate, name)._asdict() for name in ("cpu_basis", "gpu_basis")}

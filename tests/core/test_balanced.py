@@ -21,7 +21,7 @@ from placement.prediction.selector_file import shipped_selector
 from placement.scheduling.candidate_set import candidate_set
 from placement.scheduling.candidates import Candidate, Comparison
 from placement.scheduling.decision import decide, key_of
-from placement.scheduling.explanation import Considered, explain
+from placement.scheduling.explanation import ConsideredCandidate, explain
 from placement.scheduling.policies.balanced import POWER, Balanced, grown, next_price, score
 from placement.scheduling.policies.queue_aware import NEAR, MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPolicy
@@ -228,8 +228,8 @@ def test_the_price_is_the_callers_and_moves_as_tasks_are_sent() -> None:
     for policy in (Balanced(), Balanced(seconds_per_joule=0.25), Balanced()):  # one price for all of them
         for _ in range(2):
             decision = decide(TASK, "f", limits(), snap, policy=policy)
-        assert decision.weighed is not None
-        assert decision.weighed.rate == decision.gpu_price
+        assert decision.comparison is not None
+        assert decision.comparison.gpu_price == decision.gpu_price
         backlog.enqueue("A", decision.device, 1.0, gpu_price=decision.gpu_price)
         prices.append(backlog.gpu_price)
         decide(TASK, "f", limits(), snap, policy=MinTime())  # which has no price to move
@@ -424,7 +424,7 @@ def test_what_was_timed_of_one_kind_puts_the_others_right() -> None:
         assert now.seconds == pytest.approx(6.0 * then.seconds), now
 
 
-def _row(row: Considered) -> tuple[str, str]:
+def _row(row: ConsideredCandidate) -> tuple[str, str]:
     return row.config, row.device
 
 
@@ -453,7 +453,7 @@ def test_a_policy_travels_without_the_draws_of_its_process() -> None:
     assert len(first) > 1  # drivers that drew the same node would herd
 
 
-def test_offers_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
+def test_candidate_tables_outlive_a_snapshot_that_changes_nothing_they_stand_on() -> None:
     first = snapshot(Fixed(), inventory=cluster(configs="AB"))
     table = first.candidate_table(limits())
     same = replace(first, version=8, inventory=cluster(configs="AB")).after(first)
@@ -472,17 +472,23 @@ WAITS = st.floats(0.0, 100.0)
 def test_what_was_compared_is_told_and_the_choice_follows_from_it(kinds: list[Any]) -> None:
     candidates = [c for i, (cpu, gpu, estimate) in enumerate(kinds) for c in pair(f"k{i}", estimate, cpu, gpu)]
     choice = Balanced(seed=0).choose(TASK, candidates)
-    weighed = choice.weighed
-    if weighed is None:  # nothing would have to be waited for, or all are as good
+    comparison = choice.comparison
+    if comparison is None:  # nothing would have to be waited for, or all are as good
         assert not choice.wait_s or len(choice.configs) > 1
         return
-    in_the_log = Comparison.of(str(weighed))
-    assert in_the_log[:2] == weighed[:2]
-    assert in_the_log[2:4] + in_the_log[6:] == pytest.approx(weighed[2:4] + weighed[6:], rel=1e-3)
-    assert (weighed.config, weighed.device, weighed.wait_s) == (choice.configs[0], choice.device, choice.wait_s)
-    assert (weighed.other_config, weighed.other_device) != (weighed.config, weighed.device)
-    taken = score(weighed.wait_s, weighed.cost_s, weighed.device == "gpu", weighed.rate)
-    other = score(weighed.other_wait_s, weighed.other_cost_s, weighed.other_device == "gpu", weighed.rate)
+    in_the_log = Comparison.of(str(comparison))
+    assert in_the_log[:2] == comparison[:2]
+    assert in_the_log[2:4] + in_the_log[6:] == pytest.approx(comparison[2:4] + comparison[6:], rel=1e-3)
+    assert (comparison.config, comparison.device, comparison.wait_s) == (
+        choice.configs[0],
+        choice.device,
+        choice.wait_s,
+    )
+    assert (comparison.other_config, comparison.other_device) != (comparison.config, comparison.device)
+    taken = score(comparison.wait_s, comparison.cost_s, comparison.device == "gpu", comparison.gpu_price)
+    other = score(
+        comparison.other_wait_s, comparison.other_cost_s, comparison.other_device == "gpu", comparison.gpu_price
+    )
     assert taken <= other * NEAR ** (POWER - 1) * (1 + 1e-9)
 
 

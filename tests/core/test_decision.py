@@ -358,7 +358,7 @@ def test_explain_is_the_whole_table_and_agrees_with_decide(situation: tuple[Task
     assert all((row.reason == decision.reason) == row.taken for row in rows)
     text = str(explained)
     lines = text.splitlines()
-    table = lines[1 + (decision.weighed is not None) :]
+    table = lines[1 + (decision.comparison is not None) :]
     said = any(row.provenance for row in rows) + len(explained.tests) + bool(explained.turns)
     assert len(table) == (1 + len(rows) + said if rows else 0)
     assert decision.selector_version in text

@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from placement.scheduling.candidates import Choice
+from placement.scheduling.candidates import Choice, Comparison
 from placement.scheduling.policies.balanced import score
 
 
@@ -20,3 +20,10 @@ def test_a_documented_old_name_works_and_warns(module: str, name: str, now: obje
 def test_an_unknown_name_of_an_old_module_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'; it has"):
         importlib.import_module("placement.policies").nothing  # noqa: B018 - the look-up is what is tested
+
+
+def test_an_attribute_under_its_old_name_works_and_warns() -> None:
+    comparison = Comparison("A", "gpu", 1.0, 2.0, "A", "cpu", 3.0, 4.0, 1.5)
+    choice = Choice("gpu", ("A",), "", comparison=comparison)
+    with pytest.warns(DeprecationWarning, match=r"Choice\.weighed is Choice\.comparison now; .* version 0\.4"):
+        assert choice.weighed is comparison

@@ -13,7 +13,7 @@ import pytest
 from placement.errors import DeviceError
 from placement.hardware.meters import gpu_state
 from placement.messages import node_context
-from placement.messages.envelope import Emulated, Envelope, TaskRun, common, unpack, weighed_of, with_weighed
+from placement.messages.envelope import Emulated, Envelope, TaskRun, common, comparison_of, unpack, with_comparison
 from placement.messages.node_context import NodeContext
 from placement.prediction.runtime_history import Sample
 from placement.scheduling.candidates import Comparison
@@ -100,9 +100,9 @@ def run(function: Callable[..., Any], which: Envelope, *args: Any) -> Any:
 
 def test_an_envelope_survives_its_bytes() -> None:
     assert unpack(envelope("gpu").pack()) == envelope("gpu")
-    packed, weighed = envelope("gpu").pack(), Comparison("D", "gpu", 2.0, 1.0, "A", "cpu", 0.0, 30.0, 2.0)
-    told = with_weighed(packed, weighed)
-    assert (unpack(told), weighed_of(told), weighed_of(packed)) == (envelope("gpu"), weighed, None)
+    packed, comparison = envelope("gpu").pack(), Comparison("D", "gpu", 2.0, 1.0, "A", "cpu", 0.0, 30.0, 2.0)
+    told = with_comparison(packed, comparison)
+    assert (unpack(told), comparison_of(told), comparison_of(packed)) == (envelope("gpu"), comparison, None)
     assert common(told) == packed
 
 

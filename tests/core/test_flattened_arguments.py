@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ray import cloudpickle
 from ray._common import signature
 
-from placement.submission.exported_function import Placed
+from placement.submission.exported_function import PlacedBody
 from placement.submission.fast_submit import fitting
-from placement.worker.envelope_transport import Arriving, read_envelopes
+from placement.worker.envelope_transport import PickledBody, read_envelopes
 from placement.worker.flattened_arguments import NAMELESS, carries, flattened, opened
 
 LOOKS_LIKE_OURS = [b"\x00placed:x", b"\x00placed=", b"\x00placed.", "\x00placed:", NAMELESS, b"", "__RAY_DUMMY__"]
@@ -77,7 +77,7 @@ def double(x: int) -> int:
 
 
 def body() -> bytes:
-    return cloudpickle.dumps(Arriving(pickle.dumps(Placed(double, "double"))))
+    return cloudpickle.dumps(PickledBody(pickle.dumps(PlacedBody(double, "double"))))
 
 
 def test_a_worker_that_has_loaded_a_placed_function_reads_envelopes_once() -> None:

@@ -223,7 +223,7 @@ def test_only_the_keys_seen_last_are_restored_in_their_order(tmp_path: Path) -> 
 
     LogWriter(tmp_path).append([row(function_key=f"f{i}@{CODE}") for i in (0, 1, 2, 3, 1)])
     tail = read_tail(str(tmp_path), COLUMNS, 100, 60.0)
-    rows = history_of_rows.Rows(tail.numbers, tail.texts, bool)
+    rows = history_of_rows.RowArrays(tail.numbers, tail.texts, bool)
     assert functions(history_of_rows.entries_of(rows, 3)) == ["f2", "f3", "f1"]
     assert functions(history_of_rows.entries_of(rows)) == ["f0", "f2", "f3", "f1"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from placement.log.lost_records import SUFFIX, Counts, Unsent, tell_of_the_dead
+from placement.log.lost_records import SUFFIX, Counts, LostRecords, report_dead_writers
 
 WRITER = Path(__file__).parent / "programs" / "writer_with_lost_records.py"
 
 
-def told(folder: Path, own: str = "me") -> list[Unsent]:
-    found: list[Unsent] = []
-    tell_of_the_dead(folder, own, found.append)
+def told(folder: Path, own: str = "me") -> list[LostRecords]:
+    found: list[LostRecords] = []
+    report_dead_writers(folder, own, found.append)
     return found
 
 
@@ -29,28 +29,28 @@ def test_a_killed_writer_is_told_of_once_and_a_living_one_never(tmp_path: Path) 
     assert told(tmp_path) == []
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()
-    assert told(tmp_path) == [Unsent("dead", 6, 2, 3)]
+    assert told(tmp_path) == [LostRecords("dead", 6, 2, 3)]
     assert told(tmp_path) == []
     assert list((tmp_path / "node").iterdir()) == []
 
 
 def test_the_batch_under_way_is_lost_unless_it_arrived() -> None:
-    left = Unsent("w", 6, 2, 3)
+    left = LostRecords("w", 6, 2, 3)
     assert left.lost(last_number=1) == 6
     assert left.lost(last_number=2) == 3
-    assert Unsent("w", 6, 0, 0).lost(last_number=2) == 6
+    assert LostRecords("w", 6, 0, 0).lost(last_number=2) == 6
 
 
 def test_who_cannot_tell_leaves_it_to_the_next(tmp_path: Path) -> None:
     (tmp_path / "node").mkdir()
     (tmp_path / "node" / f"gone{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
 
-    def refuse(_: Unsent) -> None:
+    def refuse(_: LostRecords) -> None:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        tell_of_the_dead(tmp_path, "me", refuse)
-    assert told(tmp_path) == [Unsent("gone", 5, 0, 0)]
+        report_dead_writers(tmp_path, "me", refuse)
+    assert told(tmp_path) == [LostRecords("gone", 5, 0, 0)]
 
 
 def test_own_file_is_left_alone_and_one_with_nothing_unsent_goes_silently(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_those_of_a_node_that_is_gone_are_told_of_by_a_neighbour(tmp_path: Path)
     (tmp_path / "gone").mkdir()
     for name in "ab":
         (tmp_path / "gone" / f"{name}{SUFFIX}").write_bytes((5).to_bytes(8, "little") + bytes(24))
-    assert sorted(told(tmp_path)) == [Unsent("a", 5, 0, 0), Unsent("b", 5, 0, 0)]
+    assert sorted(told(tmp_path)) == [LostRecords("a", 5, 0, 0), LostRecords("b", 5, 0, 0)]
 
 
 @pytest.mark.soak  # a time says something on an idle machine alone

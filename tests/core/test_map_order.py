@@ -12,7 +12,7 @@ from placement.prediction.estimate import Estimate
 from placement.scheduling.candidate_set import candidate_set
 from placement.scheduling.candidates import Candidate
 from placement.scheduling.policies.balanced import Balanced
-from placement.scheduling.policies.map_order import End, Gain, Order
+from placement.scheduling.policies.map_order import DeviceOfMap, Gain, Order
 from placement.scheduling.policies.registry import name_of
 
 
@@ -112,7 +112,7 @@ def candidates(estimate: Estimate) -> list[Candidate]:
 
 def test_an_end_takes_its_device_and_says_whose_side_it_was() -> None:
     worth = candidate_set(candidates(Estimate(0.9, cpu_seconds=8.0, gpu_seconds=1.0)))
-    gpu, cpu = End(device="gpu"), End(device="cpu")
+    gpu, cpu = DeviceOfMap(device="gpu"), DeviceOfMap(device="cpu")
     assert gpu.choose(TASK, worth).reason == "map: the gpus' end, its side"
     choice = cpu.choose(TASK, worth)
     assert (choice.device, choice.reason, choice.seconds) == ("cpu", "map: the cpus' end, stolen", 8.0)

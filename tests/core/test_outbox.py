@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from placement.errors import ControlPlaneError
-from placement.log.lost_records import ACKNOWLEDGED, FINISHED, NUMBER, UNDER_WAY, Unsent, tell_of_the_dead
+from placement.log.lost_records import ACKNOWLEDGED, FINISHED, NUMBER, UNDER_WAY, LostRecords, report_dead_writers
 from placement.messages.envelope import Envelope, TaskRun
 from placement.messages.node_context import NodeContext
 from placement.scheduling.decision import Decision
@@ -161,9 +161,9 @@ def test_a_killed_writer_leaves_what_was_lost_and_unsent_to_be_found(actor: Acto
     with pytest.raises(ControlPlaneError):
         box.send(1.0)
     (tmp_path / "node" / "killed.unsent").write_bytes(bytes(box._counts._numbers))  # its lock is this process's own
-    found: list[Unsent] = []
-    tell_of_the_dead(tmp_path, box.writer, found.append)
-    assert found == [Unsent("killed", 7, 1, 7)]
+    found: list[LostRecords] = []
+    report_dead_writers(tmp_path, box.writer, found.append)
+    assert found == [LostRecords("killed", 7, 1, 7)]
 
 
 def test_ordinary_runs_go_nowhere_without_an_actor_and_placed_ones_wait_for_one(actor: Actor) -> None:

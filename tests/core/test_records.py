@@ -29,7 +29,7 @@ from placement.log import (
     table_of,
 )
 from placement.log.files import LogFolder
-from placement.log.retention import FILES, KEEP_DAYS, Upkeep, tidy
+from placement.log.retention import FILES, KEEP_DAYS, Retention, tidy
 from placement.spec.features import FEATURES
 
 REQUIRED = {"run_id": "r", "source": "sweep", "function": "f", "device": "cpu"}
@@ -251,7 +251,7 @@ def test_compact_drops_old_rows_and_killed_writers_leftovers(tmp_path):
     assert fresh.exists()
 
 
-def test_the_actors_upkeep_merges_small_files_and_drops_old_production_rows_alone(tmp_path, monkeypatch):
+def test_the_actors_retention_merges_small_files_and_drops_old_production_rows_alone(tmp_path, monkeypatch):
     long_ago, writer = time.time() - 40 * 86400, LogWriter(tmp_path)
     for source, task_id in (("production", "old"), ("sweep", "measured"), ("production", None)):
         writer.append(
@@ -269,16 +269,24 @@ def test_the_actors_upkeep_merges_small_files_and_drops_old_production_rows_alon
     assert sorted(read_log(tmp_path)["task_id"].to_pylist()) == ["measured", "measured too", "new"]
 
 
-def test_upkeep_starts_once_in_so_many_files(tmp_path):
-    async def run() -> int:
-        upkeep = Upkeep()
-        for _ in range(FILES * 2 + 10):
-            upkeep.wrote(str(tmp_path), None)
-        while not upkeep._under_way.done():
-            await asyncio.sleep(0.01)
-        return upkeep.compactions
+def test_retention_starts_once_in_so_many_files(tmp_path, monkeypatch):
+    merges: list[str] = []
 
-    assert asyncio.run(run()) == 1  # the second began while the first was under way
+    def tidy_counted(log: str, keep_days: float, expire_too: bool) -> None:
+        tidy(log, keep_days, expire_too)
+        merges.append(log)
+
+    monkeypatch.setattr("placement.log.retention.tidy", tidy_counted)
+
+    async def run() -> None:
+        retention = Retention()
+        for _ in range(FILES * 2 + 10):
+            retention.count_file(str(tmp_path), None)
+        while not retention._under_way.done():
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert merges == [str(tmp_path)]  # the second began while the first was under way
 
 
 def test_compact_leaves_what_it_cannot_read(tmp_path):

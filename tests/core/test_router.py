@@ -12,7 +12,7 @@ from core_builders import TASK, limits, net, snapshot
 from placement.messages.envelope import Envelope
 from placement.scheduling.decision import decide
 from placement.stages.batch_queue import LEAST_FLOW, Request
-from placement.stages.device_worker import Ran
+from placement.stages.device_worker import BatchResult
 from placement.stages.dispatcher import Assignment
 from placement.stages.map_batches import IN_FLIGHT, pool_of_routers
 from placement.stages.router import Router
@@ -43,7 +43,7 @@ def test_a_batch_goes_into_the_object_store_with_its_run_and_not_while_it_waits(
     def put(value: Any) -> None:
         raise AssertionError("the batch is in the store as Ray Data's block")
 
-    result = Ran([BATCH], 1.0, None)
+    result = BatchResult([BATCH], 1.0, None)
     envelope = Envelope(TASK, decide(TASK, "f", limits(), snapshot(net(0))), True, "f")
     router = Router(
         SimpleNamespace(name="stage"),  # type: ignore[arg-type]

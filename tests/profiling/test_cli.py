@@ -41,6 +41,7 @@ def test_explain_works_without_a_cluster_and_says_so(tmp_path: Path) -> None:
     assert {(c["config"], c["device"]) for c in data["candidates"]} == {(x, d) for x in "ABCD" for d in ("cpu", "gpu")}
     assert all(c["reason"] for c in data["candidates"])
     assert data["task"]["parameters"] == 1_000_000
+    assert "weighed" in data["decision"]  # the name of the log's column of it
 
 
 def test_explain_of_one_config() -> None:

@@ -131,12 +131,12 @@ def test_a_burst_spreads_before_any_poll_could_tell(timed: None, log_uri: str, t
     assert min(devices.values()) >= 3, devices  # 4 GPUs of 0.4 s and 4 CPUs of 2 s: level at 7 on the CPUs
     assert any(d.wait_s for d in decisions)
     rows = rows_of(log_uri, refs)
-    assert [row["weighed"] for row in rows] == [d.weighed and str(d.weighed) for d in decisions]
+    assert [row["weighed"] for row in rows] == [d.comparison and str(d.comparison) for d in decisions]
     compared = [Comparison.of(row["weighed"]) for row in rows if row["weighed"]]
     assert len(compared) >= 10
     for w in compared:  # the decision follows from its row
-        taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.rate)
-        other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.rate)
+        taken = score(w.wait_s, w.cost_s, w.device == "gpu", w.gpu_price)
+        other = score(w.other_wait_s, w.other_cost_s, w.other_device == "gpu", w.gpu_price)
         assert taken <= other * NEAR ** (POWER - 1) * 1.05  # four digits are logged
 
 
@@ -182,7 +182,7 @@ def mixed_times(quiet: None) -> None:
 @pytest.mark.parametrize("ordered", [True, False])
 def test_a_map_sends_what_gains_most_to_the_gpus_and_loses_none(mixed_times: None, ordered: bool) -> None:
     results = mixed.map(range(90), ordered=ordered, in_flight=60, return_exceptions=True)
-    assert type(results).__name__ == "BothEnds"
+    assert type(results).__name__ == "ResultsByGain"
     told = list(results)
     found = [one for one in told if not isinstance(one, Exception)]
     assert len(found) == 89
@@ -255,13 +255,13 @@ def test_local_data_is_preferred_where_moving_it_costs_more_than_it_gains(quiet:
     large, small = ray.put(np.zeros(60_000_000, dtype=np.uint8)), ray.put(np.zeros(2_000_000, dtype=np.uint8))
     other = next(c for c in "ABCD" if c != here)
     pinned = replace(reads.explain().decision, device="gpu", config=other, configs=(other,))
-    placer, around = reads.handle._placer, None
+    placer, context = reads.handle._placer, None
     moved = placer.prefer_local_data(
-        pinned, LARGE, (large,), {}, caller().current(), around
+        pinned, LARGE, (large,), {}, caller().current(), context
     )  # 48 ms to move, 20 to gain
     assert (moved.configs, moved.reason.endswith("its data is there")) == ((here,), True)
     for args in ((small,), (), (3,)):
-        assert placer.prefer_local_data(pinned, LARGE, args, {}, caller().current(), around) is pinned
+        assert placer.prefer_local_data(pinned, LARGE, args, {}, caller().current(), context) is pinned
     assert ray.get(reads.remote(large, small), timeout=300) == 2
 
 

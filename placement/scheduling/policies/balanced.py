@@ -40,7 +40,7 @@ from placement.scheduling.policies.queue_aware import NEAR, CostTable, MinScoreP
 from placement.spec.task import Device, TaskSpec
 
 POWER = 9  # written out in `grown`; of 3, 5, 7, 9, 17 and 33 the best in simulation: low ones let long tasks begin late
-LEARNING = 0.05  # of the rate, a decision: half as large or twice did as well in simulation
+LEARNING = 0.05  # step of the logarithm of the price at each decision; half or twice as large did as well
 IDLE_STEP = math.exp(-LEARNING)
 LARGEST_LOG_PRICE = math.log(18.0)
 """Either way. Of 15, 17, 18, 20 and 30 a middle: on four nodes 20 does best in simulation, on sixteen 15. The bound has
@@ -52,7 +52,7 @@ long tasks that begin late on CPUs would then end last."""
 class Balanced(MinScorePolicy):
     """A free GPU where that ends sooner at its price; else where the sum of powers of the loads grows the least.
 
-    See the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
+    The formulas stand above, in the module. seconds_per_joule: the price of a joule; 0 leaves energy to the threshold.
     """
 
     _near: ClassVar[float] = NEAR ** (POWER - 1)
@@ -125,9 +125,9 @@ def grown(wait: float, cost: float) -> float:
     return cost * (end * (end + wait) + wait * wait) * (end3 * (end3 + wait3) + wait3 * wait3)
 
 
-def score(wait: float, cost: float, on_gpu: bool, rate: float) -> float:
+def score(wait: float, cost: float, on_gpu: bool, gpu_price: float) -> float:
     """The score that `balanced` minimises, from the figures in a row of the log; of nodes alike any is taken
     up to NEAR ** (POWER - 1)."""
     if on_gpu and not wait:
-        return grown(0.0, max(1.0, rate) * cost)
-    return grown(wait, cost) * (rate if on_gpu else 1.0)
+        return grown(0.0, max(1.0, gpu_price) * cost)
+    return grown(wait, cost) * (gpu_price if on_gpu else 1.0)

@@ -53,7 +53,7 @@ class Random:
         self._random = random.Random(self.seed)
 
     def choose(self, task: TaskSpec, candidates: Sequence[Candidate]) -> Choice:
-        """A coin's side."""
+        """Either device, by a coin."""
         found = candidate_set(candidates)
         both = bool(found.cpu_configs and found.gpu)
         return pick("gpu" if self._random.random() < 0.5 else "cpu", found, "coin", 0.5 if both else 1.0)

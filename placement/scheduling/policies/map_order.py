@@ -17,11 +17,9 @@ from placement.prediction.posterior import prior_spread
 from placement.scheduling.candidate_set import THRESHOLDS, CandidateSet, candidate_set
 from placement.scheduling.candidates import Candidate, Choice
 from placement.scheduling.cost_model import SECONDS_PER_JOULE, Option, geometric_mean
-from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, looked_at
+from placement.scheduling.policies.queue_aware import CostTable, MinScorePolicy, MinTime, priced_options
 from placement.scheduling.policies.selector_policy import pick
-from placement.spec.task import Device, TaskSpec
-
-OTHER: dict[Device, Device] = {"cpu": "gpu", "gpu": "cpu"}
+from placement.spec.task import OTHER_DEVICE, Device, TaskSpec
 
 
 class Gain(NamedTuple):
@@ -80,7 +78,7 @@ class Order:
         return gain
 
     def _ends_sooner(self, device: Device, gain: Gain) -> bool:
-        other = OTHER[device]
+        other = OTHER_DEVICE[device]
         mine, others = (gain.gpu, gain.cpu) if device == "gpu" else (gain.cpu, gain.gpu)
         if mine is None or others is None:
             return False
@@ -104,8 +102,8 @@ def gain_of(found: CandidateSet, threshold: Choice, options: Sequence[Option] | 
 
 
 @dataclass
-class End(MinScorePolicy):
-    """A map's device has taken the task from its end: the config there that ends it first."""
+class DeviceOfMap(MinScorePolicy):
+    """The policy of a task that a map has given to one device: the config there that ends it first."""
 
     device: Device = "cpu"
 
@@ -116,7 +114,7 @@ class End(MinScorePolicy):
         mine = [option for option in (plan.all.options if plan.all else ()) if option.device == self.device]
         if not mine:
             return pick(self.device, found, self._reason(self.device, 0.0, plan.threshold))
-        return self._least(looked_at(mine), found.waits, plan)
+        return self._least(priced_options(mine), found.waits, plan)
 
     _scores = MinTime._scores
 

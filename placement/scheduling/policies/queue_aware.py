@@ -33,7 +33,7 @@ UNSEEDED = random.Random()
 part of a policy, for drivers that were sent the same state would all draw the same nodes."""
 
 
-class Looked(NamedTuple):
+class PricedOptions(NamedTuple):
     """Options to choose from. places: all of them, where they are few enough to be looked at each time."""
 
     options: list[Option]
@@ -51,7 +51,7 @@ class CostTable(NamedTuple):
     policy: MinScorePolicy
     threshold: Choice
     first: Queue
-    all: Looked | None
+    all: PricedOptions | None
     floor: float
     price: float
 
@@ -104,7 +104,7 @@ class MinScorePolicy(ABC):
             return replace(plan.threshold, reason=f"{plan.threshold.reason}, seconds_unknown")
         if stale(found.waits):
             choice = self._least(plan.all, None, plan)
-            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, weighed=None)
+            return replace(choice, reason=f"{choice.reason}, load_stale", wait_s=None, comparison=None)
         return self._least(plan.all, found.waits, plan)
 
     def _plan(self, task: TaskSpec, found: CandidateSet) -> CostTable:
@@ -115,17 +115,17 @@ class MinScorePolicy(ABC):
             return kept
         options = options_of(found)
         threshold = THRESHOLD.choose(task, found)
-        looked = None
+        priced = None
         if options is not None:
             options = [option.priced(price) for option in options]
-            looked = looked_at(options)
+            priced = priced_options(options)
         floor = min((option.seconds for option in options or ()), default=0.0)
-        plan = CostTable(self, threshold, (threshold.configs[0], threshold.device), looked, floor, price)
+        plan = CostTable(self, threshold, (threshold.configs[0], threshold.device), priced, floor, price)
         found.costs = plan
         return plan
 
-    def _least(self, looked: Looked, waits: Waits | None, plan: CostTable) -> Choice:
-        places = looked.places or self._drawn(looked.options)
+    def _least(self, priced: PricedOptions, waits: Waits | None, plan: CostTable) -> Choice:
+        places = priced.places or self._drawn(priced.options)
         asked = waits.waits_s(places.queues) if waits is not None else [None] * len(places.queues)
         told = [wait or 0.0 for wait in asked]  # one of which nothing is known is free
         moved = None if waits is None else self._moved_price(waits.gpu_price, told, places, plan)
@@ -143,13 +143,13 @@ class MinScorePolicy(ABC):
         for i in near:
             scores[i] = math.inf
         rival = min(scores)
-        weighed = None
+        comparison = None
         if waits is not None and rival < math.inf:
-            weighed = compared(told, places, first, scores.index(rival), gpu_price)
+            comparison = compare(told, places, first, scores.index(rival), gpu_price)
         device, threshold = queues[first][1], plan.threshold
         return Choice(
             device, tuple([queues[i][0] for i in near]), self._reason(device, wait, threshold), threshold.probability,
-            1.0, wait, places.seconds[first], weighed, moved, joules=places.joules[first] if self._capped else None,
+            1.0, wait, places.seconds[first], comparison, moved, joules=places.joules[first] if self._capped else None,
         )  # fmt: skip
 
     def _moved_price(
@@ -224,7 +224,7 @@ class MinEdp(MinScorePolicy):
         return [(wait + seconds) * (joules or 1.0) for wait, seconds, joules in each]
 
 
-def compared(waits: Sequence[float], places: Places, first: int, other: int, gpu_price: float) -> Comparison:
+def compare(waits: Sequence[float], places: Places, first: int, other: int, gpu_price: float) -> Comparison:
     """The place that was taken beside another one."""
     return Comparison(
         *places.queues[first], waits[first], places.costs[first],
@@ -243,8 +243,8 @@ def most_of(options: Sequence[Option]) -> int:
     return min(SAMPLED, max(1, MOST_LOOKED_AT // max(1, len(options))))
 
 
-def looked_at(options: list[Option]) -> Looked:
+def priced_options(options: list[Option]) -> PricedOptions:
     """The options with their places, where all are compared each time."""
     most = most_of(options)
     all_of_them = all(len(option.configs) <= most for option in options)
-    return Looked(options, Places.of((o, o.configs) for o in options) if all_of_them else None)
+    return PricedOptions(options, Places.of((o, o.configs) for o in options) if all_of_them else None)

@@ -9,7 +9,7 @@ from placement.scheduling.candidates import Policy
 from placement.scheduling.energy_price import JoulePrice
 from placement.scheduling.policies.balanced import Balanced
 from placement.scheduling.policies.fixed import CpuOnly, FlopsRule, GpuOnly, Random
-from placement.scheduling.policies.map_order import End
+from placement.scheduling.policies.map_order import DeviceOfMap
 from placement.scheduling.policies.queue_aware import MinEdp, MinEnergy, MinScorePolicy, MinTime
 from placement.scheduling.policies.selector_policy import SelectorPerConfig, SelectorPolicy
 
@@ -27,7 +27,7 @@ POLICIES: dict[str, type[Policy]] = {
 }
 """Name -> policy, the paper's five first."""
 
-NAMES: dict[type, str] = {kind: name for name, kind in POLICIES.items()} | {End: "balanced"}
+NAMES: dict[type, str] = {kind: name for name, kind in POLICIES.items()} | {DeviceOfMap: "balanced"}
 
 
 def policy_of(policy: str | Policy) -> Policy:

@@ -1,4 +1,4 @@
-"""Considered: one (config, device) of an explanation."""
+"""ConsideredCandidate: one (config, device) of an explanation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from placement.spec.task import Device
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class ConsideredCandidate:
     """One row of explain(): a (config, device), whether it was taken, and why or why not.
 
     wait_s, seconds (warm, of the whole task), joules (of the whole task): expected there; None = not known, or it

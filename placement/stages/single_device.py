@@ -17,7 +17,7 @@ from placement.stages.stage import Stage
 from placement.worker.batch_run import BatchRun
 
 
-def recorded(stage: Stage, device: Device, decision: Decision) -> Any:
+def with_records(stage: Stage, device: Device, decision: Decision) -> Any:
     """The user's function or class, which records each batch. Ray Data sees the name and the parameters of the user's.
 
     Asynchronous functions are left as they are.
