@@ -84,10 +84,11 @@ def replay(
     from profiling.simulation.runtimes import Times
 
     committed = Path(str(resources.files("profiling").joinpath("data/live_trace.csv")))
-    trace = _named(trace_of_file(path or committed, tasks))
+    trace = trace_of_file(path or committed, tasks)
     found: dict[str, PolicyComparison] = {}
     with emulated_cluster(num_cpus_per_node=CPUS_PER_NODE, own_head=True):
         placement.start(emulator=EMULATOR, compression=compression)
+        trace = _named(trace)
         inventory = placement.inventory()
         times = Times.of(trace, inventory, JointThreshold())
         shortest = float(times.seconds.min()) / compression
@@ -104,8 +105,9 @@ def replay(
 
 
 def _named(trace: ArrivalTrace) -> ArrivalTrace:
-    """All types under the live function's name, so that both sides look their history up by the same key."""
-    return replace(trace, types=tuple(replace(one, preset=work.name) for one in trace.types))
+    """All types under the live function's key, so that both sides look their history up by the same one."""
+    key = work.options().history_key()
+    return replace(trace, types=tuple(replace(one, preset=key) for one in trace.types))
 
 
 def _teach(trace: ArrivalTrace, inventory: Any, times: Any) -> None:
@@ -122,7 +124,7 @@ def _teach(trace: ArrivalTrace, inventory: Any, times: Any) -> None:
 
     observations = [
         (
-            key_of(work.name, one.spec), Place(kind.spec.config, device, 1.0),
+            key_of(one.preset, one.spec), Place(kind.spec.config, device, 1.0),
             [Sample(float(seconds), float(joules), error(one.spec, kind.spec, device))] * KNOWN_RUNS,
         )
         for t, one in enumerate(trace.types)

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import placement
 from placement.scheduling.policies.registry import policy_of
 from placement.spec.node import Inventory
+from profiling.simulation import live_replay
 from profiling.simulation.arrivals import trace_of_file
 from profiling.simulation.cluster import cluster_of
 from profiling.simulation.live_replay import COMPRESSION, CPUS_PER_NODE, SHORTEST_S, TARGET, TRACE
@@ -34,6 +36,19 @@ def test_the_committed_trace_is_long_enough_once_compressed() -> None:
     for run in (slow, fast):
         run.go()
     assert np.max(fast.ended) < 0.9 * np.max(slow.ended)  # queues matter in it
+
+
+@pytest.mark.usefixtures("emulated")
+def test_the_live_function_decides_by_the_runs_that_it_was_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    from placement.spec.joint_threshold import JointThreshold
+
+    trace, inventory = live_replay._named(trace_of_file(COMMITTED, 10_000)), placement.inventory()
+    one = int(np.argmax([kind.has_gpu for kind in trace.types]))
+    trace = replace(trace, types=trace.types[one : one + 1], type_of=np.zeros_like(trace.type_of))
+    live_replay._teach(trace, inventory, Times.of(trace, inventory, JointThreshold()))
+    monkeypatch.setattr(live_replay, "_specs", [trace.types[0].spec])
+    rows = live_replay.work.explain(0).considered
+    assert all(row.provenance.startswith("history, 12 runs") for row in rows if row.feasible)
 
 
 @pytest.mark.soak
