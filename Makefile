@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/placement demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # The pure core, the types, and one task placed on each device of a Ray cluster.
 test-fast: setup
