@@ -34,6 +34,7 @@ class CapturedFunction:
         self._pickled = b""
         self._hash = ""
         self._captured_for: Any = None
+        self._captured_in = 0  # the thread that is pickling it
         self._lock = threading.RLock()
         self._script = _script_of(function)  # now: a worker's current directory is another
 
@@ -55,7 +56,11 @@ class CapturedFunction:
                 if self._captured_for != now:
                     if self._prepare is not None:
                         self.function, self._prepare = self._prepare(self.function), None
-                    self._pickled = dumps(self.function)
+                    self._captured_in = threading.get_ident()
+                    try:
+                        self._pickled = dumps(self.function)
+                    finally:
+                        self._captured_in = 0
                     self._hash = _hash(self._pickled, self.function)
                     self._captured_for = now
         return self._pickled
@@ -75,14 +80,17 @@ class CapturedFunction:
             return ""
 
     def as_pickled(self) -> Any:
-        """An object that is pickled as the pickle of the function, and unpickled as the function."""
-        return _AsPickled(self.pickled())
+        """An object that is pickled as the pickle of the function, and unpickled as the function.
+
+        Within that pickle it is the function: one that calls itself by its placed name is met again there.
+        """
+        return self.function if self._captured_in == threading.get_ident() else _AsPickled(self.pickled())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_captured_in")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.RLock())
+        self.__dict__.update(state, _captured_in=0, _lock=threading.RLock())
 
 
 class _AsPickled:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import cloudpickle
 
+from placement.submission import captured_function
 from placement.submission.captured_function import CapturedFunction
+from placement.worker.task_body import OrdinaryBody
 
 
 def made(path: str, body: str) -> Callable[[], Any]:
@@ -41,3 +44,14 @@ def test_a_function_that_others_import_has_the_hash_of_its_code(monkeypatch: pyt
         hashes.append(CapturedFunction(module.train).code_hash_now())
     assert len(set(hashes)) == 4
     assert hashes[0] == hashes[-1]
+
+
+def test_a_function_that_calls_itself_by_its_placed_name_is_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pickle holds the placed function, which is pickled by the function's pickle."""
+    monkeypatch.setattr(captured_function, "connection", SimpleNamespace(current_cluster_and_job="a cluster"))
+
+    def factorial(n: int) -> int:
+        return 1 if n < 2 else n * body.function(n - 1)
+
+    body = OrdinaryBody(factorial, "factorial", CapturedFunction(factorial))
+    assert cloudpickle.loads(cloudpickle.dumps(body)).function(5) == 120
