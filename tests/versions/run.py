@@ -37,8 +37,9 @@ CASES = (
     "arguments-", "keyword_only_arguments", "wrong_signatures", "names_docs_and_signatures", "exported_attributes",
     "errors_are_the_users_own", "tracebacks_end", "several_results", "handles_in_closures", "handles_pickle-",
     "the_runtime_context", "invocation_decorator", "underscore_way_in", "launch_hook", "a_closure_is_taken",
-    "streaming_by_default", "an_error_comes_in_its_place", "calls_of_all_kinds-any", "constructors-any", "recursive_tasks",
+    "streaming_by_default", "an_error_comes_in_its_place", "calls_of_all_kinds-any", "constructors-any",
     "what_a_class_becomes-any", "inheriting_from", "named_actors-any", "num_returns_", "max_retries_", "per_yield_",
+    "recursive_tasks",
 )  # fmt: skip
 """Of the comparison with ray.remote those that touch what differs between versions, and none that takes seconds."""
 
