@@ -157,8 +157,7 @@ def _simulated(trace: ArrivalTrace, times: Any, policy: str) -> Side:
     from profiling.simulation.simulator import SimulationRun
 
     live = caller().current()
-    run = SimulationRun(trace, live.inventory, times, times, policy_of(policy))
-    run.snapshot = replace(live, policy=policy_of(policy), backlog=run.backlog if run.counts_queues else None)
+    run = SimulationRun(trace, live.inventory, times, times, policy_of(policy), snapshot=live)
     run.go()
     outcome = run.outcome(1.0, None)
     return Side(outcome.makespan_seconds, outcome.mean_completion_seconds, outcome.gpu_share)

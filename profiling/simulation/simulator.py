@@ -14,7 +14,7 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -131,11 +131,14 @@ def seeded_policy(name: str, seed: int) -> Policy:
 
 
 class SimulationRun:
-    """One policy on a trace. Memory: some bytes for each task, and what waits."""
+    """One policy on a trace. Memory: some bytes for each task, and what waits.
+
+    snapshot: it decides by this one's selector and history, in place of `seen` or the estimator.
+    """
 
     def __init__(
         self, trace: ArrivalTrace, inventory: Inventory, times: Times, seen: Times, policy: Policy,
-        estimator: Estimator | None = None,
+        estimator: Estimator | None = None, snapshot: Snapshot | None = None,
     ) -> None:  # fmt: skip
         self.estimator = estimator
         self.trace, self.inventory, self.times, self.policy = trace, inventory, times, policy
@@ -144,10 +147,10 @@ class SimulationRun:
         self.backlog = Backlog(lambda: self.now, exact=True)
         self.backlog.merge(empty_loads(inventory, trace.cpus), 0.0)
         self.counts_queues = isinstance(policy, MinScorePolicy)
-        self.snapshot = Snapshot(
-            1, inventory, estimator.selector if estimator else TimesSelector(trace, inventory, seen), policy,
-            backlog=self.backlog if self.counts_queues else None,
-        )  # fmt: skip
+        if snapshot is None:
+            selector = estimator.selector if estimator else TimesSelector(trace, inventory, seen)
+            snapshot = Snapshot(1, inventory, selector, policy)
+        self.snapshot = replace(snapshot, policy=policy, backlog=self.backlog if self.counts_queues else None)
         limits = {True: Limits(cpus=trace.cpus), False: Limits(cpus=trace.cpus, excluded={"gpu": NO_GPU})}
         self.tables = [DecisionTable(one.preset, limits[one.has_gpu], self.snapshot) for one in trace.types]
         self.events: list[tuple[float, int, int, Device]] = []

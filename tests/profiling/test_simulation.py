@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from placement.errors import LogError, OptionError
 from placement.log import LogWriter
 from placement.scheduling.policies.registry import POLICIES, policy_of
+from placement.scheduling.snapshot import Snapshot
 from placement.spec.joint_threshold import JointThreshold
 from placement.spec.node import Inventory, NodeKind, config_groups, paper_configs
 from placement.spec.task_record import TaskRecord
@@ -23,7 +25,7 @@ from profiling.simulation.cluster import Cluster, cluster_of
 from profiling.simulation.estimator import Estimator
 from profiling.simulation.lp_bound import bound_seconds, fractional_seconds
 from profiling.simulation.measured_times import MeasuredTimes
-from profiling.simulation.runtimes import Times
+from profiling.simulation.runtimes import Times, TimesSelector
 from profiling.simulation.simulator import Simulation, SimulationRun, simulate
 
 ONE_EACH = {"cpu": 1.0, "gpu": 1.0}
@@ -208,6 +210,19 @@ def test_noise_is_in_what_policies_see_and_not_in_what_happens() -> None:
     assert simulate(given, inventory, ["cpu_only"]).bound_seconds == pytest.approx(
         simulate(given, inventory, ["cpu_only"], noise=0.5).bound_seconds
     )
+
+
+def test_a_run_decides_by_the_snapshot_that_it_is_given() -> None:
+    given, inventory = trace([0.0] * 4, ["bert_train_b64_l128_w1.0"] * 4), small()
+    times = Times.of(given, inventory, RULE)
+    slow_gpus = replace(times, seconds=times.seconds * [1.0, 1e6], gpu_is_right=times.gpu_is_right & False)
+    policy = policy_of("selector")
+    snapshot = Snapshot(1, inventory, TimesSelector(given, inventory, slow_gpus), policy)
+    runs = [SimulationRun(given, inventory, times, times, policy, snapshot=one) for one in (None, snapshot)]
+    for one in runs:
+        one.go()
+    assert [one.on_gpu.all() for one in runs] == [True, False]
+    assert not runs[1].on_gpu.any()
 
 
 @pytest.mark.parametrize("name", [name for name in mixes() if "arrivals" not in mixes()[name]])
