@@ -84,7 +84,7 @@ class Broker:
             pool.failures = 0
             first = self._dispatcher.measured(end.ticket, end.device, end.rows, end.seconds)
             pool.use.add(end.rows if first else 0, end.seconds, end.joules)
-        self._dispatcher.forget(end.ticket)
+        self._dispatcher.forget(end.ticket, ran=end.ran)
         self._dispatcher.match()
 
     def _own_handle(self) -> Any:

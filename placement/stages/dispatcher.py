@@ -84,9 +84,17 @@ class Dispatcher:
         self.queue.measured(device, batch.request if batch else Request(rows), seconds)
         return batch is not None
 
-    def forget(self, ticket: int) -> None:
-        """A run has ended, in whatever way; its router has the result, or asks anew."""
-        self._drop(self._tickets.pop(ticket, -1))
+    def forget(self, ticket: int, *, ran: bool = False) -> None:
+        """A run has ended. ran: well, so that its router has the result; else the router waits for the batch's other
+        run, or asks anew where there is none.
+        """
+        number = self._tickets.pop(ticket, -1)
+        batch = self._batches.get(number)
+        if batch is None:
+            return
+        batch.runs.pop(ticket, None)
+        if ran or not batch.runs:
+            self._drop(number)
 
     def forget_worker(self, worker: Worker) -> None:
         """A worker has gone; whoever waits for its results learns that from Ray, and asks for another."""

@@ -17,11 +17,18 @@ from placement.worker.numeric_libraries import courtesy, gpu_memory_reserved
 SWITCH = b"PLACEMENT_KEEP_GPU_WORKERS"
 """An environment variable of the nodes or of a job's runtime_env; "0": no worker is kept after a GPU task."""
 BARE_CONTEXT_BYTES = 768 * 2**20
-"""A CUDA context with its loaded kernels holds up to this; more was allocated."""
+BARE_CONTEXT_SHARE = 0.01
+"""A CUDA context with its loaded kernels holds up to this, or to this share of a large GPU's memory; beyond it more was
+allocated. It grows with the GPU: bare it was measured at 555 MB on an H200."""
 TORCH_WORKSPACES_BYTES = 64 * 2**20
 """Torch keeps workspaces of cuBLAS for the life of a process; what it reserves beyond them holds the user's tensors."""
-SET_BY_LIBRARIES = frozenset({b"CUDA_MODULE_LOADING"})
-"""Variables that torch sets as it initialises CUDA."""
+SET_BY_LIBRARIES = frozenset((
+    b"CUDA_MODULE_LOADING", b"TORCHINDUCTOR_CACHE_DIR", b"TRITON_CACHE_DIR", b"TRITON_PTXAS_PATH",
+    b"TRITON_LIBDEVICE_PATH", b"DISABLE_CUPTI_LAZY_REINIT", b"TEARDOWN_CUPTI", b"KMP_DUPLICATE_LIB_OK",
+    b"KMP_INIT_AT_FORK", b"TOKENIZERS_PARALLELISM", b"NCCL_GRAPH_MIXING_SUPPORT", b"MPLCONFIGDIR",
+))  # fmt: skip
+"""Variables that torch, Triton, scikit-learn, joblib, transformers and matplotlib set where they are not set, as they
+are imported or first used, and would set again in a fresh process."""
 
 _forks = 0
 _counts_forks = False
@@ -52,7 +59,8 @@ class ProcessState:
             return (
                 "the task left tasks running, to which its runtime_env goes down, and with it the right to this worker"
             )
-        changed = {name for name, _ in now.items() ^ self._environment.items()} - SET_BY_LIBRARIES
+        added_by_libraries = SET_BY_LIBRARIES - self._environment.keys()
+        changed = {name for name, _ in now.items() ^ self._environment.items()} - added_by_libraries
         if changed:
             return f"the task changed the environment: {os.fsdecode(b', '.join(sorted(changed)))}"
         return _held_memory()
@@ -61,7 +69,7 @@ class ProcessState:
 def _held_memory() -> str | None:
     """A sentence on the device memory that this process and its children hold beyond a bare CUDA context, or None."""
     from placement.hardware.foreign_gpu_memory import descends_from
-    from placement.hardware.meters.gpu_state import memory_held
+    from placement.hardware.meters.gpu_state import memory_held, total_memory
 
     if (gpu_memory_reserved() or 0) > TORCH_WORKSPACES_BYTES:
         return "torch holds tensors on the GPU"
@@ -69,8 +77,8 @@ def _held_memory() -> str | None:
     held = memory_held(lambda pid: descends_from(pid, own) is True)
     if held is None:
         return "NVML does not tell what this process holds of the GPU's memory"
-    for (_, pid), size in held.items():
-        if pid != own or size > BARE_CONTEXT_BYTES:
+    for (index, pid), size in held.items():
+        if pid != own or size > max(BARE_CONTEXT_BYTES, BARE_CONTEXT_SHARE * total_memory(index)):
             return f"process {pid} holds {size / 1e9:.2f} GB of the GPU's memory"
     return None
 

@@ -29,6 +29,7 @@ from profiling.paper.source import MEASURED
 from profiling.terminal import TerminalConsole
 
 if TYPE_CHECKING:
+    from profiling.sweep.measure_cell import Protocol
     from workloads import Preset
 
 NO_GPU = (
@@ -52,6 +53,8 @@ def measure(
 ) -> None:
     """Measures this machine's GPU and CPU, and prints the paper's tables with the measured rows."""
     console = TerminalConsole()
+    from profiling.sweep.measure_cell import Protocol
+
     with error_line():
         check_seconds(budget_s=budget_s, window_s=window_s)
         chosen = presets_to_measure(preset)
@@ -59,7 +62,7 @@ def measure(
         if not found and rehearse is None:
             raise NotServedError(NO_GPU)
         folder = rehearse or Path(__file__).parents[1] / "data" / Path(MEASURED).name / (name or folder_name(found[0]))
-        sweep_into(folder, data, window_s, budget_s, chosen, console)
+        sweep_into(folder, data, Protocol(window_s=window_s), budget_s, chosen, console)
         show(folder, console)
     if rehearse is None:
         console.print(f"To keep it: git add {folder} && git commit")
@@ -86,8 +89,8 @@ def folder_name(gpu: str) -> str:
 
 
 def sweep_into(
-    folder: Path, data: Path, window_s: float, budget_s: float | None, chosen: Sequence[Preset], console: Console,
-    gpus: int | None = None,
+    folder: Path, data: Path, protocol: Protocol, budget_s: float | None, chosen: Sequence[Preset], console: Console,
+    gpus: int | None = None, cpus: Sequence[float] | None = None,
 ) -> None:  # fmt: skip
     """The sweep on a Ray of this machine alone, and the log made one file. gpus: None: those that Ray finds."""
     import ray
@@ -95,19 +98,20 @@ def sweep_into(
     from placement.log import compact
     from profiling.emulation.emulated_cluster import environment_of
     from profiling.report import console_tables
-    from profiling.sweep.measure_cell import Protocol
     from profiling.sweep.sweep import sweep
 
-    # Without the variable a task that asked for no GPU would see every GPU of the machine.
-    with environment_of({"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}):
+    # The cells of a CPU and of a GPU come in turns, and each process imports its framework once.
+    # Without the first variable a task that asked for no GPU would see every GPU of the machine.
+    with environment_of(
+        {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_idle_worker_killing_time_threshold_ms": "600000"}
+    ):
         ray.init(
             address="local", num_gpus=gpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
         )
         try:
             done = sweep(
-                folder, chosen, data.absolute(), protocol=Protocol(window_s=window_s), budget_s=budget_s,
-                console=console,
-            )  # fmt: skip
+                folder, chosen, data.absolute(), protocol=protocol, budget_s=budget_s, console=console, cpus=cpus
+            )
         finally:
             ray.shutdown()
     compact(folder)

@@ -76,6 +76,13 @@ def test_a_process_that_holds_a_bare_context_is_kept_whatever_its_neighbours_hol
     assert reason() is None
 
 
+def test_the_context_of_a_large_gpu_may_be_larger(nvml: Callable[..., Nvml]) -> None:
+    fake = nvml((os.getpid(), 1_000_000_000))
+    assert "holds 1.00 GB" in str(reason())
+    fake.memory.total = 150_000_000_000
+    assert reason() is None
+
+
 def test_a_process_that_holds_more_ends(nvml: Callable[..., Nvml]) -> None:
     nvml((os.getpid(), 3 * 10**9))
     assert reason() == f"process {os.getpid()} holds 3.00 GB of the GPU's memory"
@@ -115,6 +122,9 @@ def test_a_process_ends_after_what_it_can_do_once(nvml: Callable[..., Nvml], mon
     assert "PYTORCH_CUDA_ALLOC_CONF" in str(reason(lambda: monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "x:1")))
     assert reason() is None
     assert reason(lambda: monkeypatch.setenv("CUDA_MODULE_LOADING", "LAZY")) is None  # as torch does
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert reason(lambda: monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/tmp/torchinductor")) is None  # likewise
+    assert "TORCHINDUCTOR_CACHE_DIR" in str(reason(lambda: monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/else")))
     monkeypatch.setenv("PLACEMENT_KEEP_GPU_WORKERS", "0")
     assert "not kept" in str(reason())
 

@@ -47,14 +47,16 @@ class Step:
 
 STEPS = (
     Step("visibility", 60),
-    Step("warm_workers", 90),
-    Step("out_of_memory", 90),
-    Step("memory_returned", 75),
-    Step("energy", 45),
-    Step("start_up", 75),
-    Step("probe", 60),
-    Step("presets", 330, ("{out}", "{seconds}")),
-    Step("errors", 60, ("{out}",)),
+    Step("warm_workers", 80),
+    Step("out_of_memory", 60),
+    Step("memory_returned", 50),
+    Step("energy", 40),
+    Step("start_up", 60),
+    Step("probe", 40),
+    Step("presets", 300, ("{out}", "{seconds}")),
+    Step("neighbours", 120, ("{out}",)),
+    Step("stage", 50),
+    Step("errors", 40, ("{out}",)),
     Step("two_drivers", 75),
     Step("shares", 60),
 )
@@ -156,7 +158,10 @@ def machine() -> dict[str, Any]:
 def environment_of(held: Path | None) -> dict[str, str]:
     """The variables of the steps. held: the folder of the rehearsed card's memory; None on a real GPU."""
     paths = [str(HERE / "steps"), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    made = os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    made = os.environ | {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1", "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    }  # fmt: skip
     made.pop("RAY_ADDRESS", None)
     if held is not None:
         paths.insert(0, str(HERE / "rehearsal"))

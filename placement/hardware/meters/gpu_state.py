@@ -48,6 +48,14 @@ def memory_held(ours: Callable[[int], bool]) -> dict[tuple[int, int], int] | Non
     return held
 
 
+def total_memory(index: int) -> int:
+    """Bytes of memory of the node's GPU of this index; 0 where NVML does not tell."""
+    nvml = nvml_module()
+    handle = None if nvml is None else nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)
+    memory = None if handle is None else nvml_answer(nvml, "nvmlDeviceGetMemoryInfo", handle)
+    return 0 if memory is None else int(memory.total)
+
+
 def _processes(nvml: Any, index: int) -> list[Any] | None:
     """The processes that use a GPU; None where it does not list those that compute."""
     handle = nvml_answer(nvml, "nvmlDeviceGetHandleByIndex", index)

@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -105,13 +106,18 @@ def put_on_cpu(torch: Any) -> None:
     def on_cpu(function: Any) -> Any:
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
+            size = 0
             if is_cuda(kwargs.get("device")) or any(map(is_cuda, args)):
                 if function.__name__ == "empty":
-                    count(torch, args, kwargs)
+                    size = taken(torch, args, kwargs)
                 args = tuple("cpu" if is_cuda(value) else value for value in args)
                 kwargs = {name: "cpu" if is_cuda(value) else value for name, value in kwargs.items()}
             kwargs.pop("pin_memory", None)
-            return function(*args, **kwargs)
+            made = function(*args, **kwargs)
+            if size:
+                hold(size)
+                weakref.finalize(made, hold, -size)
+            return made
 
         return called
 
@@ -124,21 +130,27 @@ def put_on_cpu(torch: Any) -> None:
     torch.Tensor.cuda = torch.Tensor.pin_memory = torch.nn.Module.cuda = stay
 
 
-def count(torch: Any, sizes: Any, kwargs: Any) -> None:
-    """Adds a large tensor to what this process holds of the card; raises OutOfMemoryError where it is used up."""
+def taken(torch: Any, sizes: Any, kwargs: Any) -> int:
+    """The bytes of a large tensor, 0 of a small one; raises OutOfMemoryError where the card has not so many left."""
     import pynvml
 
     shape = [size for size in sizes if isinstance(size, int)]
     wanted = math.prod(shape) * (kwargs.get("dtype") or torch.float32).itemsize
     if wanted < LARGE_BYTES:
-        return
-    now = pynvml.held()
-    if wanted + sum(now.values()) > pynvml.MEMORY_BYTES:
+        return 0
+    if wanted + sum(pynvml.held().values()) > pynvml.MEMORY_BYTES:
         raise torch.cuda.OutOfMemoryError(
             f"CUDA out of memory. Tried to allocate {wanted / 2**30:.2f} GiB. GPU 0 has a total capacity of "
             f"{pynvml.MEMORY_BYTES / 2**30:.2f} GiB (rehearsed)"
         )
-    Path(pynvml.FOLDER, str(os.getpid())).write_text(str(now.get(os.getpid(), 0) + wanted))
+    return wanted
+
+
+def hold(size: int) -> None:
+    """This process holds so many bytes more of the card."""
+    import pynvml
+
+    Path(pynvml.FOLDER, str(os.getpid())).write_text(str(pynvml.held().get(os.getpid(), 0) + size))
 
 
 if "PLACEMENT_GPU_HELD" in os.environ:

@@ -10,7 +10,7 @@ from gpu_step import ray_with_gpu, rehearsed, report
 from placement import placed_remote
 from profiling.bench.tasks import gpu_work, tasks_per_second
 
-ROUNDS, CALLS, PLAIN_CALLS = (1, 4, 2) if rehearsed else (5, 100, 8)
+ROUNDS, CALLS, PLAIN_CALLS = (1, 4, 2) if rehearsed else (3, 100, 2)
 TARGET = 10.0
 
 
