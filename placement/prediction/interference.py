@@ -6,7 +6,8 @@ own, others: the share of the time that the task, and its neighbours together, k
 `contention` is what caches, memory bandwidth and switching cost while there is room for all; `queueing` is what it
 costs that the GPU has no more than all of its time to give: 1 where it shares that time out evenly.
 
-No GPU has measured it yet: ASSUMED is a cautious guess, and `fitted` moves it to runs with neighbours.
+ASSUMED is a cautious guess: one network measured on an H200 was slowed less (docs, Evaluation). `fitted` moves it to
+runs with neighbours.
 """
 
 from __future__ import annotations
