@@ -17,3 +17,12 @@ bench, bench_learning         bench, bench-pipeline, bench-learning
 measure_here                  every measurement that needs a real GPU, in one call
 options, session, error_line  options, the connection and the one line of an error, which commands share
 """
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """The command `placement`."""
+    from profiling.cli.app import main as command
+
+    command()

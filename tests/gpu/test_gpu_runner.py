@@ -67,7 +67,7 @@ def test_a_rehearsal_writes_nothing_beside_measured_logs(capsys: pytest.CaptureF
 def test_every_step_has_its_program_and_all_of_them_fit_fifteen_minutes() -> None:
     programs = {path.stem for path in (run.HERE / "steps").glob("*.py")} - {"gpu_step"}
     assert programs == {step.name for step in run.STEPS}
-    first = [step for step in run.STEPS if step.name not in ("two_drivers", "shares")]
+    first = [step for step in run.STEPS if step.name not in ("two_drivers", "shares", "pictures")]
     assert sum(step.limit_s for step in first) <= 900
 
 
