@@ -17,7 +17,7 @@ from placement.ray_internals.connection import running_task_id
 from placement.ray_internals.worker_hooks import worker_retires
 from placement.spec.task import Device
 from placement.worker import device, outbox
-from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process
+from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process, speaks_of_gpu
 from placement.worker.kept_worker import ProcessState
 from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
 from placement.worker.shared_gpu import SharedGpu
@@ -26,6 +26,10 @@ from placement.worker.worker_retirement import retire_worker
 
 logger = logging.getLogger("placement")
 
+ON_CPU = (
+    "It ran on a CPU, where a placed task sees no GPU. Code that must have one is given it by device='gpu'; code that "
+    "may run on either takes its device from placement.current_device()."
+)
 _seen_functions: set[str] = set()
 _bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
@@ -190,12 +194,13 @@ class PlacedRun:
             retire_worker()
         return peak
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         seconds, cpu_seconds = perf_counter() - self._start, process_time() - self._cpu
+        if error is not None and self._envelope.decision.device == "cpu" and speaks_of_gpu(error):
+            error.add_note(ON_CPU)
         on_gpu = self.device == "gpu" and not self._context.emulated
         memory_bytes = self._leave_gpu() if on_gpu else None
         self._leave()
-        error = None if kind is None else kind.__name__
         visible = (self._visible or "") if on_gpu else None
         retires = worker_retires()
         cold = self._cold and not (on_gpu and retires)  # a GPU worker that always ends pays its start-up every time
@@ -205,7 +210,7 @@ class PlacedRun:
         beside = (None, None) if shared is None else (shared.neighbours, shared.utilisation)
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, cold,
-            self.fallback, error, running_task_id(), visible, memory_bytes, *beside,
+            self.fallback, None if kind is None else kind.__name__, running_task_id(), visible, memory_bytes, *beside,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
         if shared is not None and self.fallback is None:

@@ -70,8 +70,12 @@ _FRESH_PROCESS = re.compile(
 
 def is_gpu_failure(error: BaseException, visible: str | None = None) -> bool:
     """The GPU is to blame for an error that a task on it raised. visible: the CUDA_VISIBLE_DEVICES it ran with."""
-    chain = list(_chain(error))
-    return any(map(_says_so, chain)) or _driver_says_so(chain, visible)
+    return speaks_of_gpu(error) or _driver_says_so(list(_chain(error)), visible)
+
+
+def speaks_of_gpu(error: BaseException) -> bool:
+    """The error says that a GPU failed, or that there is none, whatever the driver says of it."""
+    return any(map(_says_so, _chain(error)))
 
 
 def needs_fresh_process(error: BaseException) -> bool:

@@ -132,6 +132,21 @@ def test_a_gpu_task_sees_its_own_gpu(runs: list[TaskRun], monkeypatch: pytest.Mo
     assert (runs[0].device, runs[0].visible) == ("gpu", "GPU-1234")
 
 
+def test_an_error_that_wants_a_gpu_on_a_cpu_says_where_it_ran(runs: list[TaskRun]) -> None:
+    class XGBoostError(ValueError):
+        """As XGBoost 3.0 to 3.4 raise it on a machine with a GPU that a task does not see."""
+
+    def fit(text: str) -> None:
+        raise XGBoostError(text)
+
+    no_device = "src/common/cuda_dr_utils.cc: 28: cudaErrorNoDevice: no CUDA-capable device is detected"
+    for text, notes in ((no_device, 1), ("labels must be in [0, 3)", 0)):
+        with pytest.raises(XGBoostError) as raised:
+            run_placed(fit, "f", envelope("cpu").pack(), (text,), {})
+        assert len(getattr(raised.value, "__notes__", [])) == notes
+    assert [run.error for run in runs] == ["XGBoostError"] * 2
+
+
 def test_a_worker_never_uses_a_gpu_that_its_cuda_was_not_made_for(
     runs: list[TaskRun], retired: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
