@@ -70,7 +70,7 @@ def parameters(depth: int, device: str) -> dict[str, Any]:
         "max_depth": depth,
         "device": device,
         "verbosity": 0,
-        # XGBoost 3.0 to 3.4 ask CUDA's driver as they make a multi-class metric, and fail where it shows them no GPU.
+        # XGBoost asks CUDA's driver as it makes a multi-class metric, and fails where that shows it no GPU (3.2, 3.4).
         "disable_default_eval_metric": True,
     }
 

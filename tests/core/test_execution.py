@@ -134,7 +134,7 @@ def test_a_gpu_task_sees_its_own_gpu(runs: list[TaskRun], monkeypatch: pytest.Mo
 
 def test_an_error_that_wants_a_gpu_on_a_cpu_says_where_it_ran(runs: list[TaskRun]) -> None:
     class XGBoostError(ValueError):
-        """As XGBoost 3.0 to 3.4 raise it on a machine with a GPU that a task does not see."""
+        """As XGBoost 3.2 and 3.4 raise it on a machine with a GPU that a task does not see."""
 
     def fit(text: str) -> None:
         raise XGBoostError(text)
