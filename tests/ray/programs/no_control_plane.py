@@ -45,10 +45,19 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+told: set[int] = set()
+
+
 def workers_have_told() -> bool:
-    """Whether each of the first tasks' workers has nothing left to tell, or has ended."""
-    again = {pid for _, _, pid, told in ray.get([f.remote(), f.options(num_gpus=1).remote()]) if told}
-    return all(pid in again or not Path(f"/proc/{pid}").exists() for _, _, pid, _ in first)
+    """Whether each of the first tasks' workers has had nothing left to tell since then, or has ended."""
+    told.update(pid for _, _, pid, empty in ray.get([f.remote(), f.options(num_gpus=1).remote()]) if empty)
+    return all(pid in told or not Path(f"/proc/{pid}").exists() for _, _, pid, _ in first)
+
+
+def actors_have_told() -> bool:
+    """Whether each actor has had nothing left to tell since its first call."""
+    told.update(i for i, empty in enumerate(ray.get([actor.has_told.remote() for actor in actors])) if empty)
+    return told >= set(range(len(actors)))
 
 
 # A worker that has something to tell, and may start the control plane for it, has done so before it has told.
@@ -57,5 +66,6 @@ say([(device, gpus) for device, gpus, _, _ in first])
 wait_for(workers_have_told)
 actors = [A.remote(), A.options(num_gpus=1).remote()]
 say(ray.get([actor.get.remote() for actor in actors]))
-wait_for(lambda: all(ray.get([actor.has_told.remote() for actor in actors])))
+told.clear()
+wait_for(actors_have_told)
 say([a["Name"] for a in ray._private.state.actors().values() if a["Name"]])
