@@ -59,7 +59,7 @@ STEPS = (
     Step("errors", 40, ("{out}",)),
     Step("two_drivers", 75),
     Step("shares", 60),
-    Step("pictures", 150, ("{out}",)),
+    Step("pictures", 220, ("{out}",)),
 )
 """In the order in which they are run."""
 PATIENCE = 5.0
