@@ -18,8 +18,8 @@ SWITCH = b"PLACEMENT_KEEP_GPU_WORKERS"
 """An environment variable of the nodes or of a job's runtime_env; "0": no worker is kept after a GPU task."""
 BARE_CONTEXT_BYTES = 768 * 2**20
 BARE_CONTEXT_SHARE = 0.01
-"""A CUDA context with its loaded kernels holds up to this, or to this share of a large GPU's memory; beyond it more was
-allocated. It grows with the GPU: bare it was measured at 555 MB on an H200."""
+"""A CUDA context with its loaded kernels is taken to hold up to this, or to this share of a large GPU's memory: beyond
+it more was allocated. Judgement: bare, it was measured at 555 MB on an H200; with a network's kernels it was not."""
 TORCH_WORKSPACES_BYTES = 64 * 2**20
 """Torch keeps workspaces of cuBLAS for the life of a process; what it reserves beyond them holds the user's tensors."""
 SET_BY_LIBRARIES = frozenset((

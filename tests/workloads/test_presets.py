@@ -1,5 +1,6 @@
 """Presets: named, described, fed and run."""
 
+import json
 import math
 
 import numpy as np
@@ -65,6 +66,22 @@ def test_demo_presets_run_on_files_read_from_disk(preset, data_root):
     assert batch.synthetic is (preset.workload != "xgboost_iris" or batch_size != 150)
     assert batch.dataset == preset.dataset
     assert batch.nbytes > 0
+
+
+def test_a_forest_is_fitted_without_xgboosts_metric_which_asks_for_a_gpu():
+    import xgboost
+
+    from workloads import tabular
+
+    batch = workloads.preset("xgboost_train_r150_t100_d6").prepare("")
+    table, labels = batch.arrays["table"], batch.arrays["labels"]
+    data = xgboost.DMatrix(table, labels)
+    booster = xgboost.train(tabular.parameters(2, "cpu"), data, num_boost_round=3)
+    assert json.loads(booster.save_config())["learner"]["metrics"] == []
+    with_it = tabular.parameters(2, "cpu") | {"disable_default_eval_metric": False}
+    fits = xgboost.train(with_it, xgboost.QuantileDMatrix(table, labels, max_bin=tabular.BINS), num_boost_round=3)
+    loss = float(fits.eval(data).rsplit(":", 1)[1])  # the value is XGBoost's own all the same
+    assert np.isclose(tabular.train_step(batch, "cpu", trees=3, depth=2).value, loss, rtol=1e-4)
 
 
 @pytest.mark.parametrize("preset", workloads.presets("demo"), ids=lambda preset: preset.name)

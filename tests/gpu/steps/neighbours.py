@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from gpu_step import PATIENCE_S, ray_with_gpu, rehearsed, report, rows_of
+from gpu_step import PATIENCE_S, ray_with_gpu, rehearsed, report
 
 import workloads
 from placement import TaskSpec, current_device, placed_remote
@@ -114,24 +114,19 @@ def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else float("nan")
 
 
-def utilisation(log: str) -> dict[float, float]:
-    """FLOPs of a step, by which the loads differ -> how busy NVML saw the GPU while a task had it alone; the mean."""
-    alone: dict[float, list[float]] = {}
-    for row in rows_of(log, "infer"):
-        if row["neighbours"] is None and not row["cold"] and row["gpu_utilisation"] is not None:
-            alone.setdefault(row["flops"], []).append(row["gpu_utilisation"])
-    return {flops: statistics.fmean(values) for flops, values in alone.items()}
+def busy_alone(levels: list[dict[str, Any]]) -> float:
+    """How busy one task keeps the GPU, 0-1: its batches a second over the most that several got out of it."""
+    return levels[0]["batches_per_s"] / max(one["batches_per_s"] for one in levels)
 
 
-def with_ratios(levels: list[dict[str, Any]], busy: float | None) -> list[dict[str, Any]]:
+def with_ratios(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each level beside the first, and the slowdown that the assumed model and the emulator tell of it."""
-    alone = levels[0]
+    alone, busy = levels[0], busy_alone(levels)
     for one in levels:
+        others = (one["tasks"] - 1) * busy
         one["throughput"] = one["batches_per_s"] / alone["batches_per_s"]
         one["p99"], one["slowdown"] = one["p99_ms"] / alone["p99_ms"], one["seconds"] / alone["seconds"]
-        if busy is not None:
-            others = (one["tasks"] - 1) * busy
-            one["assumed"], one["emulated"] = ASSUMED.slowdown(busy, others), gpu_sharing.slowdown(busy, others)
+        one["assumed"], one["emulated"] = ASSUMED.slowdown(busy, others), gpu_sharing.slowdown(busy, others)
     return levels
 
 
@@ -146,14 +141,12 @@ def main() -> None:
             level(placed, load, LEVELS[-1])
             found[load.preset] = [level(placed, load, tasks) for tasks in LEVELS]
             print(load.preset, found[load.preset], flush=True)
-        busy = utilisation(log)
     runs = []
     for load in loads:
-        own = busy.get(load.spec.flops)
-        levels = with_ratios(found[load.preset], own)
-        found[load.preset] = {"busy": own, "levels": levels}
-        if own is not None:
-            runs += [(own, (one["tasks"] - 1) * own, one["slowdown"]) for one in levels if one["tasks"] > 1]
+        levels = with_ratios(found[load.preset])
+        busy = busy_alone(levels)
+        found[load.preset] = {"busy": busy, "levels": levels}
+        runs += [(busy, (one["tasks"] - 1) * busy, one["slowdown"]) for one in levels if one["tasks"] > 1]
     model = fitted(runs)
     every = [one for load in found.values() for one in load["levels"]]
     report(
