@@ -1,6 +1,7 @@
 """The worker's side of a placed task: it runs, finds its device, and is recorded.
 
 execution            runs the user's function and measures it
+worker_process       what tasks leave in this process, and its ties to Ray
 batch_run            a batch of a stage of Ray Data's, in a process that holds its device for many
 task_body            the body that Ray runs in the user's function's place
 device               current_device(), and which GPUs a process sees

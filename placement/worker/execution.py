@@ -13,16 +13,14 @@ from typing import Any
 
 from placement.errors import DeviceError
 from placement.messages.envelope import ANOTHERS_CUDA, TaskRun, unpack
-from placement.ray_internals.connection import running_task_id
-from placement.ray_internals.worker_hooks import worker_retires
 from placement.spec.task import Device
-from placement.worker import device, outbox
+from placement.worker import device
 from placement.worker.gpu_errors import is_gpu_failure, needs_fresh_process, speaks_of_gpu
 from placement.worker.kept_worker import ProcessState
 from placement.worker.numeric_libraries import free_gpu_memory, gpu_memory_peak, torch_uses_cuda
 from placement.worker.shared_gpu import SharedGpu
 from placement.worker.thread_limits import ThreadLimits
-from placement.worker.worker_retirement import retire_worker
+from placement.worker.worker_process import THIS_PROCESS, WorkerProcess
 
 logger = logging.getLogger("placement")
 
@@ -30,8 +28,6 @@ ON_CPU = (
     "It ran on a CPU, where a placed task sees no GPU. Code that must have one is given it by device='gpu'; code that "
     "may run on either takes its device from placement.current_device()."
 )
-_seen_functions: set[str] = set()
-_bound_to: str | None = None  # the CUDA_VISIBLE_DEVICES of this process's first GPU task: CUDA stays with that device
 
 
 def run_plain(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
@@ -46,9 +42,11 @@ def run_plain_generator(function: Callable[..., Any], name: str, args: Any, kwar
         yield from function(*args, **kwargs)
 
 
-def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any) -> Any:
+def run_placed(
+    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any, worker: WorkerProcess = THIS_PROCESS
+) -> Any:
     """Runs a placed function on the device decided for it; a GPU failure ends in a run on CPU where that is allowed."""
-    with PlacedRun(name, packed) as attempt:
+    with PlacedRun(name, packed, worker) as attempt:
         try:
             return function(*args, **kwargs)
         except Exception as raised:
@@ -61,10 +59,10 @@ def run_placed(function: Callable[..., Any], name: str, packed: bytes, args: Any
 
 
 def run_placed_generator(
-    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any
+    function: Callable[..., Any], name: str, packed: bytes, args: Any, kwargs: Any, worker: WorkerProcess = THIS_PROCESS
 ) -> Iterator[Any]:
     """Runs a placed generator function. It may have yielded when it fails, so it is never run again."""
-    with PlacedRun(name, packed):
+    with PlacedRun(name, packed, worker):
         yield from function(*args, **kwargs)
 
 
@@ -82,10 +80,10 @@ class _OrdinaryRun:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         seconds, cpu_seconds = perf_counter() - self._start, thread_time() - self._cpu
         error = None if kind is None else kind.__name__
-        cold = _is_cold(self._name)
-        outbox.report(
+        cold = THIS_PROCESS.is_cold(self._name)
+        THIS_PROCESS.report(
             TaskRun(self._name, None, self._began, seconds, cpu_seconds, 0.0, "cpu", cold, None, error, None),
-            last=worker_retires(),
+            last=THIS_PROCESS.retires(),
         )
 
 
@@ -107,14 +105,15 @@ class PlacedRun:
         "_startup",
         "_threads",
         "_visible",
+        "_worker",
         "device",
         "fallback",
     )  # fmt: skip
 
-    def __init__(self, name: str, packed: bytes) -> None:
-        self._name, self._packed = name, packed
+    def __init__(self, name: str, packed: bytes, worker: WorkerProcess = THIS_PROCESS) -> None:
+        self._name, self._packed, self._worker = name, packed, worker
         self._envelope = unpack(packed)
-        self._context = outbox.node_context()
+        self._context = worker.node_context()
         self.device: Device = self._envelope.decision.device
         self.fallback: str | None = None
         self._startup: float | None = 0.0
@@ -138,12 +137,12 @@ class PlacedRun:
             self._shared.leave()
         free_gpu_memory()
         device.hide_gpus()
-        retire_worker()
+        self._worker.retire()
 
     def __enter__(self) -> PlacedRun:
         decision = self._envelope.decision
         self._visible = device.visible()
-        self._cold = _is_cold(self._envelope.key or self._name)
+        self._cold = self._worker.is_cold(self._envelope.key or self._name)
         device.enter(holds=decision.device == "gpu")
         self._threads = ThreadLimits(decision.cpus)
         try:
@@ -156,14 +155,14 @@ class PlacedRun:
             raise
         if decision.device == "gpu" and decision.gpus < 1:
             busy = decision.gpus if decision.gpu_busy is None else decision.gpu_busy
-            self._shared = SharedGpu(self._visible or "", busy)
+            self._shared = self._worker.shared_gpu(self._visible or "", busy)
         self._began, self._start, self._cpu = time(), perf_counter(), process_time()
         return self
 
     def _enter_gpu(self) -> None:
         """CUDA is left to the user's code, which may set up its allocator or fork first."""
-        first = _bound_to is None
-        other = _bound_elsewhere(self._visible or "")
+        first = not self._worker.has_run_on_gpu
+        other = self._worker.bound_elsewhere(self._visible or "")
         if other is None:
             device.see_gpu()
             self._process = ProcessState()
@@ -191,7 +190,7 @@ class PlacedRun:
         reason = self._process and self._process.reason_to_end()
         if reason:
             logger.debug("this worker ends after %s: %s", self._name, reason)
-            retire_worker()
+            self._worker.retire()
         return peak
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
@@ -202,7 +201,7 @@ class PlacedRun:
         memory_bytes = self._leave_gpu() if on_gpu else None
         self._leave()
         visible = (self._visible or "") if on_gpu else None
-        retires = worker_retires()
+        retires = self._worker.retires()
         cold = self._cold and not (on_gpu and retires)  # a GPU worker that always ends pays its start-up every time
         shared = self._shared
         if shared is not None and self.fallback is None:
@@ -210,29 +209,11 @@ class PlacedRun:
         beside = (None, None) if shared is None else (shared.neighbours, shared.utilisation)
         run = TaskRun(
             self._name, self._packed, self._began, seconds, cpu_seconds, self._startup, self.device, cold,
-            self.fallback, None if kind is None else kind.__name__, running_task_id(), visible, memory_bytes, *beside,
+            self.fallback, None if kind is None else kind.__name__, self._worker.running_task_id(),
+            visible, memory_bytes, *beside,
         )  # fmt: skip
         self._context.wait_for_emulated_time(self._envelope, run)
         if shared is not None and self.fallback is None:
             shared.leave()
             run = run._replace(neighbours=shared.neighbours, neighbour_utilisation=shared.utilisation)
-        outbox.report(run, last=retires)
-
-
-def _bound_elsewhere(visible: str) -> str | None:
-    """Why this process cannot use the GPU it was given now; None where it can."""
-    global _bound_to
-    if _bound_to is None:
-        _bound_to = visible
-    if visible == _bound_to:
-        return None
-    retire_worker()
-    return f"{ANOTHERS_CUDA} GPU {_bound_to or 'none'}, and it is now given {visible or 'none'}."
-
-
-def _is_cold(name: str) -> bool:
-    """The first run of a function in this process: it pays imports, model building and caches."""
-    if name in _seen_functions:
-        return False
-    _seen_functions.add(name)
-    return True
+        self._worker.report(run, last=retires)
