@@ -11,6 +11,7 @@ small_sample_fits, phone_fit     its fits of few
 device_classes                   the emulator's errors by class of device
 benchmark, table2_check          the emulator held against measurements and the paper's Table 2
 timm_traces                      operations of the timm models
+preset_specs                     the specs of the built-in presets, as they were traced
 cpu_training                     training steps timed on one core
 emulated_cluster                 Ray's own cluster, labelled as configurations A-D, servers, a phone, a laptop
 real_gpu_node                    a real GPU of this machine beside it

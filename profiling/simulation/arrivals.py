@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ import workloads
 from placement.errors import LogError, OptionError
 from placement.spec.task import Device, TaskSpec
 from profiling.dataset.table_file import read_table_file
+from profiling.emulation.preset_specs import preset_spec
 
 DATA = Path(os.environ.get("PLACEMENT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LONGEST_QUANTILE = 0.99
@@ -114,7 +115,8 @@ def types_of(mix: Mapping[str, Any]) -> tuple[tuple[TaskType, ...], np.ndarray]:
 def task_type(preset: str, steps: int) -> TaskType:
     """A preset of `workloads` run for so many steps."""
     found = workloads.preset(preset)
-    return TaskType(preset, steps, found.spec(steps), found.has_gpu)
+    spec = preset_spec(preset)
+    return TaskType(preset, steps, found.spec(steps) if spec is None else replace(spec, steps=steps), found.has_gpu)
 
 
 def arrivals(tasks: int, mix: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:

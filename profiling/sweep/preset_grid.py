@@ -16,27 +16,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from placement.spec.node import NodeSpec, paper_configs
-from placement.spec.task import Operation, TaskSpec
+from placement.spec.task import TaskSpec
+from profiling.emulation.preset_specs import committed, entry_of, spec_of
 from profiling.sweep.sweep_rows import Anchor, PresetDescription
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FILE = "data/presets.json"
-SPEC = ("flops", "input_bytes", "batch_size", "parameters", "memory_bytes", "kernels", "framework", "kind", "steps")
 RUN_ID = "emulated-grid"
 NOTE = "What each preset is, one step of it, and the runs of Table 2. operations: [kind, flops, bytes, launches]."
-
-
-@cache
-def committed() -> dict[str, Any]:
-    """The content of data/presets.json."""
-    return dict(json.loads(resources.files("profiling").joinpath(FILE).read_text("utf-8")))
 
 
 @cache
@@ -77,28 +69,10 @@ def emulated_table(
     return table_of(rows)
 
 
-def spec_of(data: Mapping[str, Any]) -> TaskSpec:
-    """The TaskSpec of an entry."""
-    operations = data["operations"]
-    told = None if operations is None else tuple(Operation(*operation) for operation in operations)
-    return TaskSpec(**{name: data[name] for name in SPEC}, operations=told)
-
-
-def entry_of(spec: TaskSpec) -> dict[str, Any]:
-    """A TaskSpec's entry in the file."""
-    operations = spec.operations
-    told = None if operations is None else [[one[0], *map(_short, one[1:])] for one in operations]
-    return {**{name: _short(getattr(spec, name)) for name in SPEC}, "operations": told}
-
-
 def work_entry(work: PresetDescription) -> dict[str, Any]:
     """A preset's entry in the file."""
     own = {"workload": work.workload, "family": work.family, "has_gpu": work.has_gpu}
     return {**own, **entry_of(work.spec), "framework": work.framework}
-
-
-def _short(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def main() -> None:

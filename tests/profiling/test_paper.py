@@ -17,6 +17,7 @@ from placement.spec.features import FEATURES
 from placement.spec.joint_threshold import JointThreshold
 from profiling.cli.app import main
 from profiling.cli.measure_here import folder_name
+from profiling.emulation.preset_specs import spec_of
 from profiling.learning.mlp_training import Examples
 from profiling.paper import (
     PARTS,
@@ -30,7 +31,7 @@ from profiling.paper import (
     table2,
     table5,
 )
-from profiling.sweep.preset_grid import spec_of, work_entry, work_of_presets
+from profiling.sweep.preset_grid import work_entry, work_of_presets
 from profiling.sweep.sweep_rows import PresetDescription
 
 FEW = PaperOptions(seeds=2, epochs=20)
