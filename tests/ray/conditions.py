@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
+import shutil
 import socket
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +30,18 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot im
 PATIENCE_S = 300.0
 """A machine that does other work needs some seconds for what takes an idle one some milliseconds."""
 LOOKS, LOOK_EVERY_S = 4, 0.3
+
+
+def new_path() -> str:
+    """The path of a file that is not there yet. What is written there goes with this process."""
+    return os.path.join(_folder(), uuid.uuid4().hex)
+
+
+@cache
+def _folder() -> str:
+    made = tempfile.mkdtemp(prefix="placement-tests-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def wait_until(holds: Callable[[], Any], what: object, timeout_s: float = PATIENCE_S) -> Any:

@@ -5,7 +5,9 @@ A process holds as many bytes of the first GPU's memory as the file HELD/<its id
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,7 +30,8 @@ def nvmlDeviceGetComputeRunningProcesses(handle):
 
 def install() -> Path:
     """Makes the module the one that this process's children import; the folder HELD."""
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp(prefix="placement-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "pynvml.py").write_text(MODULE)
     held = folder / "held"
     held.mkdir()

@@ -1,7 +1,9 @@
 """Run by test_devices.py in a process of its own: a node that is not emulated, with one faked GPU; prints JSON."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import tempfile
 from typing import Any
@@ -140,7 +142,8 @@ warm = [ray.get(hungry.remote(False)) for _ in range(3)]
 failed = ray.get([hungry.remote(True)])[0]
 bare = [ray.get(embeds.remote(5 * 10**8)) for _ in range(2)]
 others = [ray.get(where.remote()), ray.get(plain.remote())]
-folder = tempfile.mkdtemp()
+folder = tempfile.mkdtemp(prefix="placement-tests-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
 switched_off = where.options(runtime_env={"env_vars": {"PLACEMENT_KEEP_GPU_WORKERS": "0"}})
 ended = [ray.get(one) for one in (once.remote(), switched_off.remote(), leaves_a_child.remote(folder))]
 child = child_of(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 from comparing import CPU_WAYS, Cases, Remote, error_of
-from conditions import wait_for_file, wait_until
+from conditions import new_path, wait_for_file, wait_until
 from ray import cloudpickle
 from ray.actor import ActorClass
 from ray.util import ActorPool
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 FEW = ("plain", "any")
 """Ways for cases that create many actors: each is a process."""
-
-
-def new_path() -> str:
-    """Of a file that is not there yet."""
-    return str(Path(tempfile.mkdtemp(prefix="compared-")) / "file")
 
 
 class Base:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import ray
 from comparing import Cases, Remote, error_of
-from conditions import wait_for_file
+from conditions import new_path, wait_for_file
 
 cases = Cases(__name__)
 case = cases.case
@@ -187,7 +186,7 @@ def close_and_cancel(remote: Remote) -> Any:
 
 @case
 def retried_from_the_start(remote: Remote) -> Any:
-    path = os.path.join(tempfile.mkdtemp(), "seen")
+    path = new_path()
 
     @remote(max_retries=2, retry_exceptions=True)
     def f() -> Any:
@@ -223,7 +222,7 @@ def wait_on_a_generator(remote: Remote) -> Any:
 
 @case(ways=("plain", "any"))
 def a_worker_that_dies_between_items(remote: Remote) -> Any:
-    arrived = Path(tempfile.mkdtemp()) / "arrived"
+    arrived = Path(new_path())
 
     @remote(max_retries=0)
     def f() -> Any:

@@ -27,12 +27,7 @@ LONGEST_RUN_S = 900
 
 OWN = ("tests/core/test_ray_internals.py", "tests/core/test_flattened_arguments.py", "tests/ray/test_ways.py")
 """What looks at the ways itself, and is run once."""
-COMPARISON = (
-    "tests/ray/test_same_tasks.py",
-    "tests/ray/test_same_generators.py",
-    "tests/ray/test_same_actors.py",
-    "tests/ray/test_same_options.py",
-)
+COMPARISON = tuple(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/ray/test_same_*.py")))
 CASES = (
     "arguments-", "keyword_only_arguments", "wrong_signatures", "names_docs_and_signatures", "exported_attributes",
     "errors_are_the_users_own", "tracebacks_end", "several_results", "handles_in_closures", "handles_pickle-",
