@@ -93,6 +93,9 @@ def emulated(log_uri: str) -> Iterator[str]:
     import placement
     from profiling.emulation.emulated_cluster import emulated_cluster
 
-    with emulated_cluster(num_cpus_per_node=1) as address:
+    # An idle worker takes nearly a percent of a core, and the tests of a session leave some eighty behind.
+    with emulated_cluster(
+        num_cpus_per_node=1, system_config={"idle_worker_killing_time_threshold_ms": 60_000}
+    ) as address:
         placement.start(log=log_uri, timeout_s=600)
         yield address
