@@ -128,19 +128,29 @@ def script(tmp_path: Path, text: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("text", "timeout_s", "reason"),
+    ("text", "reason"),
     [
-        ("time.sleep(600)", 1.0, "the probe did not end within 1 s"),
-        ("os.abort()", 60.0, "the probe's process ended with -6"),
-        ("sys.exit('out of memory')", 60.0, "the probe's process ended with 1 out of memory"),
-        ('print(\'["gpus", {"gp\')', 60.0, "the probe gave no answer"),
+        ("os.abort()", "the probe's process ended with -6"),
+        ("sys.exit('out of memory')", "the probe's process ended with 1 out of memory"),
+        ('print(\'["gpus", {"gp\')', "the probe gave no answer"),
     ],
 )
-def test_what_was_measured_before_a_probe_hangs_or_dies_holds(
-    tmp_path: Path, text: str, timeout_s: float, reason: str
-) -> None:
+def test_what_was_measured_before_a_probe_dies_holds(tmp_path: Path, text: str, reason: str) -> None:
     share = MachineShare(2.0, 1.0, "0")
-    spec = spec_of(*run_parts(share, script(tmp_path, text), timeout_s), share)
+    only_the_cpu_was_measured(spec_of(*run_parts(share, script(tmp_path, text), 300.0), share), reason)
+
+
+def test_what_was_measured_before_a_probe_hangs_holds(tmp_path: Path) -> None:
+    """Within whichever time the process has come so far: a busy machine may take seconds to start it."""
+    share, hangs = MachineShare(2.0, 1.0, "0"), script(tmp_path, "time.sleep(600)")
+    for timeout_s in (1, 4, 16, 64, 256):
+        spec = spec_of(*run_parts(share, hangs, timeout_s), share)
+        if spec.cpu_gflops is not None:
+            break
+    only_the_cpu_was_measured(spec, f"the probe did not end within {timeout_s} s")
+
+
+def only_the_cpu_was_measured(spec: NodeSpec, reason: str) -> None:
     assert spec.cpu_gflops is not None
     assert (spec.cpus, spec.gpus) == (2, 1)
     assert len(spec.not_measured) == 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import ray
 from comparing import CPU_WAYS, Cases, Remote, error_of
 from conditions import new_path, wait_for_file, wait_until
 from ray import cloudpickle
+from ray._private import state
 from ray.actor import ActorClass
 from ray.util import ActorPool
 
@@ -22,6 +26,8 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 FEW = ("plain", "any")
 """Ways for cases that create many actors: each is a process."""
+OF_CASES = frozenset(re.findall(r"class (\w+)", Path(__file__).read_text()))
+"""The names of the classes of this file."""
 
 
 class Base:
@@ -486,6 +492,18 @@ def bad_actors_are_refused(remote: Remote) -> Any:
         error_of(lambda: remote(max_retries=2)(Counter)),
         error_of(lambda: remote(Counter).options(num_returns=2)),
     )
+
+
+@pytest.fixture(autouse=True)
+def no_actor_is_left() -> Iterator[None]:
+    """Ends the actors that a case leaves behind: Ray keeps those of a DAG, and of handles that workers hold."""
+    before = set(state.actors())
+    yield
+    core = ray._private.worker.global_worker.core_worker
+    for actor_id, actor in state.actors().items():
+        if actor_id not in before and actor["ActorClassName"] in OF_CASES and actor["State"] != "DEAD":
+            with contextlib.suppress(ValueError):  # another actor's own, which ends with it
+                core.kill_actor(ray.ActorID.from_hex(actor_id), True)
 
 
 @cases.parametrize()

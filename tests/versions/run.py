@@ -74,6 +74,9 @@ def main(arguments: list[str]) -> int:
 def subjects(arguments: list[str]) -> list[Subject]:
     """What is to be run, the oldest first."""
     if arguments and arguments != ["--oldest"]:
+        strange = [one for one in arguments if not re.fullmatch(r"\d+(\.\w+)+(@\d+\.\d+)?", one)]
+        if strange:
+            sys.exit(f"{strange[0]} is no version of Ray, as 2.57.1 or 2.60.0@3.12.\n{__doc__}")
         named = (argument.partition("@") for argument in arguments)
         return [Subject(version, python or own_python()) for version, _, python in named]
     newest = newest_of_minors()
