@@ -1,5 +1,5 @@
 # `make demo` runs the main job, `make test` passes the tests; each makes the environment it needs.
-# On 2 cores `make test-fast` takes 2 minutes, `make test` 16.
+# On 2 cores `make test-fast` takes 2 minutes, `make test` 15.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
