@@ -15,6 +15,7 @@ class WorkerProcess:
     """The process in which tasks run one after the other. Tests have one without Ray."""
 
     shared_gpu = SharedGpu
+    """Makes what a task with a share of a GPU enters."""
 
     def __init__(self) -> None:
         self._seen_functions: set[str] = set()

@@ -45,9 +45,9 @@ class Worker(WorkerProcess):
     runs: what was reported.  retired: how often Ray was asked to end it.  ends: Ray ends it after each task.
     """
 
-    def __init__(self, context: NodeContext | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.context = context or NodeContext("n1", REAL)
+        self.context = NodeContext("n1", REAL)
         self.runs: list[TaskRun] = []
         self.retired = 0
         self.ends = False

@@ -117,6 +117,15 @@ def error_of(action: Callable[[], Any]) -> Any:
         return raised(error)
 
 
+def error_caught(action: Callable[[], Any]) -> Exception | None:
+    """The error itself that an action raises; None where it raises none."""
+    try:
+        action()
+    except Exception as error:
+        return error
+    return None
+
+
 class Cases:
     """The cases of one file."""
 

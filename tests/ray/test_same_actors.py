@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import ray
-from comparing import CPU_WAYS, Cases, Remote, error_of
+from comparing import CPU_WAYS, Cases, Remote, error_caught, error_of
 from conditions import new_path, wait_for_file, wait_until
 from ray import cloudpickle
 from ray._private import state
@@ -26,8 +25,6 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 FEW = ("plain", "any")
 """Ways for cases that create many actors: each is a process."""
-OF_CASES = frozenset(re.findall(r"class (\w+)", Path(__file__).read_text()))
-"""The names of the classes of this file."""
 
 
 class Base:
@@ -248,21 +245,13 @@ def named_actors(remote: Remote) -> Any:
     found = ray.get_actor(name)
     result = (
         ray.get([a.add.remote(), again.add.remote(), found.add.remote()]),
-        type(error_of_type(lambda: A.options(name=name).remote())).__name__,
+        type(error_caught(lambda: A.options(name=name).remote())).__name__,
         error_of(lambda: A.options(get_if_exists=True)), error_of(lambda: A.options(name="").remote()),
         error_of(lambda: A.options(name=3).remote()), error_of(lambda: A.options(namespace="").remote()),
         error_of(lambda: A.options(lifetime="x")), ray.get(found.names.remote())[:2],
     )  # fmt: skip
     ray.kill(a)
     return result
-
-
-def error_of_type(action: Any) -> BaseException | None:
-    try:
-        action()
-    except Exception as error:
-        return error
-    return None
 
 
 @case(ways=FEW)
@@ -288,7 +277,7 @@ def ends(remote: Remote) -> Any:
     terminated.__ray_terminate__.remote()
     names = []
     for actor in (killed, terminated):
-        error = wait_until(lambda a=actor: error_of_type(lambda: ray.get(a.add.remote())), "the actor does not end")
+        error = wait_until(lambda a=actor: error_caught(lambda: ray.get(a.add.remote())), "the actor does not end")
         names.append(type(error).__name__)
     return names
 
@@ -310,7 +299,7 @@ def restarts(remote: Remote) -> Any:
 
     a = Dies.remote()
     ray.get([a.add.remote(), a.add.remote()])
-    died = type(error_of_type(lambda: ray.get(a.die.remote()))).__name__
+    died = type(error_caught(lambda: ray.get(a.die.remote()))).__name__
     return died, ray.get(a.add.remote())
 
 
@@ -322,7 +311,7 @@ def exit_actor(remote: Remote) -> Any:
             ray.actor.exit_actor()
 
     a = Leaves.remote()
-    return type(error_of_type(lambda: ray.get(a.leave.remote()))).__name__, error_of(ray.actor.exit_actor)
+    return type(error_caught(lambda: ray.get(a.leave.remote()))).__name__, error_of(ray.actor.exit_actor)
 
 
 @case(ways=FEW)
@@ -446,7 +435,7 @@ def out_of_scope(remote: Remote) -> Any:
     a = A.options(name=name).remote()
     ray.get(a.add.remote())
     del a
-    return type(wait_until(lambda: error_of_type(lambda: ray.get_actor(name)), "the actor stays")).__name__
+    return type(wait_until(lambda: error_caught(lambda: ray.get_actor(name)), "the actor stays")).__name__
 
 
 @case(ways=FEW)
@@ -458,7 +447,7 @@ def pending_calls_are_limited(remote: Remote) -> Any:
 
     a, end = Slow.remote(), new_path()
     refs = [a.wait.remote(end) for _ in range(2)]
-    refused = error_of_type(lambda: a.wait.remote(end))
+    refused = error_caught(lambda: a.wait.remote(end))
     Path(end).touch()
     return type(refused).__name__, ray.get(refs)
 
@@ -475,7 +464,7 @@ def cancelling_a_method(remote: Remote) -> Any:
     ref = Async.remote().sleep.remote(began)
     wait_for_file(began)
     ray.cancel(ref)
-    return type(error_of_type(lambda: ray.get(ref, timeout=300))).__name__
+    return type(error_caught(lambda: ray.get(ref, timeout=300))).__name__
 
 
 @case(ways=FEW)
@@ -496,12 +485,15 @@ def bad_actors_are_refused(remote: Remote) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_actor_is_left() -> Iterator[None]:
-    """Ends the actors that a case leaves behind: Ray keeps those of a DAG, and of handles that workers hold."""
+    """Ends the actors that a case leaves behind: Ray keeps those of a DAG, and of handles that workers hold.
+
+    What the control plane may have started meanwhile is detached.
+    """
     before = set(state.actors())
     yield
     core = ray._private.worker.global_worker.core_worker
     for actor_id, actor in state.actors().items():
-        if actor_id not in before and actor["ActorClassName"] in OF_CASES and actor["State"] != "DEAD":
+        if actor_id not in before and not actor["IsDetached"] and actor["State"] != "DEAD":
             with contextlib.suppress(ValueError):  # another actor's own, which ends with it
                 core.kill_actor(ray.ActorID.from_hex(actor_id), True)
 

@@ -12,17 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from comparing import Cases, Remote, error_of
+from compared_functions import add
+from comparing import Cases, Remote, error_caught, error_of
 from conditions import wait_for_file
 
 cases = Cases(__name__)
 case = cases.case
 pytestmark = pytest.mark.usefixtures("emulated")
-
-
-def add(x: int, y: int = 10, *rest: int, scale: int = 1, **more: int) -> int:
-    """Adds up."""
-    return (x + y + sum(rest) + sum(more.values())) * scale
 
 
 def fails(kind: str) -> None:
@@ -224,14 +220,6 @@ def retries_of_exceptions(remote: Remote) -> Any:
     first = ray.get(f.remote(3))
     error_of(lambda: ray.get(g.remote()))
     return first, ray.get(counter.next.remote())
-
-
-def error_caught(action: Any) -> BaseException | None:
-    try:
-        action()
-    except Exception as error:
-        return error
-    return None
 
 
 @case

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from compared_functions import add
 from comparing import Cases, Remote, error_of
 from ray import cloudpickle
 from ray.remote_function import RemoteFunction
@@ -19,11 +20,6 @@ pytestmark = pytest.mark.usefixtures("emulated")
 
 
 GLOBAL = {"factor": 3}
-
-
-def add(x: int, y: int = 10, *rest: int, scale: int = 1, **more: int) -> int:
-    """Adds up."""
-    return (x + y + sum(rest) + sum(more.values())) * scale
 
 
 def keyword_only(*, a: int, b: int = 2) -> tuple[int, int]:

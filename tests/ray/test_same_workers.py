@@ -11,23 +11,13 @@ from typing import Any
 
 import pytest
 import ray
-from comparing import CPU_WAYS, Cases, Remote, error_of
+from compared_functions import add
+from comparing import CPU_WAYS, Cases, Remote, error_caught, error_of
 from conditions import new_path
 
 cases = Cases(__name__)
 case = cases.case
 pytestmark = pytest.mark.usefixtures("emulated")
-
-
-def add(x: int, y: int = 10, *rest: int, scale: int = 1, **more: int) -> int:
-    """Adds up."""
-    return (x + y + sum(rest) + sum(more.values())) * scale
-
-
-def fails(kind: str) -> None:
-    if kind == "zero":
-        print(1 / 0)
-    raise {"value": ValueError, "key": KeyError, "stop": StopIteration}[kind]("mine", 3)
 
 
 @case
@@ -83,14 +73,6 @@ def a_worker_that_dies_is_retried(remote: Remote) -> Any:
 
     path = new_path()
     return ray.get(f.remote(path)), type(error_caught(lambda: ray.get(dies.remote()))).__name__
-
-
-def error_caught(action: Any) -> BaseException | None:
-    try:
-        action()
-    except Exception as error:
-        return error
-    return None
 
 
 @case(ways=("plain", "spec"))
