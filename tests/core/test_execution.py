@@ -263,7 +263,7 @@ def test_a_generator_that_has_yielded_is_never_run_again(worker: Worker) -> None
     assert worker.runs[0].error == "RuntimeError"
 
 
-def test_the_first_run_in_a_process_is_cold_and_no_observation(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_run_in_a_process_is_cold_and_no_observation(worker: Worker) -> None:
     worker.run(lambda: None, envelope("cpu")._replace(key="f@1"))
     worker.run(lambda: None, envelope("cpu")._replace(key="f@1"))
     assert [r.cold for r in worker.runs] == [True, False]
@@ -315,9 +315,7 @@ def test_a_gpu_worker_ends_after_a_task_that_leaves_memory_or_a_failure_to_look(
     assert worker.retired == 1
 
 
-def test_runs_of_gpu_workers_that_end_after_each_task_are_observations(
-    worker: Worker, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_of_gpu_workers_that_end_after_each_task_are_observations(worker: Worker, cuda: Cuda) -> None:
     """Their start-up is part of every call, so it is part of what history expects."""
     cuda.initialised = True
     worker.ends = True
@@ -335,9 +333,7 @@ def emulate(task: TaskSpec, node: NodeSpec, device: str, cpus: float) -> Emulate
     return Emulated(compute_s=2.0, transfer_s=0.5, cpu_joules=10.0, gpu_joules=5.0 if device == "gpu" else None)
 
 
-def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_emulated_gpu_task_runs_on_the_cpu_and_logs_emulated_times(worker: Worker) -> None:
     name = f"{__name__}:emulate"
     context = NodeContext("n1", paper_configs()["A"], emulated=True, emulator=name)
     worker.context = context
@@ -367,7 +363,7 @@ def test_our_frames_are_left_out_of_tracebacks_also_of_exception_groups() -> Non
     assert without_own_frames(f"  + Traceback:\n{grouped(frames)}    | E") == f"  + Traceback:\n{grouped(left)}    | E"
 
 
-def test_runs_are_known_by_the_key_of_their_code(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_known_by_the_key_of_their_code(worker: Worker) -> None:
     """Two functions of one name: each has a cold first run, and timings and failures of its own."""
 
     def fails() -> None:
@@ -401,7 +397,7 @@ class Beside:
 
 
 def test_a_share_is_recorded_with_its_neighbours_and_running_out_of_memory_beside_them_widens_it(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: Worker,
 ) -> None:
     def fails() -> None:
         if current_device() != "cpu":
